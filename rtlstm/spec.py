@@ -1,0 +1,369 @@
+"""What a network is: frozen descriptions of layers, heads and initial weights.
+
+No arrays and no numba live here. A variant is a row of :data:`VARIANTS`; every part of it can be
+overridden by keyword, and a specification that makes no sense is refused when it is made.
+
+Sources of the variants: Hochreiter & Schmidhuber 1997 ("1997"), Gers, Schmidhuber & Cummins 2000
+("2000"), Gers, Schraudolph & Schmidhuber 2002 ("2002"), Greff et al. 2015, "LSTM: A Search Space
+Odyssey" (the others).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rtlstm.errors import SpecError
+
+MAX_UNITS = 65_536
+MAX_INPUTS = 1_048_576
+MAX_LAYERS = 64
+DTYPES = ("float32", "float64")
+HEADS = ("linear", "logistic", "softmax")
+
+Gate = bool | Literal["coupled"]
+
+
+# --------------------------------------------------------------------------- squashing functions
+@dataclass(frozen=True)
+class Squash:
+    """A squashing function: ``identity``, ``tanh`` (alpha tanh(beta v)), ``logistic`` or ``relu``."""
+
+    kind: str
+    alpha: float = 1.0
+    beta: float = 1.0
+
+
+SQUASHES = {kind: Squash(kind) for kind in ("identity", "tanh", "logistic", "relu")}
+
+
+def scaled_tanh(alpha: float, beta: float) -> Squash:
+    """The squashing function alpha * tanh(beta * v); both constants finite and not zero."""
+    if not (math.isfinite(alpha) and math.isfinite(beta) and alpha and beta):
+        raise SpecError(f"scaled_tanh needs finite constants other than zero, got {alpha}, {beta}")
+    return Squash("tanh", float(alpha), float(beta))
+
+
+def _squash(value: str | Squash, allowed: tuple[str, ...], what: str) -> Squash:
+    if isinstance(value, Mapping):  # as read back from a file
+        value = Squash(**value)
+    squash = SQUASHES.get(value) if isinstance(value, str) else value
+    if not isinstance(squash, Squash) or squash.kind not in allowed:
+        names = ", ".join(repr(name) for name in allowed)
+        raise SpecError(f"{what} must be one of {names} or scaled_tanh(alpha, beta), got {value!r}")
+    return squash
+
+
+# --------------------------------------------------------------------------- initial weights
+@dataclass(frozen=True)
+class Init:
+    """How the weights of a layer start; every part by name or as the range r of U(-r, r).
+
+    ``input`` and ``recurrent`` take "glorot", "orthogonal", "torch" (U(-1/sqrt(units), ...)),
+    "zeros" or a number; ``peephole`` and ``bias`` take "torch", "zeros" or a number.
+    ``gate_bias`` sets the biases of single gates: letter -> value, or one value a memory block,
+    for example ``{"f": 1.0, "o": (-1, -2, -3)}``.
+    """
+
+    input: str | float = "glorot"
+    recurrent: str | float = "orthogonal"
+    peephole: str | float = "zeros"
+    bias: str | float = "zeros"
+    gate_bias: Any = ()
+
+    def __post_init__(self) -> None:
+        matrix, vector = ("glorot", "orthogonal", "torch", "zeros"), ("torch", "zeros")
+        for part, names in (("input", matrix), ("recurrent", matrix), ("peephole", vector), ("bias", vector)):
+            value = getattr(self, part)
+            if isinstance(value, str) and value in names:
+                continue
+            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
+                raise SpecError(f"init {part} must be one of {names} or a range >= 0, got {value!r}")
+        pairs = self.gate_bias.items() if isinstance(self.gate_bias, Mapping) else self.gate_bias
+        fixed = {}
+        for letter, value in pairs:
+            values = tuple(value) if isinstance(value, list | tuple) else (value,)
+            if not values or not all(_is_finite_number(v) for v in values):
+                raise SpecError(f"init gate_bias of {letter!r} must be numbers, got {value!r}")
+            fixed[str(letter)] = tuple(float(v) for v in values)
+        object.__setattr__(self, "gate_bias", tuple(sorted(fixed.items())))
+
+
+INITS = {
+    "standard": Init(gate_bias={"f": 1.0}),
+    "glorot": Init(recurrent="glorot"),
+    "torch": Init("torch", "torch", "torch", "torch"),
+    "zeros": Init("zeros", "zeros", "zeros", "zeros"),
+}
+
+
+def _init(value: str | float | Init) -> Init:
+    if isinstance(value, Mapping):
+        return Init(**value)
+    if isinstance(value, str) and value in INITS:
+        return INITS[value]
+    if _is_finite_number(value):
+        r = float(value)  # type: ignore[arg-type]
+        return Init(r, r, r, r)
+    if not isinstance(value, Init):
+        raise SpecError(f"init must be one of {', '.join(INITS)}, a range r, or rtlstm.Init(...), got {value!r}")
+    return value
+
+
+# --------------------------------------------------------------------------- layers
+@dataclass(frozen=True)
+class _Parts:
+    """One row of the table of variants."""
+
+    input_gate: bool = True
+    forget_gate: Gate = True
+    output_gate: bool = True
+    peepholes: bool = True
+    input_squash: Squash = SQUASHES["tanh"]
+    output_squash: Squash = SQUASHES["tanh"]
+    recurrence: str = "outputs"
+    bias: bool | str = True
+
+
+_G1997, _H1997 = scaled_tanh(2.0, 0.5), scaled_tanh(1.0, 0.5)
+_LINEAR = SQUASHES["identity"]
+
+VARIANTS: dict[str, _Parts] = {
+    "vanilla": _Parts(),
+    "NIG": _Parts(input_gate=False),
+    "NFG": _Parts(forget_gate=False),
+    "NOG": _Parts(output_gate=False),
+    "NIAF": _Parts(input_squash=_LINEAR),
+    "NOAF": _Parts(output_squash=_LINEAR),
+    "CIFG": _Parts(forget_gate="coupled"),
+    "NP": _Parts(peepholes=False),
+    "FGR": _Parts(recurrence="gates"),
+    "1997": _Parts(True, False, True, False, _G1997, _H1997, "all"),
+    "2000": _Parts(True, True, True, False, _G1997, _H1997, "outputs", "gates"),
+    "2002": _Parts(True, True, True, True, _LINEAR, _LINEAR),
+}
+VARIANTS["standard"] = VARIANTS["NP"]
+
+RECURRENCES = ("outputs", "gates", "all", "none")
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """What every layer has: its units, how it starts, and a path around it."""
+
+    units: int
+    init: Any = field(default="standard", kw_only=True)
+    residual: bool = field(default=False, kw_only=True)
+    highway: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        _check_size("units", self.units, MAX_UNITS)
+        object.__setattr__(self, "init", _init(self.init))
+        for name in ("residual", "highway"):
+            _check_flag(name, getattr(self, name), (True, False))
+        if self.residual and self.highway:
+            raise SpecError("a layer has a residual or a highway connection around it, not both")
+
+    def _check_gate_bias(self, letters: tuple[str, ...], blocks: int) -> None:
+        for letter, values in self.init.gate_bias:
+            if letter not in letters and self.init not in INITS.values():
+                raise SpecError(f"init gate_bias names {letter!r}, but this layer has biases {letters}")
+            if len(values) not in (1, blocks):
+                raise SpecError(
+                    f"init gate_bias of {letter!r} needs 1 or {blocks} values, got {len(values)}"
+                )
+
+
+@dataclass(frozen=True)
+class LSTM(_Layer):
+    """A layer of LSTM cells; ``variant`` names a row of :data:`VARIANTS`, keywords override it.
+
+    ``units`` counts cells; with ``block_size`` S each memory block of S cells shares its gates.
+    ``recurrence``: what of the last step feeds back: "outputs" y; "gates": y to all, the gates'
+    activations to the gates (FGR); "all": both to gates and block inputs (1997); "none".
+    ``bias``: True, False, or "gates" (none on the block input).
+    """
+
+    variant: str = "standard"
+    input_gate: Any = field(default=None, kw_only=True)
+    forget_gate: Any = field(default=None, kw_only=True)
+    output_gate: Any = field(default=None, kw_only=True)
+    peepholes: Any = field(default=None, kw_only=True)
+    block_size: int = field(default=1, kw_only=True)
+    input_squash: Any = field(default=None, kw_only=True)
+    output_squash: Any = field(default=None, kw_only=True)
+    recurrence: Any = field(default=None, kw_only=True)
+    bias: Any = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        row = VARIANTS.get(self.variant) if isinstance(self.variant, str) else None
+        if row is None:
+            raise SpecError(f"variant must be one of {', '.join(VARIANTS)}, got {self.variant!r}")
+        for part in dataclasses.fields(row):
+            if getattr(self, part.name) is None:
+                object.__setattr__(self, part.name, getattr(row, part.name))
+        for name in ("input_squash", "output_squash"):
+            squash = _squash(getattr(self, name), ("tanh", "logistic", "identity"), name)
+            object.__setattr__(self, name, squash)
+        self._check()
+
+    def _check(self) -> None:
+        for name in ("input_gate", "output_gate", "peepholes"):
+            _check_flag(name, getattr(self, name), (True, False))
+        _check_flag("forget_gate", self.forget_gate, (True, False, "coupled"))
+        _check_flag("bias", self.bias, (True, False, "gates"))
+        _check_flag("recurrence", self.recurrence, RECURRENCES)
+        _check_size("block_size", self.block_size, self.units)
+        if self.units % self.block_size:
+            raise SpecError(
+                f"units must be a multiple of block_size, got {self.units} and {self.block_size}"
+            )
+        if self.forget_gate == "coupled" and not self.input_gate:
+            raise SpecError("a coupled forget gate is 1 - i and so needs an input gate")
+        if not self.gates:
+            for name, value in (("peepholes", self.peepholes), ("bias", self.bias == "gates")):
+                if value:
+                    raise SpecError(f"{name} feed gates, and this layer has no gates")
+            if self.recurrence in ("gates", "all"):
+                raise SpecError("gate recurrence feeds gates back, and this layer has no gates")
+        self._check_gate_bias(self.biased, self.units // self.block_size)
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """The gates that have weights of their own, in the order of the columns."""
+        forget = self.forget_gate is True
+        present = {"o": self.output_gate, "i": self.input_gate, "f": forget}
+        return tuple(letter for letter in "oif" if present[letter])
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Letters of the column groups of W, in order: gates first, the block input z last."""
+        return (*self.gates, "z")
+
+    @property
+    def biased(self) -> tuple[str, ...]:
+        """Letters of the column groups that have a bias."""
+        return {True: self.columns, False: (), "gates": self.gates}[self.bias]
+
+    @property
+    def peeps(self) -> tuple[str, ...]:
+        """Letters of the gates that see the cell through a peephole."""
+        return self.gates if self.peepholes else ()
+
+
+@dataclass(frozen=True)
+class GRU(_Layer):
+    """Gated recurrent units, reset-after form (PyTorch; ONNX ``linear_before_reset = 1``)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_gate_bias(("r", "z", "n", "hn"), self.units)
+
+
+@dataclass(frozen=True)
+class RNN(_Layer):
+    """Simple recurrent units y = g(W x + R y' + b) with g "tanh", "relu" or "identity"."""
+
+    activation: Any = "tanh"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        squash = _squash(self.activation, ("tanh", "relu", "identity"), "activation")
+        object.__setattr__(self, "activation", squash)
+        self._check_gate_bias(("a",), self.units)
+
+
+Layer = LSTM | GRU | RNN
+LAYERS: dict[str, type] = {"LSTM": LSTM, "GRU": GRU, "RNN": RNN}
+
+
+# --------------------------------------------------------------------------- networks
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A stack of layers and its head; see :class:`rtlstm.Network` for the arguments."""
+
+    inputs: int
+    layers: tuple[Layer, ...]
+    outputs: int
+    head: str | None = "linear"
+    head_bias: bool = True
+    head_inputs: bool = False
+    head_init: Any = "glorot"
+    dtype: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_size("inputs", self.inputs, MAX_INPUTS)
+        _check_size("outputs", self.outputs, MAX_INPUTS)
+        layers = tuple(self.layers) if isinstance(self.layers, list | tuple) else (self.layers,)
+        if not 1 <= len(layers) <= MAX_LAYERS or not all(isinstance(la, Layer) for la in layers):
+            raise SpecError(
+                f"layers must be 1 to {MAX_LAYERS} of rtlstm.LSTM, GRU, RNN, got {self.layers!r}"
+            )
+        object.__setattr__(self, "layers", layers)
+        object.__setattr__(self, "head_init", _init(self.head_init))
+        _check_flag("head", self.head, (*HEADS, None))
+        _check_flag("dtype", self.dtype, DTYPES)
+        for name in ("head_bias", "head_inputs"):
+            _check_flag(name, getattr(self, name), (True, False))
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+            raise SpecError(f"seed must be an integer in [0, 2**63), got {self.seed!r}")
+        self._check_shapes()
+
+    def _check_shapes(self) -> None:
+        width = self.inputs
+        for number, layer in enumerate(self.layers):
+            if (layer.residual or layer.highway) and layer.units != width:
+                path = "residual" if layer.residual else "highway"
+                raise SpecError(
+                    f"layer {number} has a {path} connection, so its units must equal"
+                    f" its inputs: {layer.units} and {width}"
+                )
+            width = layer.units
+        if self.head is None and self.outputs != width:
+            raise SpecError(
+                f"without a head the last layer is the output: outputs must be {width}, got {self.outputs}"
+            )
+        if self.head is None and self.head_inputs:
+            raise SpecError("head_inputs=True needs a head")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionary for a file; :meth:`from_dict` is its inverse."""
+        plain = dataclasses.asdict(self)
+        plain["layers"] = [
+            {"cell": type(layer).__name__, **dataclasses.asdict(layer)} for layer in self.layers
+        ]
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> NetworkSpec:
+        """The specification that :meth:`to_dict` wrote; raises SpecError for anything else."""
+        try:
+            values = dict(plain)
+            layers = []
+            for entry in values.pop("layers"):
+                fields = dict(entry)
+                layers.append(LAYERS[fields.pop("cell")](**fields))
+            return cls(layers=tuple(layers), **values)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise SpecError(f"not the description of a network: {error}") from None
+
+
+# --------------------------------------------------------------------------- checks
+def _check_size(name: str, value: object, largest: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
+        raise SpecError(f"{name} must be a whole number from 1 to {largest}, got {value!r}")
+
+
+def _check_flag(name: str, value: object, allowed: tuple[object, ...]) -> None:
+    # identity for True and False, since 1 == True would slip through a plain `in`
+    if not any(value is a or (isinstance(a, str) and value == a) for a in allowed):
+        raise SpecError(f"{name} must be one of {allowed}, got {value!r}")
+
+
+def _is_finite_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
