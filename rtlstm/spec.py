@@ -27,6 +27,22 @@ HEADS = ("linear", "logistic", "softmax")
 Gate = bool | Literal["coupled"]
 
 
+# --------------------------------------------------------------------------- checks
+def _check_size(name: str, value: object, largest: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
+        raise SpecError(f"{name} must be a whole number from 1 to {largest}, got {value!r}")
+
+
+def _check_flag(name: str, value: object, allowed: tuple[object, ...]) -> None:
+    # identity for True and False, since 1 == True would slip through a plain `in`
+    if not any(value is a or (isinstance(a, str) and value == a) for a in allowed):
+        raise SpecError(f"{name} must be one of {allowed}, got {value!r}")
+
+
+def _is_finite_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 # --------------------------------------------------------------------------- squashing functions
 @dataclass(frozen=True)
 class Squash:
@@ -351,19 +367,3 @@ class NetworkSpec:
             return cls(layers=tuple(layers), **values)
         except (KeyError, TypeError, AttributeError) as error:
             raise SpecError(f"not the description of a network: {error}") from None
-
-
-# --------------------------------------------------------------------------- checks
-def _check_size(name: str, value: object, largest: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
-        raise SpecError(f"{name} must be a whole number from 1 to {largest}, got {value!r}")
-
-
-def _check_flag(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    # identity for True and False, since 1 == True would slip through a plain `in`
-    if not any(value is a or (isinstance(a, str) and value == a) for a in allowed):
-        raise SpecError(f"{name} must be one of {allowed}, got {value!r}")
-
-
-def _is_finite_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
