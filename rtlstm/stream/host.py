@@ -1,0 +1,144 @@
+"""This machine's own telemetry as a source, read through psutil."""
+
+import time
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+
+import numpy as np
+
+from rtlstm.errors import MissingExtraError
+from rtlstm.stream.source import Sample
+from rtlstm.stream.ticks import Ticks
+
+
+def host_source(rate: float = 10.0) -> "HostSource":
+    """Telemetry of this machine, `rate` samples a second for as long as it is iterated.
+
+    Raises `MissingExtraError` if psutil is not installed, `SourceError` for an impossible rate.
+    """
+    return HostSource(rate)
+
+
+class HostSource:
+    """Load, memory, disk, network, scheduler and temperatures of this machine.
+
+    Which columns there are depends on what the system reports; `units` tells their units. Each
+    iteration starts its own schedule; its first sample comes one period later, since rates are
+    differences. A meter that vanished, or a counter that went backwards, is missing (NaN).
+    """
+
+    def __init__(self, rate: float = 10.0) -> None:
+        self._ticks = Ticks(rate)
+        self._meters = Meters(_psutil())
+        self.columns: tuple[str, ...] = tuple(self._meters.units)
+        self.units: Mapping[str, str] = self._meters.units
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """`late`: samples taken more than half a period late; `missed`: samples left out."""
+        counts = {"late": self._ticks.late, "missed": self._ticks.missed}
+        return {reason: count for reason, count in counts.items() if count}
+
+    def __iter__(self) -> Iterator[Sample]:
+        self._meters.read()
+        for _ in self._ticks:
+            yield Sample(time.time(), np.array(self._meters.read(), dtype=np.float64))
+
+
+class Meters:
+    """The readings behind `HostSource`: levels as they are, counters as rates since last read."""
+
+    def __init__(self, psutil: ModuleType) -> None:
+        self._psutil = psutil
+        self._cores = len(psutil.cpu_times(percpu=True))
+        self._temperatures = tuple(self._read_temperatures())
+        self._clock = float("nan")
+        self._counters = dict.fromkeys(self._read_counters(), float("nan"))
+        self._cpu = [(float("nan"), float("nan"))] * self._cores
+        units = {f"cpu{core}_load": "%" for core in range(self._cores)}
+        units |= {"memory_used": "%", "load_average": "1"}
+        units |= {name: _COUNTER_UNITS[name] for name in self._counters}
+        units |= dict.fromkeys(self._temperatures, "°C")
+        self.units: Mapping[str, str] = units
+
+    def read(self) -> list[float]:
+        """One value for each entry of `units`, in that order."""
+        memory = self._psutil.virtual_memory()
+        temperatures = self._read_temperatures() if self._temperatures else {}
+        return [
+            *self._core_loads(),
+            100.0 * (1.0 - memory.available / memory.total),
+            self._psutil.getloadavg()[0],
+            *self._rates(),
+            *(temperatures.get(name, float("nan")) for name in self._temperatures),
+        ]
+
+    def _core_loads(self) -> Iterator[float]:
+        """Busy share of each core since the last read, in percent."""
+        now = [
+            (sum(core[:8]), core.idle + getattr(core, "iowait", 0.0))
+            for core in self._psutil.cpu_times(percpu=True)[: self._cores]
+        ]
+        now += [(float("nan"), float("nan"))] * (self._cores - len(now))  # a core switched off
+        for (total, idle), (total_before, idle_before) in zip(now, self._cpu, strict=True):
+            passed = total - total_before
+            busy = 1.0 - (idle - idle_before) / passed if passed > 0.0 else float("nan")
+            yield 100.0 * min(max(busy, 0.0), 1.0)  # waiting for input can be taken back
+        self._cpu = now
+
+    def _rates(self) -> Iterator[float]:
+        """Change of each counter a second since the last read."""
+        clock, before = time.perf_counter(), self._counters
+        passed = clock - self._clock
+        now = self._read_counters()
+        for name, last in before.items():
+            change = now.get(name, float("nan")) - last
+            yield change / passed if change >= 0.0 else float("nan")
+        self._clock = clock
+        self._counters = {name: now.get(name, float("nan")) for name in before}
+
+    def _read_counters(self) -> dict[str, float]:
+        disk = self._psutil.disk_io_counters()
+        network = self._psutil.net_io_counters()
+        scheduler = self._psutil.cpu_stats()
+        counters: dict[str, float] = {}
+        if disk is not None:  # as in a container that hides its disks
+            counters |= {"disk_read": disk.read_bytes, "disk_written": disk.write_bytes}
+        if network is not None:
+            counters |= {
+                "network_received": network.bytes_recv,
+                "network_sent": network.bytes_sent,
+            }
+        return counters | {
+            "context_switches": scheduler.ctx_switches,
+            "interrupts": scheduler.interrupts,
+        }
+
+    def _read_temperatures(self) -> dict[str, float]:
+        read = getattr(self._psutil, "sensors_temperatures", dict)  # not on every system
+        return {
+            f"temperature_{chip}_{place}": sensor.current
+            for chip, sensors in read().items()
+            for place, sensor in enumerate(sensors)
+        }
+
+
+_COUNTER_UNITS: Mapping[str, str] = {
+    "disk_read": "B/s",
+    "disk_written": "B/s",
+    "network_received": "B/s",
+    "network_sent": "B/s",
+    "context_switches": "1/s",
+    "interrupts": "1/s",
+}
+
+
+def _psutil() -> ModuleType:
+    try:
+        import psutil
+    except ImportError as missing:
+        raise MissingExtraError(
+            "this machine's telemetry is read through psutil, which is not installed; "
+            "install it with: pip install 'rtlstm[host]'"
+        ) from missing
+    return psutil  # type: ignore[no-any-return]

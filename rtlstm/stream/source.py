@@ -1,0 +1,35 @@
+"""What every source of samples is: named columns, and an iterable of `Sample`."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Sample(NamedTuple):
+    """One row of a stream."""
+
+    time: float | None
+    """Seconds since 1970-01-01 UTC; None where the source has no clock."""
+    values: NDArray[np.float64]
+    """One value a column, shape (len(columns),); NaN where missing. The row is the reader's own."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """An iterable of samples under fixed column names; the time is not a column."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the values, in the order of `Sample.values`."""
+
+    @property
+    def units(self) -> Mapping[str, str]:
+        """The unit of each column whose unit is known."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What was passed over so far, by reason; empty while all went well."""
+
+    def __iter__(self) -> Iterator[Sample]: ...
