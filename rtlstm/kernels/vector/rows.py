@@ -1,0 +1,109 @@
+"""Rows of traces and rows of weights: what a learning step does once for every weight.
+
+An optimizer row multiplies the gradient by a clip scale and updates n weights in place.  Its
+constants stand in the block: f[c] the learning rate, f[c + 1] the clip scale, then the rule's own.
+The `_trace_` forms take the gradient as trace times error, formed inside the sweep, never stored.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rtlstm.kernels.vector.primitive import Array, primitive
+
+
+@primitive
+def trace_row(f: Array, E: int, phi: int, kappa: int, u: float, n: int) -> None:
+    """E[j] = phi[j] * E[j] + kappa[j] * u, and 0 where that is subnormal."""
+    tiny = np.finfo(f.dtype).tiny
+    for j in range(n):
+        e = f[phi + j] * f[E + j] + f[kappa + j] * u
+        f[E + j] = 0.0 if abs(e) < tiny else e
+
+
+@primitive
+def trace_row_norm(f: Array, E: int, phi: int, kappa: int, u: float, err: int, n: int) -> float:
+    """As trace_row; returns sum_j (E[j] * err[j])**2, the row's part of the gradient's norm."""
+    tiny = np.finfo(f.dtype).tiny
+    total = f.dtype.type(0.0)
+    for j in range(n):
+        e = f[phi + j] * f[E + j] + f[kappa + j] * u
+        f[E + j] = 0.0 if abs(e) < tiny else e
+        total += (f[E + j] * f[err + j]) ** 2
+    return total
+
+
+@primitive
+def sgd_row(f: Array, w: int, g: int, m: int, n: int, c: int) -> None:
+    """w -= lr * d with m = momentum * m + g and d = g + momentum * m if nesterov, else m.
+
+    f[c:c+4] = lr, clip scale, momentum, nesterov (0 or 1).  torch.optim.SGD without dampening.
+    """
+    lr, clip, momentum, nesterov = f[c], f[c + 1], f[c + 2], f[c + 3]
+    for j in range(n):
+        grad = clip * f[g + j]
+        f[m + j] = momentum * f[m + j] + grad
+        step = f[m + j] if nesterov == 0.0 else momentum * f[m + j] + grad
+        f[w + j] -= lr * step
+
+
+@primitive
+def rmsprop_row(f: Array, w: int, g: int, v: int, n: int, c: int) -> None:
+    """w -= lr * g / (sqrt(v) + eps) with v = alpha * v + (1 - alpha) * g * g.
+
+    f[c:c+4] = lr, clip scale, alpha, eps.  torch.optim.RMSprop without momentum, not centred.
+    """
+    lr, clip, alpha, eps = f[c], f[c + 1], f[c + 2], f[c + 3]
+    for j in range(n):
+        grad = clip * f[g + j]
+        f[v + j] = alpha * f[v + j] + (1.0 - alpha) * grad * grad
+        f[w + j] -= lr * grad / (np.sqrt(f[v + j]) + eps)
+
+
+@primitive
+def adam_row(f: Array, w: int, g: int, m: int, v: int, n: int, c: int) -> None:
+    """w -= lr_t * m / (sqrt(v) * root_t + eps) with m, v the running means of g and g * g.
+
+    f[c:c+6] = lr_t = lr / (1 - beta1**t), clip scale, beta1, beta2, eps,
+    root_t = 1 / sqrt(1 - beta2**t).  torch.optim.Adam (Kingma & Ba 2015, algorithm 1).
+    """
+    lr_t, clip, beta1, beta2 = f[c], f[c + 1], f[c + 2], f[c + 3]
+    eps, root_t = f[c + 4], f[c + 5]
+    for j in range(n):
+        grad = clip * f[g + j]
+        f[m + j] = beta1 * f[m + j] + (1.0 - beta1) * grad
+        f[v + j] = beta2 * f[v + j] + (1.0 - beta2) * grad * grad
+        f[w + j] -= lr_t * f[m + j] / (np.sqrt(f[v + j]) * root_t + eps)
+
+
+@primitive
+def sgd_trace_row(f: Array, w: int, E: int, err: int, m: int, n: int, c: int) -> None:
+    """As sgd_row with the gradient E[j] * err[j]."""
+    lr, clip, momentum, nesterov = f[c], f[c + 1], f[c + 2], f[c + 3]
+    for j in range(n):
+        grad = clip * f[E + j] * f[err + j]
+        f[m + j] = momentum * f[m + j] + grad
+        step = f[m + j] if nesterov == 0.0 else momentum * f[m + j] + grad
+        f[w + j] -= lr * step
+
+
+@primitive
+def rmsprop_trace_row(f: Array, w: int, E: int, err: int, v: int, n: int, c: int) -> None:
+    """As rmsprop_row with the gradient E[j] * err[j]."""
+    lr, clip, alpha, eps = f[c], f[c + 1], f[c + 2], f[c + 3]
+    for j in range(n):
+        grad = clip * f[E + j] * f[err + j]
+        f[v + j] = alpha * f[v + j] + (1.0 - alpha) * grad * grad
+        f[w + j] -= lr * grad / (np.sqrt(f[v + j]) + eps)
+
+
+@primitive
+def adam_trace_row(f: Array, w: int, E: int, err: int, m: int, v: int, n: int, c: int) -> None:
+    """As adam_row with the gradient E[j] * err[j]."""
+    lr_t, clip, beta1, beta2 = f[c], f[c + 1], f[c + 2], f[c + 3]
+    eps, root_t = f[c + 4], f[c + 5]
+    for j in range(n):
+        grad = clip * f[E + j] * f[err + j]
+        f[m + j] = beta1 * f[m + j] + (1.0 - beta1) * grad
+        f[v + j] = beta2 * f[v + j] + (1.0 - beta2) * grad * grad
+        f[w + j] -= lr_t * f[m + j] / (np.sqrt(f[v + j]) * root_t + eps)
