@@ -21,6 +21,38 @@ class ModelFileError(RtlstmError, ValueError):
     """A model file that is damaged, foreign, or of a version that this package does not read."""
 
 
+class ForeignFileError(ModelFileError):
+    """The file is not a model file of this package, or its header breaks the format."""
+
+
+class TruncatedFileError(ModelFileError):
+    """The file ends before its own header says it should."""
+
+
+class DamagedFileError(ModelFileError):
+    """The file is ours, but its bytes are not those that were written, or a value is not legal."""
+
+
+class MismatchedFileError(ModelFileError):
+    """The file's spec cannot be built, or its tensors are not those that the spec asks for."""
+
+
+class FileVersionError(ModelFileError):
+    """The file has a version of the format that this release does not read."""
+
+
+class FileTooLargeError(ModelFileError):
+    """The file is larger than the reader was told to accept."""
+
+
+class StorageError(ModelFileError, OSError):
+    """The operating system refused to read or write the file; ``errno`` and ``filename`` say more."""
+
+
+class MissingFileError(StorageError, FileNotFoundError):
+    """There is no file of that name."""
+
+
 class SourceError(RtlstmError, ValueError):
     """A stream of samples that cannot be opened, or a row of it that cannot be read."""
 
