@@ -24,7 +24,7 @@ make_venv() {
         return
     fi
     local python version
-    python=$(find_python)
+    python=$(find_python) || exit 1
     if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
         version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
         fail "$python has no venv or no ensurepip, which Debian and Ubuntu package apart." \

@@ -1,0 +1,52 @@
+"""LSTM networks that learn from every sample of a stream as it passes.
+
+This module is the face of the package. Its names are found on first use, so `import rtlstm` loads
+neither numba nor any optional package, and compiles nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rtlstm.errors import MissingExtraError as MissingExtraError
+    from rtlstm.errors import ModelFileError as ModelFileError
+    from rtlstm.errors import RtlstmError as RtlstmError
+    from rtlstm.errors import SampleError as SampleError
+    from rtlstm.errors import SinkError as SinkError
+    from rtlstm.errors import SourceError as SourceError
+    from rtlstm.errors import SpecError as SpecError
+    from rtlstm.spec import GRU as GRU
+    from rtlstm.spec import LSTM as LSTM
+    from rtlstm.spec import RNN as RNN
+    from rtlstm.spec import scaled_tanh as scaled_tanh
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "rtlstm.errors": (
+        "MissingExtraError",
+        "ModelFileError",
+        "RtlstmError",
+        "SampleError",
+        "SinkError",
+        "SourceError",
+        "SpecError",
+    ),
+    "rtlstm.spec": ("GRU", "LSTM", "RNN", "scaled_tanh"),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = sorted(_ROOM_OF)
+
+
+def __getattr__(name: str) -> object:
+    room = _ROOM_OF.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(room), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
