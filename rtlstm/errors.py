@@ -17,6 +17,14 @@ class SampleError(RtlstmError, ValueError):
     """A sample or target of the wrong type, shape or value; nothing was learned from it."""
 
 
+class StateError(RtlstmError, ValueError):
+    """A snapshot, ticket or key that does not belong to this object; nothing was changed."""
+
+
+class LimitError(RtlstmError, MemoryError):
+    """Something that would need more memory than its stated limit; nothing was allocated."""
+
+
 class ModelFileError(RtlstmError, ValueError):
     """A model file that is damaged, foreign, or of a version that this package does not read."""
 

@@ -1,0 +1,123 @@
+"""The plan: whole numbers that tell the kernels what a network is and where its arrays lie.
+
+A plan is one int64 array: the header below, then one record of LAYER_LEN entries a layer. Offsets
+of parameters and constants count elements of the float block; offsets of the state are relative to
+a state base and those of a frame to a frame base, since a learner keeps several states (one that
+learns, one that forecasts) and several frames (the steps of a block).
+
+Column groups of a layer's W, in order: t (highway), o, then the groups that act on the cell:
+i f z (LSTM), nx r z nh (GRU: the candidate's input and hidden halves), a (RNN).
+"""
+
+from __future__ import annotations
+
+LANES = 8  # units and columns are padded to a multiple of this
+
+# cells, squashing functions, heads, losses
+LSTM, GRU, RNN = range(3)
+IDENTITY, TANH, LOGISTIC, RELU = range(4)
+NO_HEAD, LINEAR_HEAD, LOGISTIC_HEAD, SOFTMAX_HEAD = range(4)
+MSE, SSE, HUBER, CROSS_ENTROPY = range(4)
+
+# what a kernel returns
+OK, BAD_INPUT, BAD_OUTPUT = range(3)
+
+# ---------------------------------------------------------------- header
+(
+    LAYERS,  # number of layers
+    INPUTS,
+    OUTPUTS,
+    HEAD,  # kind of head
+    HEAD_W,  # (OUTPUTS, FEATURES_P) in f: weights, one row an output
+    FEATURES,  # y of the last layer, inputs if they reach the head, 1 if it has a bias
+    FEATURES_P,  # the same, padded
+    HEAD_INPUTS,  # column of the inputs among the features, or -1
+    HEAD_BIAS,  # column of the bias among the features, or -1
+    THETA,  # first parameter in f
+    THETA_LEN,  # parameters, padding included
+    STATE,  # base of the network's own state in f
+    STATE_LEN,
+    FRAME,  # base of the first frame in f
+    FRAME_LEN,
+    FEAT,  # frame: features (FEATURES_P)
+    PRE,  # frame: what the head computes before its squashing (OUTPUTS)
+    OUT,  # frame: prediction (OUTPUTS)
+    HEADER_LEN,
+) = range(19)
+
+# ---------------------------------------------------------------- one layer
+(
+    CELL,
+    M,  # inputs
+    N,  # units
+    NP,  # units, padded
+    S,  # cells of a memory block
+    NB,  # memory blocks = units of one gate
+    NBP,  # the same, padded
+    K,  # rows of W = entries of u = [x, y', gates', 1]
+    R,  # columns of W
+    W,  # f: (K, R) row-major
+    TIED,  # 1: the cell's output is its state (GRU, RNN), c and y are one array
+    COUPLED,  # 1: f = 1 - i
+    G_KIND,
+    G_CONST,  # f: alpha, beta
+    H_KIND,
+    H_CONST,
+    RESIDUAL,
+    HIGHWAY,
+    # rows of W: first row of each class or -1, and the columns [LO, HI) that are weights there
+    ROW_Y,
+    ROW_GATES,
+    ROW_BIAS,
+    X_LO,
+    X_HI,
+    Y_LO,
+    Y_HI,
+    GATES_LO,
+    GATES_HI,
+    BIAS_LO,
+    BIAS_HI,
+    COL_T,  # first column of the transform gate or -1
+    # the output gate: column, peephole in f, place among the recurrent gates; -1 where absent
+    O_COL,
+    O_PEEP,
+    O_BACK,
+    # groups that act on the cell
+    GROUPS,
+    COL_C,  # column of the first of them
+    G_I,  # which group is i, f, z; -1 where absent
+    G_F,
+    G_Z,
+    BACK,  # number of gates that feed back
+    # state
+    S_C,
+    S_Y,
+    S_GATES,  # (BACK, NBP)
+    # frame
+    F_U,  # (K)
+    F_A,  # (R) pre-activations
+    F_O,  # (NP) activations, one a cell, 1 where a gate is absent
+    F_I,
+    F_F,
+    F_Z,
+    F_T,
+    F_CP,  # (NP) c of the step before
+    F_C,
+    F_HC,  # (NP) h(c)
+    F_Y,
+    F_YHAT,  # (NP) what the next layer sees
+    # linearisation (DESIGN: one cell, one linearisation)
+    F_KAPPA,  # (GROUPS, NP) dc/da of each group, the reads of c through peepholes held constant
+    F_PHI,  # (NP) dc/dc', likewise
+    F_YC,  # (NP) dy/dc, likewise
+    F_YO,  # (NP) dy/da_o
+    F_SLOPE,  # (BACK, NBP) slopes of the gates that feed back
+    RECORD_LEN,
+) = range(60)
+
+# behind the record: COL, GATE (1: one unit a memory block), PEEP, BACK place of each group
+MAX_GROUPS = 4
+GROUP_COL, GROUP_GATE, GROUP_PEEP, GROUP_BACK = range(
+    RECORD_LEN, RECORD_LEN + 4 * MAX_GROUPS, MAX_GROUPS
+)
+LAYER_LEN = RECORD_LEN + 4 * MAX_GROUPS

@@ -1,0 +1,187 @@
+"""Network: a stack of recurrent layers and a head that answers one sample at a time."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from rtlstm import initial, layout
+from rtlstm.errors import SampleError, StateError
+from rtlstm.kernels import cells
+from rtlstm.kernels import plan as p
+from rtlstm.samples import as_rows, as_sample, output_row, output_rows, refuse_row
+from rtlstm.spec import Layer, NetworkSpec
+
+Array = np.ndarray[Any, Any]
+CHUNK_SECONDS = 0.02  # `run` comes back to Python at least this often, so that Ctrl-C is heard
+
+
+class Network:
+    """Recurrent layers and a head, stepped one sample at a time with its own state.
+
+    ``inputs`` and ``outputs``: widths of a sample and of an answer. ``layers``: one or several of
+    :class:`rtlstm.LSTM`, :class:`rtlstm.GRU`, :class:`rtlstm.RNN`. ``head``: "linear", "logistic",
+    "softmax", or None (the last layer's y is the answer); ``head_bias``: it has a bias;
+    ``head_inputs``: it also sees the sample. ``dtype``: "float32" or "float64". The same ``seed``
+    gives the same weights on every platform. Raises SpecError for what cannot be built.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        layers: Layer | list[Layer] | tuple[Layer, ...],
+        outputs: int,
+        head: str | None = "linear",
+        head_bias: bool = True,
+        head_inputs: bool = False,
+        head_init: Any = "glorot",
+        dtype: str = "float32",
+        seed: int = 0,
+    ) -> None:
+        stack = tuple(layers) if isinstance(layers, list | tuple) else (layers,)
+        self._build(
+            NetworkSpec(
+                inputs, stack, outputs, head, head_bias, head_inputs, head_init, dtype, seed
+            )
+        )
+        initial.fill(self.spec, self.parameters)
+
+    def _build(self, spec: NetworkSpec) -> None:
+        self.spec = spec
+        arena = layout.Arena()
+        self._layout = layout.network(spec, arena)
+        self._adopt(layout.Block(arena.sizes, spec.dtype), self._layout)
+        self._layout.prepare(self._block)
+
+    def _adopt(self, block: layout.Block, net: layout.NetworkLayout) -> None:
+        """Live in a block: the network's own, or a learner's that begins like it."""
+        self._block, self._plan, self._f = block, net.plan, block.f
+        self._dtype = np.dtype(self.spec.dtype)
+        self._in, self._out = (self.spec.inputs,), (self.spec.outputs,)
+        self._lock = threading.Lock()
+
+    @classmethod
+    def from_spec(cls, spec: NetworkSpec) -> Network:
+        """A network with all weights zero, as described; for loading weights into."""
+        net = cls.__new__(cls)
+        net._build(spec)
+        return net
+
+    # ------------------------------------------------------------------ stepping
+    def step(self, x: Any, out: Array | None = None) -> Array:
+        """The answer to one sample; moves the state.
+
+        x: (inputs,), any real type, cast to the network's dtype. out: (outputs,) of that dtype, C
+        contiguous, is written and returned if given. Raises SampleError for a wrong shape or type,
+        or a value that is not finite, and leaves every byte of the state as it was.
+        """
+        x = as_sample(x, self._in, self._dtype, "x")
+        y = output_row(out, self._out, self._dtype)
+        with self._lock:
+            status = cells.step(self._plan, self._f, x, y)
+        if status:
+            self._refuse(status)
+        return y
+
+    def run(self, X: Any, out: Array | None = None) -> Array:
+        """Answers to the rows of X (T, inputs) as (T, outputs): bit for bit those of `step`.
+
+        All rows are checked first: one that is not finite refuses the whole, naming the row, and
+        nothing moves. Ctrl-C is heard between chunks; the state is then that of a whole number of
+        rows.
+        """
+        X = as_rows(X, self.spec.inputs, self._dtype, "X")
+        Y = output_rows(out, (len(X), self.spec.outputs), self._dtype)
+        chunk = chunk_rows(self.spec)
+        with self._lock:
+            for start in range(0, len(X), chunk):
+                done, status = cells.run(
+                    self._plan, self._f, X[start : start + chunk], Y[start : start + chunk]
+                )
+                if status:
+                    self._refuse(status, start + done)
+        return Y
+
+    def _refuse(self, status: int, row: int | None = None) -> None:
+        where = "" if row is None else f" at row {row}"
+        if status == p.BAD_INPUT:
+            raise SampleError(f"x must be finite, got NaN or infinity{where}; the state is unchanged")
+        raise SampleError(
+            f"the answer{where} is not finite: weights or state are too large;"
+            " the state is as before that sample"
+        )
+
+    def reset(self) -> None:
+        """Set the state to zero."""
+        with self._lock:
+            start = self._plan[p.STATE]
+            self._f[start : start + self._plan[p.STATE_LEN]] = 0.0
+
+    # ------------------------------------------------------------------ what it holds
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """Weights by name, as views: writing to an element changes the network."""
+        return {name: self._block.view(at) for name, at in self._layout.parameters.items()}
+
+    @property
+    def state(self) -> dict[str, Array]:
+        """State by name, as views: "layer0.c", "layer0.y", recurrent gates "layer0.i" …"""
+        return {name: self._block.view(at) for name, at in self._layout.state.items()}
+
+    @property
+    def memory(self) -> int:
+        """Bytes of the block: weights, state and scratch, known before the first sample."""
+        return self._block.bytes.nbytes
+
+    @property
+    def weights(self) -> int:
+        """How many weights it has; structural zeros do not count."""
+        return sum(view.size for view in self.parameters.values())
+
+    # ------------------------------------------------------------------ copies
+    def snapshot(self) -> bytes:
+        """The whole block as bytes, for :meth:`restore`."""
+        with self._lock:
+            return self._block.bytes.tobytes()
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go back to a snapshot of this network; raises StateError for bytes of another size."""
+        if not isinstance(snapshot, bytes | bytearray) or len(snapshot) != self.memory:
+            raise StateError(
+                f"a snapshot of this network has {self.memory} bytes, got"
+                f" {len(snapshot) if isinstance(snapshot, bytes | bytearray) else type(snapshot)};"
+                " nothing was restored"
+            )
+        with self._lock:
+            self._block.bytes[:] = np.frombuffer(snapshot, np.uint8)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"spec": self.spec, "block": self._block.f[: self._own_size()].tobytes()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._build(state["spec"])
+        self._block.f[: self._own_size()] = np.frombuffer(state["block"], self._dtype)
+
+    def _own_size(self) -> int:
+        return int(self._plan[p.FRAME] + self._plan[p.FRAME_LEN])
+
+    def __repr__(self) -> str:
+        layers = ", ".join(f"{type(la).__name__}({la.units})" for la in self.spec.layers)
+        return (
+            f"Network(inputs={self.spec.inputs}, layers=[{layers}], outputs={self.spec.outputs},"
+            f" head={self.spec.head!r}, dtype={self.spec.dtype!r}: {self.weights} weights,"
+            f" {self.memory} bytes)"
+        )
+
+
+def chunk_rows(spec: NetworkSpec, slow: int = 1) -> int:
+    """Rows a kernel may run before it comes back; ``slow``: how many forward steps one costs."""
+    width, work = spec.inputs, 0
+    for layer in spec.layers:
+        work += 4 * layer.units * (width + 2 * layer.units + 8)
+        width = layer.units
+    work += spec.outputs * width + spec.inputs
+    nanoseconds = slow * (100 + work)  # one weight a nanosecond is slow on any machine
+    return max(1, int(CHUNK_SECONDS * 1e9 / nanoseconds))

@@ -1,0 +1,78 @@
+"""The border: what users hand in becomes plain arrays of the right dtype and shape, or an error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rtlstm.errors import SampleError
+
+Array = np.ndarray[Any, Any]
+REAL_KINDS = "fiub"
+
+
+def as_sample(x: Any, shape: tuple[int, ...], dtype: np.dtype[Any], what: str) -> Array:
+    """x as a C-contiguous array of this dtype and shape; raises SampleError otherwise.
+
+    Integers, booleans and other floats are cast; complex, object, string, masked and date arrays
+    are refused. The common case, an array that fits already, costs four comparisons.
+    """
+    if type(x) is np.ndarray and x.dtype is dtype and x.shape == shape and x.flags.c_contiguous:
+        return x
+    return _cast(x, shape, dtype, what)
+
+
+def as_rows(X: Any, width: int, dtype: np.dtype[Any], what: str) -> Array:
+    """X as a C-contiguous (T, width) array whose every value is finite."""
+    X = _cast(X, (None, width), dtype, what)
+    good = np.isfinite(X).all(axis=1)
+    if not good.all():
+        refuse_row(what, int(np.argmin(good)))
+    return X
+
+
+def refuse_row(what: str, row: int) -> None:
+    """Raise SampleError for a row with a NaN or an infinity."""
+    raise SampleError(
+        f"{what} must be finite, got NaN or infinity in row {row}; no row was taken"
+    )
+
+
+def _cast(x: Any, shape: tuple[int | None, ...], dtype: np.dtype[Any], what: str) -> Array:
+    if isinstance(x, np.ma.MaskedArray):
+        raise SampleError(f"{what} must be a plain array, got a masked one; nothing was changed")
+    try:
+        array = np.asarray(x)
+    except (TypeError, ValueError) as error:
+        raise SampleError(f"{what} must be an array of numbers ({error})") from None
+    if array.dtype.kind not in REAL_KINDS:
+        raise SampleError(
+            f"{what} must hold real numbers, got dtype {array.dtype}; nothing was changed"
+        )
+    want = "(" + ", ".join("T" if n is None else str(n) for n in shape) + ("," if len(shape) == 1 else "") + ")"
+    fits = array.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, array.shape))
+    if not fits:
+        raise SampleError(f"{what} must have shape {want}, got {array.shape}; nothing was changed")
+    with np.errstate(over="ignore"):  # what overflows float32 is infinite, and refused as such
+        return np.ascontiguousarray(array, dtype)
+
+
+def output_row(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """The array to answer into: a new one, or ``out`` if it fits exactly."""
+    if out is None:
+        return np.empty(shape, dtype)
+    if (
+        type(out) is np.ndarray
+        and out.dtype is dtype
+        and out.shape == shape
+        and out.flags.c_contiguous
+        and out.flags.writeable
+    ):
+        return out
+    raise SampleError(
+        f"out must be a writable C-contiguous {dtype} array of shape {shape}; nothing was changed"
+    )
+
+
+output_rows = output_row
