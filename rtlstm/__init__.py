@@ -8,13 +8,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rtlstm.errors import DamagedFileError as DamagedFileError
+    from rtlstm.errors import FileTooLargeError as FileTooLargeError
+    from rtlstm.errors import FileVersionError as FileVersionError
+    from rtlstm.errors import ForeignFileError as ForeignFileError
+    from rtlstm.errors import LimitError as LimitError
+    from rtlstm.errors import MismatchedFileError as MismatchedFileError
     from rtlstm.errors import MissingExtraError as MissingExtraError
+    from rtlstm.errors import MissingFileError as MissingFileError
     from rtlstm.errors import ModelFileError as ModelFileError
     from rtlstm.errors import RtlstmError as RtlstmError
     from rtlstm.errors import SampleError as SampleError
     from rtlstm.errors import SinkError as SinkError
     from rtlstm.errors import SourceError as SourceError
     from rtlstm.errors import SpecError as SpecError
+    from rtlstm.errors import StateError as StateError
+    from rtlstm.errors import StorageError as StorageError
+    from rtlstm.errors import TruncatedFileError as TruncatedFileError
     from rtlstm.spec import GRU as GRU
     from rtlstm.spec import LSTM as LSTM
     from rtlstm.spec import RNN as RNN
@@ -24,13 +34,23 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "rtlstm.errors": (
+        "DamagedFileError",
+        "FileTooLargeError",
+        "FileVersionError",
+        "ForeignFileError",
+        "LimitError",
+        "MismatchedFileError",
         "MissingExtraError",
+        "MissingFileError",
         "ModelFileError",
         "RtlstmError",
         "SampleError",
         "SinkError",
         "SourceError",
         "SpecError",
+        "StateError",
+        "StorageError",
+        "TruncatedFileError",
     ),
     "rtlstm.spec": ("GRU", "LSTM", "RNN", "scaled_tanh"),
 }

@@ -1,0 +1,82 @@
+"""What a person at a terminal sees of a running stream."""
+
+import resource
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rtlstm.cli.scores import Score
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
+
+_REFRESH = 0.25
+_TARGETS = 8
+_WAITING = "Preparing the kernels, which are compiled once on a machine …"
+
+
+class Progress:
+    """A table on standard error, drawn at most four times a second; nothing if no terminal."""
+
+    def __init__(self) -> None:
+        self._started = self._drawn = time.monotonic()
+        self._live: Live | None = None
+        if sys.stderr.isatty():
+            from rich import console, live
+
+            self._live = live.Live(console=console.Console(stderr=True), auto_refresh=False)
+            self._live.start()
+            self._live.update(_WAITING, refresh=True)
+
+    def due(self) -> bool:
+        """Whether it is time to draw; cheap enough to ask at every sample."""
+        return self._live is not None and time.monotonic() - self._drawn >= _REFRESH
+
+    def draw(self, rows: int, scores: list[Score]) -> None:
+        """Draw `rows` rows done so far and where the errors stand."""
+        if self._live is not None:
+            self._drawn = time.monotonic()
+            self._live.update(self._table(rows, scores), refresh=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the last drawing on the screen and give the terminal back."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _table(self, rows: int, scores: list[Score]) -> "Table":
+        from rich import box
+        from rich.table import Table
+
+        seconds = max(self._drawn - self._started, 1e-9)
+        title = f"{rows:,} rows   {rows / seconds:,.0f} rows/s   {resident_mib():.0f} MiB"
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+        table.add_column("target")
+        for heading in ("error (RMS)", "last value repeated", "skill"):
+            table.add_column(heading, justify="right")
+        for score in scores[:_TARGETS]:
+            errors = f"{score.rms:.4g}", f"{score.persistence_rms:.4g}"
+            table.add_row(score.label, *errors, f"{score.skill:+.1%}")
+        if len(scores) > _TARGETS:
+            table.add_row(f"… and {len(scores) - _TARGETS} more")
+        return table
+
+
+def resident_mib() -> float:
+    """Resident size of this process in MiB, or its highest so far where the system hides it."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return pages * resource.getpagesize() / 2**20

@@ -1,0 +1,1 @@
+"""Where a forecaster stands against repeating the last value, read from its running metrics."""

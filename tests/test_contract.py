@@ -1,0 +1,75 @@
+"""What importing the package costs, and who may import whom."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rtlstm
+
+ROOT = Path(rtlstm.__file__).parent
+HEAVY = ("numba", "onnx", "onnxruntime", "matplotlib", "click", "rich", "psutil", "torch")
+
+
+def loaded_after(statement: str) -> set[str]:
+    code = f"import sys\n{statement}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_import_loads_nothing_heavy() -> None:
+    assert loaded_after("import rtlstm").isdisjoint(HEAVY)
+
+
+def test_every_name_of_the_face_is_there() -> None:
+    for name in rtlstm.__all__:
+        assert getattr(rtlstm, name).__name__ == name
+    assert set(rtlstm.__all__) <= set(dir(rtlstm))
+    with pytest.raises(AttributeError, match="no attribute 'Netwrok'"):
+        rtlstm.Netwrok  # noqa: B018
+
+
+def test_type_checkers_see_the_names_that_run_time_finds() -> None:
+    tree = ast.parse((ROOT / "__init__.py").read_text())
+    guarded = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {
+        (node.module, alias.name)
+        for node in guarded.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == {(room, name) for room, names in rtlstm._ROOMS.items() for name in names}
+
+
+def test_every_public_error_is_in_the_face() -> None:
+    errors = importlib.import_module("rtlstm.errors")
+    kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
+    assert kinds <= set(rtlstm.__all__)
+
+
+def imports_of(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text())
+    found = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    return found | {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "kernels").rglob("*.py")), ids=lambda p: p.stem)
+def test_kernels_import_only_kernels(path: Path) -> None:
+    ours = {name for name in imports_of(path) if name.split(".")[0] == "rtlstm"}
+    assert all(name.startswith("rtlstm.kernels") for name in ours), ours
+
+
+def test_nothing_in_the_package_executes_what_a_file_says() -> None:
+    banned = {("pickle", "load"), ("yaml", "load"), ("marshal", "loads"), ("shelve", "open")}
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            call = node.func
+            if isinstance(call, ast.Name):
+                assert call.id not in ("eval", "exec"), f"{path}:{node.lineno}"
+            if isinstance(call, ast.Attribute) and isinstance(call.value, ast.Name):
+                assert (call.value.id, call.attr) not in banned, f"{path}:{node.lineno}"

@@ -1,0 +1,31 @@
+"""Tells in a few lines what tools/demo left behind. Usage: demo_report.py DIRECTORY"""
+
+import json
+import sys
+from pathlib import Path
+
+FILES = {
+    "forecasts.csv": "after each row of the recording, the forecast of the next, with bounds",
+    "live.csv": "the same for this machine",
+    "model.safetensors": "the learner, to go on from with --resume",
+    "model.onnx": "the forecaster for a stock onnxruntime",
+    "run.png": "truth, forecasts and errors of the recording",
+    "report.json": "the figures above",
+}
+
+
+def main() -> None:
+    """Print the report and the files' sizes."""
+    folder = Path(sys.argv[1])
+    report = json.loads((folder / "report.json").read_text())
+    print(f"{report['rows']:,} rows learned in {report['seconds']:.1f} s, with all that is written.")
+    print(f"Squared error against repeating the last value: {report['skill']:.1%} less.")
+    print(f"ONNX over the last 1,000 rows: differs by {report['onnx_difference']:.1e} at most.")
+    print()
+    for name, meaning in FILES.items():
+        path = folder / name
+        print(f"  {path!s:<30}{path.stat().st_size:>10,} bytes   {meaning}")
+
+
+if __name__ == "__main__":
+    main()
