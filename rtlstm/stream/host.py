@@ -1,22 +1,25 @@
 """This machine's own telemetry as a source, read through psutil."""
 
+import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 
 import numpy as np
 
 from rtlstm.errors import MissingExtraError
+from rtlstm.stream.cells import check_known, check_names
 from rtlstm.stream.source import Sample
 from rtlstm.stream.ticks import Ticks
 
 
-def host_source(rate: float = 10.0) -> "HostSource":
+def host_source(rate: float = 10.0, columns: Sequence[str] | None = None) -> "HostSource":
     """Telemetry of this machine, `rate` samples a second for as long as it is iterated.
 
-    Raises `MissingExtraError` if psutil is not installed, `SourceError` for an impossible rate.
+    columns: which of the columns, in this order; None for all. Raises `MissingExtraError` if
+    psutil is not installed, `SourceError` for an impossible rate or an unknown column.
     """
-    return HostSource(rate)
+    return HostSource(rate, columns)
 
 
 class HostSource:
@@ -27,11 +30,15 @@ class HostSource:
     differences. A meter that vanished, or a counter that went backwards, is missing (NaN).
     """
 
-    def __init__(self, rate: float = 10.0) -> None:
+    def __init__(self, rate: float = 10.0, columns: Sequence[str] | None = None) -> None:
         self._ticks = Ticks(rate)
         self._meters = Meters(_psutil())
-        self.columns: tuple[str, ...] = tuple(self._meters.units)
-        self.units: Mapping[str, str] = self._meters.units
+        names = self._meters.columns
+        self.columns: tuple[str, ...] = names if columns is None else tuple(columns)
+        check_names("host", self.columns)
+        check_known("host", self.columns, names)
+        self._places = [names.index(name) for name in self.columns]
+        self.units: Mapping[str, str] = host_units(self.columns)
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -39,10 +46,13 @@ class HostSource:
         counts = {"late": self._ticks.late, "missed": self._ticks.missed}
         return {reason: count for reason, count in counts.items() if count}
 
+    def close(self) -> None:
+        """Nothing is held open."""
+
     def __iter__(self) -> Iterator[Sample]:
         self._meters.read()
         for _ in self._ticks:
-            yield Sample(time.time(), np.array(self._meters.read(), dtype=np.float64))
+            yield Sample(time.time(), np.array(self._meters.read())[self._places])
 
 
 class Meters:
@@ -55,14 +65,16 @@ class Meters:
         self._clock = float("nan")
         self._counters = dict.fromkeys(self._read_counters(), float("nan"))
         self._cpu = [(float("nan"), float("nan"))] * self._cores
-        units = {f"cpu{core}_load": "%" for core in range(self._cores)}
-        units |= {"memory_used": "%", "load_average": "1"}
-        units |= {name: _COUNTER_UNITS[name] for name in self._counters}
-        units |= dict.fromkeys(self._temperatures, "°C")
-        self.units: Mapping[str, str] = units
+        self.columns: tuple[str, ...] = (
+            *(f"cpu{core}_load" for core in range(self._cores)),
+            "memory_used",
+            "load_average",
+            *self._counters,
+            *self._temperatures,
+        )
 
     def read(self) -> list[float]:
-        """One value for each entry of `units`, in that order."""
+        """One value a column."""
         memory = self._psutil.virtual_memory()
         temperatures = self._read_temperatures() if self._temperatures else {}
         return [
@@ -123,14 +135,19 @@ class Meters:
         }
 
 
-_COUNTER_UNITS: Mapping[str, str] = {
-    "disk_read": "B/s",
-    "disk_written": "B/s",
-    "network_received": "B/s",
-    "network_sent": "B/s",
-    "context_switches": "1/s",
-    "interrupts": "1/s",
-}
+_UNITS: tuple[tuple[str, str], ...] = (
+    (r"cpu\d+_load|memory_used", "%"),
+    (r"disk_(read|written)|network_(received|sent)", "B/s"),
+    (r"context_switches|interrupts", "1/s"),
+    (r"temperature_.*", "°C"),
+)
+
+
+def host_units(columns: Iterable[str]) -> Mapping[str, str]:
+    """The units of this machine's columns by name; the load average is a plain number."""
+    return {
+        name: unit for name in columns for pattern, unit in _UNITS if re.fullmatch(pattern, name)
+    }
 
 
 def _psutil() -> ModuleType:

@@ -15,6 +15,10 @@ class Sample(NamedTuple):
     values: NDArray[np.float64]
     """One value a column, shape (len(columns),); NaN where missing. The row is the reader's own."""
 
+    def __repr__(self) -> str:
+        """Without values, which may be confidential."""
+        return f"Sample(time={self.time}, values={self.values.shape})"
+
 
 @runtime_checkable
 class Source(Protocol):
@@ -31,5 +35,8 @@ class Source(Protocol):
     @property
     def counts(self) -> Mapping[str, int]:
         """What was passed over so far, by reason; empty while all went well."""
+
+    def close(self) -> None:
+        """Let go of the file behind the source, if there is one."""
 
     def __iter__(self) -> Iterator[Sample]: ...

@@ -1,0 +1,52 @@
+"""One way in for every source that has a name."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+
+from rtlstm.stream.csv_source import CsvSource
+from rtlstm.stream.host import host_source, host_units
+from rtlstm.stream.jsonl_source import JsonlSource
+from rtlstm.stream.lines import Lines, Readable, name_of
+from rtlstm.stream.rejects import DeadLetter, OnError, Rejects
+from rtlstm.stream.source import Source
+
+
+def open_source(
+    name: Readable,
+    columns: Sequence[str] | None = None,
+    *,
+    rate: float = 10.0,
+    on_error: OnError = "raise",
+    dead_letter: DeadLetter | None = None,
+) -> Source:
+    """Open a source by its name, with the given columns or all that it has.
+
+    name: "host" for this machine's telemetry at `rate` samples a second; "recording" for the
+    recording of such telemetry that the package ships; "-" for standard input; else a file (one
+    called host is ./host). What comes as text is JSON lines if its first character is a brace
+    or a bracket, else CSV, gzipped or not. A row that cannot be read raises `SourceError`, or with
+    on_error="skip" is counted and given to dead_letter(message, text). Returns once the columns
+    are known: on live input, when the first row has come. Raises `SourceError`.
+    """
+    if name == "host":
+        return host_source(rate, columns)
+    if name == "recording":
+        return recording(columns)
+    rejects = Rejects(name_of(name), on_error, dead_letter)
+    lines = Lines(name, rejects)
+    try:
+        if lines.peek().lstrip().startswith(("{", "[")):
+            return JsonlSource(lines, rejects, columns)
+        return CsvSource(lines, rejects, columns)
+    except BaseException:
+        lines.close()
+        raise
+
+
+def recording(columns: Sequence[str] | None = None) -> CsvSource:
+    """The shipped recording: telemetry of a machine at work, 10 samples a second."""
+    rejects = Rejects("recording", "raise", None)
+    lines = Lines(files("rtlstm").joinpath("data", "host.csv.gz"), rejects)
+    source = CsvSource(lines, rejects, columns)
+    source.units = host_units(source.columns)
+    return source
