@@ -1,13 +1,9 @@
-"""What all the tests share: markers, and the table of cells as a parameter."""
+"""What all the tests share: the table of cells as a parameter."""
 
 from __future__ import annotations
 
 import pytest
 from cells import ROWS, Row
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "oracles: needs PyTorch, an oracle no one here wrote")
 
 
 @pytest.fixture(params=ROWS, ids=lambda row: row.id)
