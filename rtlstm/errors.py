@@ -54,7 +54,7 @@ class FileTooLargeError(ModelFileError):
 
 
 class StorageError(ModelFileError, OSError):
-    """The operating system refused to read or write the file; ``errno`` and ``filename`` say more."""
+    """The operating system refused to read or write the file; ``errno`` says why."""
 
 
 class MissingFileError(StorageError, FileNotFoundError):
