@@ -30,11 +30,17 @@ def main() -> None:
         _say(wrong.format_message())
         code = USAGE_ERROR
     except (RtlstmError, click.ClickException, OSError, MemoryError) as fault:
-        _say(str(fault) or type(fault).__name__)
+        _say(_message(fault))
         code = USER_ERROR
     except (click.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     sys.exit(code)
+
+
+def _message(fault: Exception) -> str:
+    if isinstance(fault, OSError) and fault.strerror:
+        return f"{fault.filename}: {fault.strerror}" if fault.filename else fault.strerror
+    return str(fault) or type(fault).__name__
 
 
 def _say(message: str) -> None:

@@ -1,5 +1,6 @@
 """What a person at a terminal sees of a running stream."""
 
+import math
 import resource
 import sys
 import time
@@ -66,7 +67,7 @@ class Progress:
         for heading in ("error (RMS)", "last value repeated", "skill"):
             table.add_column(heading, justify="right")
         for score in scores[:_TARGETS]:
-            errors = f"{score.rms:.4g}", f"{score.persistence_rms:.4g}"
+            errors = (f"{math.sqrt(mse):.4g}" for mse in (score.mse, score.persistence_mse))
             table.add_row(score.label, *errors, f"{score.skill:+.1%}")
         if len(scores) > _TARGETS:
             table.add_row(f"… and {len(scores) - _TARGETS} more")

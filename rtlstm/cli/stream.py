@@ -1,8 +1,8 @@
 """`rtlstm stream`: what it takes, and how a forecaster is made or taken up from it."""
 
-import itertools
 from collections.abc import Sequence
-from difflib import get_close_matches
+from contextlib import closing
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,24 +44,35 @@ def _names(context: click.Context, option: click.Parameter, value: str | None) -
 @click.option("--onnx", type=_FILE, help="Write the forecaster as ONNX and compare the two.")
 @click.option("--plot", type=_FILE, help="Draw the run.")
 @click.option("--report", type=_FILE, help="Write the run's figures as JSON.")
+@click.option("--rate", type=float, default=10.0, help="Rows a second of `host` [10].")
+@click.option(
+    "--on-error",
+    type=click.Choice(("raise", "skip")),
+    default="raise",
+    help="What becomes of a row that cannot be read [raise].",
+)
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Stop after N rows.")
 def stream(source: str, **options: Any) -> None:
     """Learn from every row of SOURCE as it passes, and forecast the next.
 
-    SOURCE is a file of CSV or JSON lines (.gz too), - for standard input, or `host` for this
-    machine's own telemetry. It ends with its last row, with --limit, or with Ctrl-C or SIGTERM:
-    everything asked for is then saved, and the exit code is 0.
+    SOURCE is a file of CSV or JSON lines (gzipped or not), - for standard input, `host` for this
+    machine's own telemetry, or `recording` for the recording of such telemetry that is shipped.
+    It ends with its last row, with --limit, or with Ctrl-C or SIGTERM: everything asked for is
+    then saved, and the exit code is 0.
 
     --resume takes every row of SOURCE for a new one and starts --out afresh. With --continue,
     SOURCE and --out are those of the earlier run: the rows already learned are skipped, and
     their forecasts kept. Either way the forecasts are those of a run that never stopped.
     """
-    outputs = Outputs(**{name: options[name] for name in Outputs.__dataclass_fields__})
+    outputs = Outputs(**{field.name: options[field.name] for field in fields(Outputs)})
     _check(outputs, options)
-    opened = open_source(source)
-    forecaster = _taken_up(opened, options) if options["resume"] else _new(opened, options)
-    run = Run(forecaster, outputs, append=options["again"])
-    run.follow(opened, skip=forecaster.rows if options["again"] else 0, limit=options["limit"])
+    forecaster, opened = (_taken_up if options["resume"] else _new)(source, options)
+    with closing(opened):
+        run = Run(forecaster, outputs, append=options["again"])
+        run.follow(opened, skip=forecaster.rows if options["again"] else 0, limit=options["limit"])
+    if opened.counts:
+        counts = ", ".join(f"{reason} {count}" for reason, count in opened.counts.items())
+        click.echo(f"rtlstm: passed over in the source: {counts}", err=True)
 
 
 def _check(outputs: Outputs, options: dict[str, Any]) -> None:
@@ -70,46 +81,39 @@ def _check(outputs: Outputs, options: dict[str, Any]) -> None:
         raise click.UsageError("--every says how often to write --save, which is not given")
     if options["again"] and not options["resume"]:
         raise click.UsageError("--continue goes on with a --resume, which is not given")
-    if options["resume"]:
-        fixed = [f"--{name}" for name in _NEW if options[name] is not None]
-        if fixed:
-            raise click.UsageError(f"{', '.join(fixed)} cannot be changed in a --resume")
+    fixed = [f"--{name}" for name in _NEW if options[name] is not None]
+    if options["resume"] and fixed:
+        raise click.UsageError(f"{', '.join(fixed)} cannot be changed in a --resume")
     for path in (outputs.save, outputs.onnx, outputs.plot, outputs.report):
         if path is not None and not path.parent.is_dir():
             raise click.UsageError(f"{path}: there is no directory {path.parent}")
 
 
-def _new(source: Source, options: dict[str, Any]) -> "Forecaster":
-    columns = options["columns"] or list(source.columns)
-    targets = options["target"]
-    _check_known([*columns, *(targets or ())], source)
+def _open(source: str, columns: Sequence[str] | None, options: dict[str, Any]) -> Source:
+    return open_source(source, columns, rate=options["rate"], on_error=options["on_error"])
+
+
+def _new(source: str, options: dict[str, Any]) -> "tuple[Forecaster, Source]":
+    columns, targets = options["columns"], options["target"]
+    if columns and targets:
+        columns += [name for name in targets if name not in columns]
+    opened = _open(source, columns, options)
     settings = {name: options[name] for name in ("horizon", "lags", "rule", "seed")}
     if options["hidden"]:
         settings["layers"] = [rtlstm.LSTM(options["hidden"])]
     given = {name: value for name, value in settings.items() if value is not None}
-    return rtlstm.Forecaster(columns=columns, targets=targets, **given)
+    return rtlstm.Forecaster(columns=list(opened.columns), targets=targets, **given), opened
 
 
-def _taken_up(source: Source, options: dict[str, Any]) -> "Forecaster":
+def _taken_up(source: str, options: dict[str, Any]) -> "tuple[Forecaster, Source]":
     path = options["resume"]
     forecaster = rtlstm.load(path)
     if not isinstance(forecaster, rtlstm.Forecaster):
         kind = type(forecaster).__name__
-        raise rtlstm.MismatchedFileError(f"{path}: holds a {kind}, a Forecaster is needed")
-    _check_known(forecaster.targets, source)
-    absent = [name for name in forecaster.columns if name not in source.columns]
+        raise rtlstm.MismatchedFileError(f"{path}: holds a {kind}, where a Forecaster is needed")
+    # Another machine has other meters: those it lacks are missing values, and no error.
+    opened = _open(source, None if source == "host" else forecaster.columns, options)
+    absent = [name for name in forecaster.columns if name not in opened.columns]
     if absent:
         click.echo(f"rtlstm: missing in this source: {', '.join(absent)}", err=True)
-    return forecaster
-
-
-def _check_known(names: Sequence[str], source: Source) -> None:
-    unknown = [name for name in names if name not in source.columns]
-    if unknown:
-        close = get_close_matches(unknown[0], source.columns, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        known = ", ".join(itertools.islice(source.columns, 12))
-        more = ", …" if len(source.columns) > 12 else ""
-        raise click.UsageError(
-            f"the source has no column {unknown[0]!r}{hint}; it has {known}{more}"
-        )
+    return forecaster, opened

@@ -18,7 +18,8 @@ def main() -> None:
     """Print the report and the files' sizes."""
     folder = Path(sys.argv[1])
     report = json.loads((folder / "report.json").read_text())
-    print(f"{report['rows']:,} rows learned in {report['seconds']:.1f} s, with all that is written.")
+    rows, seconds = report["rows"], report["seconds"]
+    print(f"{rows:,} rows learned in {seconds:.1f} s, with all that was written.")
     print(f"Squared error against repeating the last value: {report['skill']:.1%} less.")
     print(f"ONNX over the last 1,000 rows: differs by {report['onnx_difference']:.1e} at most.")
     print()
