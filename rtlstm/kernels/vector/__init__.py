@@ -11,6 +11,7 @@ runs under NUMBA_DISABLE_JIT=1 and NUMBA_BOUNDSCHECK=1; otherwise LLVM code over
 """
 
 from rtlstm.kernels.vector.activations import logistic, squash, squash_slope
+from rtlstm.kernels.vector.emit import LANES
 from rtlstm.kernels.vector.products import (
     axpy,
     dot,
@@ -74,5 +75,3 @@ __all__ = [
     "trace_row",
     "trace_row_norm",
 ]
-
-LANES = 8

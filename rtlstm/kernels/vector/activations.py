@@ -3,20 +3,108 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from rtlstm.kernels.vector.emit import Emitter, Slice, Value
 from rtlstm.kernels.vector.primitive import Array, primitive
 
 IDENTITY, TANH, LOGISTIC, RELU = range(4)
 
+LN2 = math.log(2.0)
+LN2_HIGH = float.fromhex("0x1.62e42fefa3800p-1")  # eleven low bits are zero: times k it is exact
+LN2_LOW = float.fromhex("0x1.ef35793c76730p-45")
+# (e**r - 1 - r) / r**2 for |r| <= ln 2 / 2, from r**0 up.
+EXP_SINGLE = (
+    0.4999999817150085, 0.16666543240777934, 0.04166718751441625, 0.008366570546489552,
+    0.0013883500964499065,
+)  # fmt: skip
+EXP_DOUBLE = (
+    0.5000000000000005, 0.16666666666666588, 0.04166666666657611, 0.0083333333333902996,
+    0.0013888888931794925, 0.00019841269697384248, 2.480150502402388e-05, 2.755740886092069e-06,
+    2.762616120955803e-07, 2.5053430139789385e-08,
+)  # fmt: skip
 
-@primitive
+
+def exponential(e: Emitter, v: Value) -> tuple[Value, Value]:
+    """Return e**v - 1 and e**v + 1, each rounded once from s (1 + p): v = k ln 2 + r, s = 2**k.
+
+    |v| <= 88 (700 in float64).  p = e**r - 1 by a polynomial for |r| <= ln 2 / 2, fitted to a
+    relative error of 1.3e-8 (1.8e-17), so that e**v - 1 keeps its relative accuracy around 0.
+    """
+    single = e.single
+    # Adding 1.5 * 2**23 (2**52) rounds to an integer and leaves it in the lowest bits.
+    rounder = 1.5 * 2.0 ** (23 if single else 52)
+    shifted = e.fma(v, 1.0 / math.log(2.0), rounder)
+    k = shifted - rounder
+    r = e.fma(k, -(LN2 if single else LN2_HIGH), v)
+    if not single:
+        r = e.fma(k, -LN2_LOW, r)
+    square = r * r
+    tail = polynomial(e, r, square, EXP_SINGLE if single else EXP_DOUBLE)
+    p, s = e.fma(square, tail, r), e.power_of_two(shifted)
+    return e.fma(s, p, s - 1.0), e.fma(s, p, s + 1.0)
+
+
+def polynomial(e: Emitter, r: Value, square: Value, coefficients: Sequence[float]) -> Value:
+    """c0 + c1 r + c2 r**2 + ... by pairs: half the latency of Horner's scheme."""
+    pairs = [coefficients[i : i + 2] for i in range(0, len(coefficients), 2)]
+    terms = [e.fma(r, c[1], c[0]) if len(c) == 2 else e.constant(c[0]) for c in pairs]
+    total = terms.pop()
+    while terms:
+        total = e.fma(total, square, terms.pop())
+    return total
+
+
+def clamp(e: Emitter, v: Value, limit: float) -> Value:
+    """v held within +-limit; a compare and a select, one instruction each way; NaN passes."""
+    v = e.where(v < -limit, -limit, v)
+    return e.where(limit < v, limit, v)
+
+
+def tanh(e: Emitter, twice: Value, alpha: Any = None) -> Value:
+    """alpha tanh(v) from 2 v: (E - 1) / (E + 1) with E = e**(2 v); 1 to rounding from |v| = 20."""
+    less, more = exponential(e, clamp(e, twice, 40.0))
+    return (less if alpha is None else alpha * less) / more
+
+
+def sigmoid(e: Emitter, v: Value) -> Value:
+    """1 / (1 + e**-v); below v = -87 it stays at the smallest normal number, 1.6e-38 (1e-304)."""
+    more = exponential(e, clamp(e, 0.0 - v, 87.0 if e.single else 700.0))[1]
+    return 1.0 / more
+
+
+def _logistic(e: Emitter, f: Slice, dst: Value, src: Value, n: Value) -> None:
+    e.sweep(n, lambda j: e.store(f, dst + j, sigmoid(e, e.load(f, src + j))))
+
+
+@primitive(_logistic)
 def logistic(f: Array, dst: int, src: int, n: int) -> None:
     """f[dst + j] = 1 / (1 + exp(-f[src + j])); dst may be src."""
     for j in range(n):
         f[dst + j] = 0.5 + 0.5 * math.tanh(0.5 * f[src + j])
 
 
-@primitive
+def _squash(
+    e: Emitter, f: Slice, dst: Value, src: Value, n: Value, kind: Value, alpha: Value, beta: Value
+) -> None:
+    twice = beta + beta
+
+    def sweep(function: Callable[[Value], Value]) -> Callable[[], None]:
+        return lambda: e.sweep(n, lambda j: e.store(f, dst + j, function(e.load(f, src + j))))
+
+    e.switch(
+        kind,
+        {
+            TANH: sweep(lambda v: tanh(e, twice * v, alpha)),
+            LOGISTIC: sweep(lambda v: sigmoid(e, v)),
+            RELU: sweep(lambda v: e.where(v < 0.0, 0.0, v)),
+        },
+        sweep(lambda v: v),
+    )
+
+
+@primitive(_squash)
 def squash(f: Array, dst: int, src: int, n: int, kind: int, alpha: float, beta: float) -> None:
     """f[dst + j] = g(f[src + j]); dst may be src.
 
@@ -34,7 +122,26 @@ def squash(f: Array, dst: int, src: int, n: int, kind: int, alpha: float, beta: 
             f[dst + j] = v
 
 
-@primitive
+def _squash_slope(
+    e: Emitter, f: Slice, dst: Value, value: Value, n: Value, kind: Value, alpha: Value, beta: Value
+) -> None:
+    top, curve = alpha * beta, 0.0 - beta / alpha
+
+    def sweep(function: Callable[[Value], Value]) -> Callable[[], None]:
+        return lambda: e.sweep(n, lambda j: e.store(f, dst + j, function(e.load(f, value + j))))
+
+    e.switch(
+        kind,
+        {
+            TANH: sweep(lambda y: e.fma(curve * y, y, top)),
+            LOGISTIC: sweep(lambda y: y * (1.0 - y)),
+            RELU: sweep(lambda y: e.where(y > 0.0, e.constant(1.0), 0.0)),
+        },
+        sweep(lambda y: e.constant(1.0)),
+    )
+
+
+@primitive(_squash_slope)
 def squash_slope(
     f: Array, dst: int, value: int, n: int, kind: int, alpha: float, beta: float
 ) -> None:

@@ -2,10 +2,55 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
+from functools import partial
+from typing import Any
+
+from rtlstm.kernels.vector.emit import LANES, Emitter, Slice, Value
 from rtlstm.kernels.vector.primitive import Array, primitive
 
 
-@primitive
+def _matvec(
+    e: Emitter,
+    w: Slice,
+    W: Value,
+    f: Slice,
+    u: Value,
+    a: Value,
+    K: Value,
+    R: Value,
+    add: bool = False,
+) -> None:
+    """Keep a panel of columns in registers over all rows, the widest panels first."""
+    r: Any = 0
+    for lanes, vectors in _panels(e):
+        e.lanes = lanes
+
+        def panel(r: Value, lanes: int = lanes, vectors: int = vectors) -> None:
+            columns = [r + i * lanes for i in range(vectors)]
+
+            def row(k: Value, *totals: Value) -> list[Value]:
+                x, place = e.at(f, u + k), W + k * R
+                loaded = [e.load(w, place + c) for c in columns]
+                return [e.fma(x, v, total) for v, total in zip(loaded, totals, strict=True)]
+
+            start = [e.load(f, a + c) if add else e.constant(0.0) for c in columns]
+            for c, total in zip(columns, e.unrolled(K, max(1, 8 // vectors), row, start)):
+                e.store(f, a + c, total)
+
+        r = e.loop(r, R, lanes * vectors, panel)[0]
+    e.lanes = e.full
+
+
+def _panels(e: Emitter) -> list[tuple[int, int]]:
+    """(lanes, vectors) of the panels of columns that fit the machine's registers."""
+    widths = [v for v in (16, 8, 4, 2, 1) if 2 * v <= e.registers]
+    tail = [(LANES, 1)] if e.full > LANES else []
+    return [(e.full, v) for v in widths] + tail
+
+
+@primitive(_matvec, inline=False)
 def matvec(w: Array, W: int, f: Array, u: int, a: int, K: int, R: int) -> None:
     """f[a + r] = sum_k f[u + k] * w[W + k*R + r] for r < R; a does not overlap u or the matrix."""
     for r in range(R):
@@ -15,7 +60,7 @@ def matvec(w: Array, W: int, f: Array, u: int, a: int, K: int, R: int) -> None:
             f[a + r] += f[u + k] * w[W + k * R + r]
 
 
-@primitive
+@primitive(partial(_matvec, add=True), inline=False)
 def matvec_add(w: Array, W: int, f: Array, u: int, a: int, K: int, R: int) -> None:
     """f[a + r] += sum_k f[u + k] * w[W + k*R + r] for r < R; a does not overlap u or the matrix."""
     for k in range(K):
@@ -23,7 +68,64 @@ def matvec_add(w: Array, W: int, f: Array, u: int, a: int, K: int, R: int) -> No
             f[a + r] += f[u + k] * w[W + k * R + r]
 
 
-@primitive
+def _matmat(
+    e: Emitter,
+    w: Slice,
+    W: Value,
+    f: Slice,
+    u: Value,
+    stride_u: Value,
+    a: Value,
+    stride_a: Value,
+    K: Value,
+    R: Value,
+    B: Value,
+) -> None:
+    """Keep a block of streams times a panel of columns in registers over all rows.
+
+    The last block and the last panel overlap their neighbours instead of leaving a remainder; the
+    overlap is computed twice, to the same bits.  What is smaller than a block goes one by one.
+    """
+    streams, vectors = (8, 2) if e.registers >= 32 else (4, 1)
+    wide = vectors * e.full
+
+    def one_by_one() -> None:
+        def stream(b: Value) -> None:
+            _matvec(e, w, W, f, u + b * stride_u, a + b * stride_a, K, R)
+
+        e.loop(0, B, 1, stream)
+
+    def tile(first: Value, r: Value) -> None:
+        columns = [r + i * e.full for i in range(vectors)]
+        inputs = [u + (first + i) * stride_u for i in range(streams)]
+
+        def row(k: Value, *totals: Value) -> list[Value]:
+            loaded = [e.load(w, W + k * R + c) for c in columns]
+            pairs = itertools.product(inputs, loaded)
+            return [e.fma(e.at(f, i + k), v, t) for (i, v), t in zip(pairs, totals, strict=True)]
+
+        totals = e.unrolled(K, 1, row, [e.constant(0.0)] * (streams * vectors))
+        places = itertools.product(range(streams), columns)
+        for (i, c), total in zip(places, totals, strict=True):
+            e.store(f, a + (first + i) * stride_a + c, total)
+
+    def tiled() -> None:
+        def panel(r: Value) -> None:
+            last = R - wide
+            r = e.where(last < r, last, r)
+
+            def block(b: Value) -> None:
+                last = B - streams
+                tile(e.where(last < b, last, b), r)
+
+            e.loop(0, B + (streams - 1), streams, block)
+
+        e.loop(0, R + (wide - 1), wide, panel)
+
+    e.branch(streams > B, one_by_one, lambda: e.branch(wide > R, one_by_one, tiled))
+
+
+@primitive(_matmat, inline=False)
 def matmat(
     w: Array, W: int, f: Array, u: int, stride_u: int, a: int, stride_a: int, K: int, R: int, B: int
 ) -> None:
@@ -40,7 +142,38 @@ def matmat(
                 f[out + r] += f[u + b * stride_u + k] * w[W + k * R + r]
 
 
-@primitive
+def _rows_dot(
+    e: Emitter,
+    w: Slice,
+    W: Value,
+    stride: Value,
+    f: Slice,
+    v: Value,
+    n: Value,
+    out: Value,
+    K: Value,
+) -> None:
+    def rows(k: Value, count: int) -> list[Value]:
+        """Return, for `count` rows from k, the products summed but for the lanes."""
+        places = [W + (k + i) * stride for i in range(count)]
+
+        def body(j: Value, *totals: Value) -> list[Value]:
+            x = e.load(f, v + j)
+            return [e.fma(e.load(w, p + j), x, t) for p, t in zip(places, totals, strict=True)]
+
+        j, *totals = e.loop(0, n, e.full, body, [e.constant(0.0)] * count)
+        if e.full > LANES:
+            e.lanes = LANES
+            totals = [e.halve(t, operator.add) for t in totals]
+            totals = e.loop(j, n, LANES, body, totals)[1:]
+            e.lanes = e.full
+        return totals
+
+    k = e.loop(0, K, LANES, lambda k: e.put(f, out + k, e.sums(rows(k, LANES))))[0]
+    e.loop(k, K, 1, lambda k: e.put(f, out + k, e.total(rows(k, 1)[0], operator.add)))
+
+
+@primitive(_rows_dot)
 def rows_dot(w: Array, W: int, stride: int, f: Array, v: int, n: int, out: int, K: int) -> None:
     """f[out + k] = sum_j w[W + k*stride + j] * f[v + j] for k < K: a panel of W times a vector.
 
@@ -53,7 +186,14 @@ def rows_dot(w: Array, W: int, stride: int, f: Array, v: int, n: int, out: int, 
         f[out + k] = total
 
 
-@primitive
+def _dot(e: Emitter, f: Slice, a: Value, g: Slice, b: Value, n: Value) -> Value:
+    def body(j: Value, total: Value) -> Value:
+        return e.fma(e.load(f, a + j), e.load(g, b + j), total)
+
+    return e.reduce(n, body, operator.add)
+
+
+@primitive(_dot)
 def dot(f: Array, a: int, g: Array, b: int, n: int) -> float:
     """The sum of f[a + j] * g[b + j]."""
     total = f.dtype.type(0.0)
@@ -62,14 +202,27 @@ def dot(f: Array, a: int, g: Array, b: int, n: int) -> float:
     return total
 
 
-@primitive
+def _axpy(e: Emitter, f: Slice, y: Value, alpha: Value, g: Slice, x: Value, n: Value) -> None:
+    def body(j: Value) -> None:
+        e.store(f, y + j, e.fma(alpha, e.load(g, x + j), e.load(f, y + j)))
+
+    e.sweep(n, body)
+
+
+@primitive(_axpy)
 def axpy(f: Array, y: int, alpha: float, g: Array, x: int, n: int) -> None:
     """f[y + j] += alpha * g[x + j]; the slices may be the same."""
     for j in range(n):
         f[y + j] += alpha * g[x + j]
 
 
-@primitive
+def _outer_add(
+    e: Emitter, f: Slice, G: Value, stride: Value, u: Value, v: Value, K: Value, n: Value
+) -> None:
+    e.loop(0, K, 1, lambda k: _axpy(e, f, G + k * stride, e.at(f, u + k), f, v, n))
+
+
+@primitive(_outer_add)
 def outer_add(f: Array, G: int, stride: int, u: int, v: int, K: int, n: int) -> None:
     """f[G + k*stride + j] += f[u + k] * f[v + j] for k < K, j < n."""
     for k in range(K):

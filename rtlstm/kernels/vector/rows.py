@@ -7,12 +7,33 @@ The `_trace_` forms take the gradient as trace times error, formed inside the sw
 
 from __future__ import annotations
 
+import operator
+from typing import Any
+
 import numpy as np
 
+from rtlstm.kernels.vector.emit import Emitter, Slice, Value
 from rtlstm.kernels.vector.primitive import Array, primitive
 
 
-@primitive
+def _trace(e: Emitter, f: Slice, E: Value, phi: Value, kappa: Value, u: Value, j: Value) -> Value:
+    value = e.fma(e.load(f, phi + j), e.load(f, E + j), e.load(f, kappa + j) * u)
+    tiny = float(np.finfo(np.float32 if e.single else np.float64).tiny)
+    value = e.where(e.abs(value) < tiny, 0.0, value)
+    e.store(f, E + j, value)
+    return value
+
+
+def _trace_row(
+    e: Emitter, f: Slice, E: Value, phi: Value, kappa: Value, u: Value, n: Value
+) -> None:
+    def body(j: Value) -> None:
+        _trace(e, f, E, phi, kappa, u, j)
+
+    e.sweep(n, body)
+
+
+@primitive(_trace_row)
 def trace_row(f: Array, E: int, phi: int, kappa: int, u: float, n: int) -> None:
     """E[j] = phi[j] * E[j] + kappa[j] * u, and 0 where that is subnormal."""
     tiny = np.finfo(f.dtype).tiny
@@ -21,7 +42,17 @@ def trace_row(f: Array, E: int, phi: int, kappa: int, u: float, n: int) -> None:
         f[E + j] = 0.0 if abs(e) < tiny else e
 
 
-@primitive
+def _trace_row_norm(
+    e: Emitter, f: Slice, E: Value, phi: Value, kappa: Value, u: Value, err: Value, n: Value
+) -> Value:
+    def body(j: Value, total: Value) -> Value:
+        gradient = _trace(e, f, E, phi, kappa, u, j) * e.load(f, err + j)
+        return e.fma(gradient, gradient, total)
+
+    return e.reduce(n, body, operator.add)
+
+
+@primitive(_trace_row_norm)
 def trace_row_norm(f: Array, E: int, phi: int, kappa: int, u: float, err: int, n: int) -> float:
     """As trace_row; returns sum_j (E[j] * err[j])**2, the row's part of the gradient's norm."""
     tiny = np.finfo(f.dtype).tiny
@@ -33,7 +64,36 @@ def trace_row_norm(f: Array, E: int, phi: int, kappa: int, u: float, err: int, n
     return total
 
 
-@primitive
+def _optimizer(rule: Any, constants: int, traced: bool = False) -> Any:
+    """Return the emission of `rule`(e, constants, gradient, *moments) -> (step, *moments)."""
+
+    def emission(e: Emitter, f: Slice, w: Value, g: Value, *rest: Value) -> None:
+        *rows, n, c = rest
+        err = rows.pop(0) if traced else None
+        numbers = [e.at(f, c + i) for i in range(constants)]
+
+        def body(j: Value) -> None:
+            gradient = numbers[1] * e.load(f, g + j)
+            if err is not None:
+                gradient = gradient * e.load(f, err + j)
+            step, *moved = rule(e, numbers, gradient, *(e.load(f, row + j) for row in rows))
+            for row, value in zip(rows, moved, strict=True):
+                e.store(f, row + j, value)
+            e.store(f, w + j, e.load(f, w + j) - step)
+
+        e.sweep(n, body)
+
+    return emission
+
+
+def _sgd(e: Emitter, constants: list[Value], gradient: Value, m: Value) -> tuple[Value, ...]:
+    lr, _, momentum, nesterov = constants
+    m = e.fma(momentum, m, gradient)
+    ahead = e.fma(momentum, m, gradient)
+    return lr * e.where(e.compare("==", nesterov, 0.0), m, ahead), m
+
+
+@primitive(_optimizer(_sgd, 4))
 def sgd_row(f: Array, w: int, g: int, m: int, n: int, c: int) -> None:
     """w -= lr * d with m = momentum * m + g and d = g + momentum * m if nesterov, else m.
 
@@ -47,7 +107,13 @@ def sgd_row(f: Array, w: int, g: int, m: int, n: int, c: int) -> None:
         f[w + j] -= lr * step
 
 
-@primitive
+def _rmsprop(e: Emitter, constants: list[Value], gradient: Value, v: Value) -> tuple[Value, ...]:
+    lr, _, alpha, eps = constants
+    v = e.fma(alpha, v, (1.0 - alpha) * gradient * gradient)
+    return lr * gradient / (e.sqrt(v) + eps), v
+
+
+@primitive(_optimizer(_rmsprop, 4))
 def rmsprop_row(f: Array, w: int, g: int, v: int, n: int, c: int) -> None:
     """w -= lr * g / (sqrt(v) + eps) with v = alpha * v + (1 - alpha) * g * g.
 
@@ -60,7 +126,16 @@ def rmsprop_row(f: Array, w: int, g: int, v: int, n: int, c: int) -> None:
         f[w + j] -= lr * grad / (np.sqrt(f[v + j]) + eps)
 
 
-@primitive
+def _adam(
+    e: Emitter, constants: list[Value], gradient: Value, m: Value, v: Value
+) -> tuple[Value, ...]:
+    lr, _, beta1, beta2, eps, root = constants
+    m = e.fma(beta1, m, (1.0 - beta1) * gradient)
+    v = e.fma(beta2, v, (1.0 - beta2) * gradient * gradient)
+    return lr * m / e.fma(e.sqrt(v), root, eps), m, v
+
+
+@primitive(_optimizer(_adam, 6))
 def adam_row(f: Array, w: int, g: int, m: int, v: int, n: int, c: int) -> None:
     """w -= lr_t * m / (sqrt(v) * root_t + eps) with m, v the running means of g and g * g.
 
@@ -76,7 +151,7 @@ def adam_row(f: Array, w: int, g: int, m: int, v: int, n: int, c: int) -> None:
         f[w + j] -= lr_t * f[m + j] / (np.sqrt(f[v + j]) * root_t + eps)
 
 
-@primitive
+@primitive(_optimizer(_sgd, 4, traced=True))
 def sgd_trace_row(f: Array, w: int, E: int, err: int, m: int, n: int, c: int) -> None:
     """As sgd_row with the gradient E[j] * err[j]."""
     lr, clip, momentum, nesterov = f[c], f[c + 1], f[c + 2], f[c + 3]
@@ -87,7 +162,7 @@ def sgd_trace_row(f: Array, w: int, E: int, err: int, m: int, n: int, c: int) ->
         f[w + j] -= lr * step
 
 
-@primitive
+@primitive(_optimizer(_rmsprop, 4, traced=True))
 def rmsprop_trace_row(f: Array, w: int, E: int, err: int, v: int, n: int, c: int) -> None:
     """As rmsprop_row with the gradient E[j] * err[j]."""
     lr, clip, alpha, eps = f[c], f[c + 1], f[c + 2], f[c + 3]
@@ -97,7 +172,7 @@ def rmsprop_trace_row(f: Array, w: int, E: int, err: int, v: int, n: int, c: int
         f[w + j] -= lr * grad / (np.sqrt(f[v + j]) + eps)
 
 
-@primitive
+@primitive(_optimizer(_adam, 6, traced=True))
 def adam_trace_row(f: Array, w: int, E: int, err: int, m: int, v: int, n: int, c: int) -> None:
     """As adam_row with the gradient E[j] * err[j]."""
     lr_t, clip, beta1, beta2 = f[c], f[c + 1], f[c + 2], f[c + 3]
