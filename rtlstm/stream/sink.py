@@ -1,11 +1,13 @@
 """Writing rows of numbers as CSV so that whatever happens leaves whole lines."""
 
 import csv
+import errno
 import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -13,32 +15,19 @@ import numpy as np
 
 from rtlstm.errors import SinkError
 
-_CHUNK = 1 << 20
-
-
-def csv_sink(
-    path: str | os.PathLike[str],
-    columns: Sequence[str],
-    *,
-    resume: bool = False,
-    keep_rows: int | None = None,
-    digits: int | None = None,
-) -> "CsvSink":
-    """Open `path` ("-" for standard output) for rows of a time and one number a column.
-
-    resume: go on with an existing file, whose header must be the same, behind its last whole
-    line; a torn last line is cut off. keep_rows: with resume, cut everything behind the first
-    keep_rows rows. digits: significant digits; None writes each float64 so that it reads back
-    exactly. Raises `SinkError`, leaving an existing file as it was.
-    """
-    return CsvSink(path, columns, resume=resume, keep_rows=keep_rows, digits=digits)
+_EPOCH = datetime(1970, 1, 1)
 
 
 class CsvSink:
-    """A CSV file with a column `time` and the given columns; a context manager.
+    """A CSV file with a column `time` and one for each number; a context manager.
 
     Each row goes to the system in one write, with its newline, before `write` returns. So a
     reader sees it at once, and an interrupt or a kill leaves whole lines.
+
+    path: a file, or "-" for standard output. resume: go on with an existing file, whose header
+    must be the same, behind its last whole line; a torn last line is cut off. keep_rows: with
+    resume, cut everything behind the first keep_rows rows. digits: significant digits; 9 give a
+    float32 back exactly, 17 a float64. Raises `SinkError`, leaving an existing file as it was.
     """
 
     def __init__(
@@ -48,20 +37,21 @@ class CsvSink:
         *,
         resume: bool = False,
         keep_rows: int | None = None,
-        digits: int | None = None,
+        digits: int = 9,
     ) -> None:
         self.path = os.fspath(path)
         self.columns = tuple(columns)
         self.rows = 0
         """Rows in the file: those kept and those written since."""
-        self._format: Callable[[float], str] = repr if digits is None else f"{{:.{digits}g}}".format
+        self._format: Callable[[float], str] = f"{{:.{digits}g}}".format
         header = _line(("time", *self.columns))
         try:
-            self._file = self._open(resume)
-            if resume and self.path != "-" and self._file.seek(0, os.SEEK_END) > 0:
-                self._continue(header, keep_rows)
-            else:
+            end = self._whole_end(header, keep_rows) if resume and self._stands() else 0
+            self._file = self._open(end)
+            if not end:
                 self._put(header)
+        except SinkError:
+            raise
         except OSError as fault:
             raise self._error(fault) from fault
 
@@ -83,9 +73,12 @@ class CsvSink:
         self.rows += 1
 
     def sync(self) -> None:
-        """Ask the system to bring all rows onto the disk; for a pipe or a terminal, nothing."""
-        if self._file.seekable():
+        """Have all rows brought onto the disk; a pipe or a terminal has none."""
+        try:
             os.fsync(self._file.fileno())
+        except OSError as fault:
+            if fault.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise self._error(fault) from fault
 
     def close(self) -> None:
         """Close the file; standard output stays open."""
@@ -102,46 +95,65 @@ class CsvSink:
     ) -> None:
         self.close()
 
-    def _open(self, resume: bool) -> io.FileIO:
+    def _stands(self) -> bool:
+        return self.path != "-" and Path(self.path).exists()
+
+    def _open(self, end: int) -> io.FileIO:
+        """The file, cut behind its first `end` bytes and ready to go on from there."""
         if self.path == "-":
             return io.FileIO(sys.stdout.fileno(), "w", closefd=False)
-        exists = os.path.exists(self.path)
-        return io.FileIO(self.path, "r+" if resume and exists else "w")
+        file = io.FileIO(self.path, "r+" if end else "w")
+        if end:
+            file.truncate(end)
+            file.seek(end)
+        return file
 
-    def _put(self, line: bytes) -> None:
-        while line:  # the system may take less than it was given, as when a disk fills up
-            line = line[self._file.write(line) or 0 :]
-
-    def _continue(self, header: bytes, keep_rows: int | None) -> None:
-        """Check the header, count the whole rows, and cut what lies behind those to keep."""
-        self._file.seek(0)
-        if self._file.read(len(header)) != header:
-            self._file.close()
+    def _whole_end(self, header: bytes, keep_rows: int | None) -> int:
+        """Offset behind the last row to keep, and count the rows; 0 if not even a header stands."""
+        with Path(self.path).open("rb") as file:
+            start = file.read(len(header))
+            end = len(start)
+            if start == header:
+                for line in file:
+                    if self.rows == keep_rows or not line.endswith(b"\n"):
+                        break
+                    self.rows += 1
+                    end += len(line)
+        if not header.startswith(start):
             raise SinkError(
                 f"{self.path}: cannot go on with this file, its header differs from "
                 f"{header.decode().rstrip()!r}; it was left as it was"
             )
-        self.rows, end = _whole_rows(self._file, len(header), keep_rows)
         if keep_rows is not None and self.rows < keep_rows:
-            self._file.close()
             raise SinkError(
                 f"{self.path}: holds {self.rows} whole rows where {keep_rows} were to be kept; "
                 "it was left as it was"
             )
-        self._file.truncate(end)
-        self._file.seek(end)
+        return end if start == header else 0
 
-    def _error(self, fault: OSError) -> OSError:
-        if isinstance(fault, SinkError):
-            return fault
-        return SinkError(f"{self.path}: cannot write forecasts: {fault.strerror or fault}")
+    def _put(self, line: bytes) -> None:
+        rest = line
+        try:
+            while rest:  # the system may take less than it was given, as when a disk fills up
+                rest = rest[self._file.write(rest) or 0 :]
+        except BaseException:
+            if len(rest) < len(line) and self._file.seekable():
+                self._file.truncate(self._file.seek(len(rest) - len(line), os.SEEK_CUR))
+            raise
+
+    def _error(self, fault: OSError) -> SinkError:
+        reason = fault.strerror or fault
+        return SinkError(f"{self.path}: cannot write to it: {reason}; {self.rows} rows are whole")
+
+
+csv_sink = CsvSink
 
 
 def iso_time(seconds: float) -> str:
     """Epoch seconds as ISO 8601 in UTC, to the microsecond where there is a fraction."""
     try:
-        return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
-    except (ValueError, OverflowError, OSError):  # beyond the years 1 to 9999
+        return f"{(_EPOCH + timedelta(seconds=seconds)).isoformat()}Z"
+    except (ValueError, OverflowError):  # not finite, or beyond the years 1 to 9999
         return repr(seconds)
 
 
@@ -149,15 +161,3 @@ def _line(cells: Iterable[str]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(cells)
     return text.getvalue().encode()
-
-
-def _whole_rows(file: io.FileIO, start: int, keep_rows: int | None) -> tuple[int, int]:
-    """Rows that end in a newline, at most keep_rows, and the offset behind the last of them."""
-    file.seek(start)
-    rows, end, offset = 0, start, start
-    while rows != keep_rows and (chunk := file.read(_CHUNK)):
-        for place, byte in enumerate(chunk):
-            if byte == 10 and rows != keep_rows:
-                rows, end = rows + 1, offset + place + 1
-        offset += len(chunk)
-    return rows, end
