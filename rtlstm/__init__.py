@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rtlstm.errors import StateError as StateError
     from rtlstm.errors import StorageError as StorageError
     from rtlstm.errors import TruncatedFileError as TruncatedFileError
+    from rtlstm.export.keras_in import import_keras as import_keras
+    from rtlstm.export.torch_in import import_torch as import_torch
     from rtlstm.spec import GRU as GRU
     from rtlstm.spec import LSTM as LSTM
     from rtlstm.spec import RNN as RNN
@@ -52,6 +54,8 @@ _ROOMS = {
         "StorageError",
         "TruncatedFileError",
     ),
+    "rtlstm.export.keras_in": ("import_keras",),
+    "rtlstm.export.torch_in": ("import_torch",),
     "rtlstm.spec": ("GRU", "LSTM", "RNN", "scaled_tanh"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
