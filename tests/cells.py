@@ -169,3 +169,9 @@ def targets(row: Row, spec: NetworkSpec, steps: int, seed: int = 2) -> np.ndarra
     if row.loss == "cross_entropy":
         return draw.randint(2, size=(steps, spec.outputs)).astype(float)
     return 1.5 * draw.standard_normal((steps, spec.outputs))
+
+
+def golden_case(row: Row) -> tuple[NetworkSpec, dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """The network, weights, inputs and targets whose answers tests/golden holds."""
+    spec = row.spec(2)
+    return spec, weights(spec, 11), samples(spec, 12, 12), targets(row, spec, 12, 13)

@@ -16,7 +16,7 @@ import numpy as np
 from reference import cells
 from reference.cells import Array, Arrays, Hold, keep
 from reference.linear import Floor, Stack, pack, unpack
-from rtlstm.spec import NetworkSpec
+from rtlstm.spec import LSTM, NetworkSpec
 
 Update = Callable[[Arrays, Arrays], Arrays]
 
@@ -39,13 +39,21 @@ def observed(y: Array) -> bool:
 
 
 # --------------------------------------------------------------------------- exact
-def bptt(spec: NetworkSpec, params: Arrays, X: Array, Y: Array, loss: str) -> Arrays:
-    """The gradient of the sum of all losses since the reset, backwards in time:
+def bptt(
+    spec: NetworkSpec,
+    params: Arrays,
+    X: Array,
+    Y: Array,
+    loss: str,
+    state: Arrays | None = None,
+) -> Arrays:
+    """The gradient of the sum of all losses since the reset (or a given state), backwards in time:
     lambda_t = dL_t/ds_t + J_{t+1}^T lambda_{t+1}, dL/dW = sum of F_t^T lambda_t + dL_t/dW.
     Werbos 1990. The loss of step t alone: give NaN for the other targets.
     """
     net = Stack(spec, loss)
-    theta, s, steps = pack(params, net.weights), net.start(), []
+    theta, steps = pack(params, net.weights), []
+    s = net.start() if state is None else pack(state, net.carried)
     for x, y in zip(X, Y, strict=True):
         s, J, F = net.linearise(s, theta, x)
         steps.append((J, F, *net.error(s, theta, x, y)))
@@ -147,8 +155,11 @@ def truncated(
 ) -> Iterator[Learned]:
     """The linearisation in which every recurrent output and gate, and every read of a cell by a
     peephole, is held constant: traces live on the carousels alone. The general form of
-    Hochreiter & Schmidhuber 1997, appendix A.1 (`papers` has that in its own symbols).
+    Hochreiter & Schmidhuber 1997, appendix A.1 (`papers` has that in its own symbols). The layers
+    above a layer hand their instantaneous error down, their own past held constant.
     """
+    if not all(isinstance(layer, LSTM) for layer in spec.layers):
+        raise ValueError("the papers define the truncated gradient for LSTM layers alone")
     return _within_layers(spec, params, X, Y, loss, update, np.real, False)
 
 
