@@ -215,7 +215,7 @@ class Emitter:
         following = [j + step, *(body(j, *state) or ())]
         for phi, value in zip(phis, following, strict=True):
             phi.add_incoming(value.llvm, b.block)
-        b.branch(head)
+        _keep_rolled(b.module, b.branch(head))
         b.position_at_end(after)
         return [j, *state]
 
@@ -330,6 +330,14 @@ class Emitter:
             return total
         even, odd = range(0, lanes, 2), range(1, lanes, 2)
         return self.shuffle(total, total, even) + self.shuffle(total, total, odd)
+
+
+def _keep_rolled(module: Any, branch: Any) -> None:
+    """Tell LLVM not to unroll the loop of a back edge: it is unrolled as far as it pays."""
+    disable = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+    loop = ir.values.MDValue(module, (), str(len(module.metadata)))
+    loop.operands = (loop, disable)
+    branch.set_metadata("llvm.loop", loop)
 
 
 def declare(module: Any, name: str, result: Any, arguments: Sequence[Any]) -> Any:
