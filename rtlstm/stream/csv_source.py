@@ -103,9 +103,10 @@ class CsvSource:
                 cells = next(self._reader)
             except StopIteration:
                 return
-            except csv.Error as fault:
+            except csv.Error:
                 self._row += 1
-                self._reject("bad_csv", f"not CSV: {fault}", [])
+                message = "not CSV: a quote that stays open, or a carriage return within a cell"
+                self._reject("bad_csv", message, [])
                 continue
             self._row += 1
             if len(cells) == self._width:

@@ -49,7 +49,7 @@ class CsvSink:
             end = self._whole_end(header, keep_rows) if resume and self._stands() else 0
             self._file = self._open(end)
             if not end:
-                self._put(header)
+                self._put_header(header)
         except SinkError:
             raise
         except OSError as fault:
@@ -130,6 +130,13 @@ class CsvSink:
                 "it was left as it was"
             )
         return end if start == header else 0
+
+    def _put_header(self, header: bytes) -> None:
+        try:
+            self._put(header)
+        except BaseException:
+            self._file.close()
+            raise
 
     def _put(self, line: bytes) -> None:
         rest = line

@@ -1,0 +1,319 @@
+"""CSV in: good files in all their dialects, and bad ones that say where they are bad."""
+
+import gzip
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtlstm.errors import SourceError
+from rtlstm.stream import Sample, Source, csv_source, open_source
+
+NAN = float("nan")
+GOOD = b"date,a,b\n2024-01-01,1,2\n2024-01-02,3,4\n"
+ROWS = [[1.0, 2.0], [3.0, 4.0]]
+
+
+def read(data: bytes, **options: object) -> tuple[Source, list[Sample]]:
+    """The source over these bytes and all its samples."""
+    source = csv_source(io.BytesIO(data), **options)  # type: ignore[arg-type]
+    return source, list(source)
+
+
+def values(samples: list[Sample]) -> np.ndarray:
+    """All rows of values, (samples, columns)."""
+    return np.array([sample.values for sample in samples])
+
+
+DIALECTS = {
+    "plain": GOOD,
+    "byte order mark": b"\xef\xbb\xbf" + GOOD,
+    "carriage returns": GOOD.replace(b"\n", b"\r\n"),
+    "quoted": b'"date","a","b"\n"2024-01-01","1","2"\n"2024-01-02","3","4"\n',
+    "blanks": b"date, a, b\n2024-01-01, 1 , 2\n2024-01-02, 3, 4 \n",
+    "semicolons": GOOD.replace(b",", b";"),
+    "tabs": GOOD.replace(b",", b"\t"),
+    "no last newline": GOOD[:-1],
+    "blank lines": GOOD.replace(b"\n", b"\n\n  \n"),
+    "gzip": gzip.compress(GOOD),
+    "two gzip members": gzip.compress(GOOD[:20]) + gzip.compress(GOOD[20:]),
+    "byte order mark in gzip": gzip.compress(b"\xef\xbb\xbf" + GOOD),
+}
+
+
+@pytest.mark.parametrize("data", DIALECTS.values(), ids=DIALECTS)
+def test_every_dialect_reads_the_same(data: bytes) -> None:
+    source, samples = read(data)
+    assert source.columns == ("a", "b")
+    assert [sample.time for sample in samples] == [1704067200.0, 1704153600.0]
+    np.testing.assert_array_equal(values(samples), ROWS)
+    assert not source.counts
+
+
+@pytest.mark.parametrize("cell", ["", " ", "NA", "n/a", "NaN", "nan", "null", "None", "?", "-"])
+def test_missing_cells_are_nan(cell: str) -> None:
+    _, samples = read(f"a,b\n1,{cell}\n{cell},2\n".encode())
+    np.testing.assert_array_equal(values(samples), [[1, NAN], [NAN, 2]])
+
+
+def test_a_missing_time_is_none() -> None:
+    _, samples = read(b"time,a\n,1\n2024-01-01,2\nNA,3\n")
+    assert [sample.time for sample in samples] == [None, 1704067200.0, None]
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "columns", "time"),
+    [
+        ("time,a", "1704067200,5", ("a",), 1704067200.0),
+        ("Date Time,a", "01.01.2024 00:00:00,5", ("a",), 1704067200.0),
+        ("when,a", "2024-01-01,5", ("a",), 1704067200.0),
+        ("a,time", "5,1704067200", ("a", "time"), None),  # the first column alone is the time
+        (",a", "0,5", ("a",), None),  # a row index, as pandas writes it
+        (",a", "2024-01-01,5", ("a",), 1704067200.0),
+        ("a", "20240101", ("a",), None),
+    ],
+)
+def test_what_the_first_column_is(
+    header: str, cells: str, columns: tuple[str, ...], time: float | None
+) -> None:
+    source, samples = read(f"{header}\n{cells}\n".encode())
+    assert source.columns == columns
+    assert samples[0].time == time
+
+
+def test_columns_are_chosen_by_name_and_in_order() -> None:
+    data = b"date,a,note,b\n2024-01-01,1,started,2\n"
+    for columns, row in {("b", "a"): [2, 1], ("b",): [2], ("a",): [1]}.items():
+        source, samples = read(data, columns=columns)
+        assert source.columns == columns
+        np.testing.assert_array_equal(values(samples), [row])
+        assert samples[0].time == 1704067200.0
+
+
+def test_a_time_column_that_is_asked_for_is_a_value() -> None:
+    source, samples = read(b"time,a\n10,1\n", columns=["time", "a"])
+    assert source.columns == ("time", "a")
+    assert samples[0].time is None
+    np.testing.assert_array_equal(values(samples), [[10, 1]])
+
+
+def test_units_stand_in_brackets() -> None:
+    source, _ = read("T (°C),wind [m/s],load\n1,2,3\n".encode())
+    assert source.units == {"T (°C)": "°C", "wind [m/s]": "m/s"}
+
+
+def test_a_header_in_latin_1_is_read() -> None:
+    source, _ = read("T (°C)\n1\n".encode("latin-1"))
+    assert source.columns == ("T (°C)",)
+
+
+BAD_HEADERS = {
+    "empty": (b"", "no header line"),
+    "blank": (b"\n \n", "no header line"),
+    "binary": (bytes(range(256)), "not text"),
+    "an image": (b"\x89PNG\r\n\x1a\n\x00\x00", "not text"),
+    "utf-16": (GOOD.decode().encode("utf-16"), "UTF-16"),
+    "twice the same name": (b"a,b,a\n1,2,3\n", "'a' occurs twice"),
+    "no name": (b"a,,b\n1,2,3\n", "column 2 has no name"),
+    "time alone": (b"time\n1\n", "no column of values"),
+    "gzip cut in the header": (gzip.compress(GOOD)[:12], "cannot read"),
+    "gzip broken": (b"\x1f\x8b" + b"x" * 40, "cannot read"),
+}
+
+
+@pytest.mark.parametrize(("data", "message"), BAD_HEADERS.values(), ids=BAD_HEADERS)
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_what_is_not_csv_is_refused(data: bytes, message: str, on_error: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        read(data, on_error=on_error)
+
+
+def test_an_unknown_column_is_refused_with_a_hint() -> None:
+    with pytest.raises(SourceError, match=r"no column 'load1'; did you mean 'load0'\?"):
+        read(b"load0,heat\n1,2\n", columns=["load1"])
+    with pytest.raises(SourceError, match="there are load0, heat"):
+        read(b"load0,heat\n1,2\n", columns=["zzz"])
+    with pytest.raises(SourceError, match="no column of values"):
+        read(b"load0,heat\n1,2\n", columns=[])
+    with pytest.raises(SourceError, match="'load0' occurs twice"):
+        read(b"load0,heat\n1,2\n", columns=["load0", "load0"])
+
+
+def test_a_header_alone_is_a_stream_without_samples() -> None:
+    source, samples = read(b"date,a\n")
+    assert source.columns == ("a",)
+    assert samples == []
+
+
+BAD_ROWS = {
+    "too few": (b"2024-01-02,1", "cell_count", r"row 2 \(line 3\): 2 cells where .* has 3"),
+    "too many": (b"2024-01-02,1,2,3", "cell_count", r"row 2 \(line 3\): 4 cells"),
+    "text": (
+        b"2024-01-02,1,secret",
+        "not_numeric",
+        r"row 2 \(line 3\): column 'b' is not a number",
+    ),
+    "not utf-8": (b"2024-01-02,1,\xff\xfe", "not_numeric", "column 'b'"),
+    "nul": (b"2024-01-02,1,2\x00", "not_numeric", "column 'b'"),
+    "time": (b"yesterday,1,2", "bad_time", r"row 2 \(line 3\): the first cell"),
+    "no day": (b"2024-02-31,1,2", "bad_time", "the first cell"),
+    "long": (b"2024-01-02,1," + b"2" * 300, "long_line", "line 3 is longer than 200 bytes"),
+    "bare return": (b"2024-01-02,1\r,2", "bad_csv", "not CSV"),
+}
+
+
+@pytest.mark.parametrize(("line", "reason", "message"), BAD_ROWS.values(), ids=BAD_ROWS)
+def test_a_bad_row_raises_or_is_counted(line: bytes, reason: str, message: str) -> None:
+    first, last = b"date,a,b\n2024-01-01,1,2\n", b"\n2024-01-03,3,4\n"
+    source = csv_source(io.BytesIO(first + line + last), max_line=200)
+    rows = iter(source)
+    next(rows)
+    with pytest.raises(SourceError, match=message) as refused:
+        list(rows)
+    assert "secret" not in str(refused.value)  # what a cell holds may be confidential
+
+    letters: list[tuple[str, str]] = []
+    source, samples = read(
+        first + line + last,
+        on_error="skip",
+        max_line=200,
+        dead_letter=lambda message, text: letters.append((message, text)),
+    )
+    assert dict(source.counts) == {reason: 1}
+    np.testing.assert_array_equal(values(samples), ROWS)
+    assert len(letters) == 1
+
+
+def test_the_dead_letter_has_the_row() -> None:
+    letters: list[tuple[str, str]] = []
+    read(
+        b"a;b\n1;2\n1;2;3\n",
+        on_error="skip",
+        dead_letter=lambda message, text: letters.append((message, text)),
+    )
+    assert letters == [("the given file: row 2 (line 3): 3 cells where the header has 2", "1;2;3")]
+
+
+def test_a_first_row_that_is_bad_raises_or_is_skipped() -> None:
+    with pytest.raises(SourceError, match="row 1"):
+        read(b"a,b\n1\n3,4\n")
+    source, samples = read(b"a,b\n1\n3,4\n", on_error="skip")
+    np.testing.assert_array_equal(values(samples), [[3, 4]])
+    assert dict(source.counts) == {"cell_count": 1}
+
+
+def test_an_open_quote_costs_its_rows_and_not_the_stream() -> None:
+    rows = b"".join(b"%d,2\n" % number for number in range(100_000))
+    source, samples = read(b'a,b\n"1,2\n' + rows, on_error="skip")
+    assert source.counts["bad_csv"] == 1
+    assert len(samples) > 60_000
+    assert samples[-1].values[0] == 99_999
+
+
+def test_a_gzip_that_breaks_off_gives_its_rows_first() -> None:
+    rows = b"a\n" + b"".join(b"%d\n" % (number * 7919 % 104_729) for number in range(100_000))
+    source = csv_source(io.BytesIO(gzip.compress(rows)[:-2000]))
+    read_rows = 0
+    with pytest.raises(SourceError, match="cannot read on behind line"):
+        for _ in source:
+            read_rows += 1
+    assert read_rows > 50_000
+
+
+def test_a_huge_line_is_not_held() -> None:
+    import tracemalloc
+
+    class Endless(io.RawIOBase):
+        """A header, then 100 MB without a newline, then two rows."""
+
+        def __init__(self) -> None:
+            self.left = [b"a,b\n", *[b"x" * 1_000_000] * 100, b"\n1,2\n3,4\n"]
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+            if not self.left:
+                return 0
+            part = self.left[0][: len(buffer)]
+            self.left[0] = self.left[0][len(part) :]
+            if not self.left[0]:
+                self.left.pop(0)
+            buffer[: len(part)] = part
+            return len(part)
+
+    tracemalloc.start()
+    try:
+        source = csv_source(io.BufferedReader(Endless()), on_error="skip")
+        np.testing.assert_array_equal(values(list(source)), ROWS)
+        assert source.counts["long_line"] == 1
+        assert tracemalloc.get_traced_memory()[1] < 12_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_paths_and_what_is_wrong_with_them(tmp_path: Path) -> None:
+    path = tmp_path / "good.csv.gz"
+    path.write_bytes(gzip.compress(GOOD))
+    for given_as in (path, str(path)):
+        np.testing.assert_array_equal(values(list(csv_source(given_as))), ROWS)
+    with pytest.raises(SourceError, match=r"absent\.csv: cannot read it: No such file"):
+        csv_source(tmp_path / "absent.csv")
+    with pytest.raises(SourceError, match="cannot read it"):
+        csv_source(tmp_path)
+    with pytest.raises(SourceError, match="binary mode"):
+        csv_source(io.StringIO("a\n1\n"))  # type: ignore[arg-type]
+    with pytest.raises(SourceError, match="on_error must be"):
+        csv_source(path, on_error="ignore")  # type: ignore[arg-type]
+
+
+def test_a_source_closes_what_it_opened_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "good.csv"
+    path.write_bytes(GOOD)
+    source = csv_source(path)
+    next(iter(source))
+    source.close()
+    with pytest.raises(SourceError, match="cannot read on"):
+        list(source)
+    with path.open("rb") as file:
+        list(csv_source(file))
+        assert not file.closed
+
+
+def test_a_source_that_is_left_and_taken_up_again_goes_on() -> None:
+    source = open_source(io.BytesIO(GOOD))
+    first = next(iter(source))
+    rest = list(source)
+    np.testing.assert_array_equal(values([first, *rest]), ROWS)
+    assert list(source) == []
+
+
+def test_a_sample_does_not_show_its_values() -> None:
+    _, samples = read(b"time,a\n1,12345.5\n")
+    assert repr(samples[0]) == "Sample(time=1.0, values=(1,))"
+
+
+@given(
+    st.lists(
+        st.lists(st.none() | st.floats(allow_infinity=False), min_size=3, max_size=3), max_size=20
+    )
+)
+def test_what_is_written_is_read(rows: list[list[float | None]]) -> None:
+    cells = [["" if cell is None else repr(cell) for cell in row] for row in rows]
+    text = "\n".join(["a,b,c", *map(",".join, cells)])
+    _, samples = read(text.encode())
+    expected = [[NAN if cell is None else cell for cell in row] for row in rows]
+    np.testing.assert_array_equal(values(samples), np.array(expected))
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_do_more_than_raise_a_source_error(data: bytes) -> None:
+    for start in (b"", b"a,b\n1,2\n", b"\x1f\x8b\x08"):
+        try:
+            source = open_source(io.BytesIO(start + data), on_error="skip")
+            assert all(sample.values.shape == (len(source.columns),) for sample in source)
+        except SourceError:
+            pass
