@@ -61,6 +61,10 @@ class Arena:
             self.kept[keep] = Place(part, offset, shape, strides)
         return offset
 
+    def keep(self, part: str, offset: int, size: int, name: str) -> None:
+        """Note an array that has its place already as one that a checkpoint must hold."""
+        self.kept[name] = Place(part, offset, (size,), (1,))
+
 
 class Block:
     """One 64-byte aligned allocation and its typed parts f, d and q, all zero at first."""

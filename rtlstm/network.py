@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from rtlstm import initial, layout
 from rtlstm.errors import SampleError, StateError
 from rtlstm.kernels import cells
 from rtlstm.kernels import plan as p
-from rtlstm.samples import as_rows, as_sample, output_row, output_rows, refuse_row
+from rtlstm.samples import as_rows, as_sample, output
 from rtlstm.spec import Layer, NetworkSpec
 
 Array = np.ndarray[Any, Any]
@@ -78,11 +78,11 @@ class Network:
         or a value that is not finite, and leaves every byte of the state as it was.
         """
         x = as_sample(x, self._in, self._dtype, "x")
-        y = output_row(out, self._out, self._dtype)
+        y = output(out, self._out, self._dtype)
         with self._lock:
-            status = cells.step(self._plan, self._f, x, y)
+            status = cells.run(self._plan, self._f, x, y, 1)
         if status:
-            self._refuse(status)
+            refuse(status)
         return y
 
     def run(self, X: Any, out: Array | None = None) -> Array:
@@ -93,25 +93,15 @@ class Network:
         rows.
         """
         X = as_rows(X, self.spec.inputs, self._dtype, "X")
-        Y = output_rows(out, (len(X), self.spec.outputs), self._dtype)
+        Y = output(out, (len(X), self.spec.outputs), self._dtype)
         chunk = chunk_rows(self.spec)
         with self._lock:
             for start in range(0, len(X), chunk):
-                done, status = cells.run(
-                    self._plan, self._f, X[start : start + chunk], Y[start : start + chunk]
-                )
+                x, y = X[start : start + chunk], Y[start : start + chunk]
+                status = cells.run(self._plan, self._f, x.ravel(), y.ravel(), len(x))
                 if status:
-                    self._refuse(status, start + done)
+                    refuse(status, start)
         return Y
-
-    def _refuse(self, status: int, row: int | None = None) -> None:
-        where = "" if row is None else f" at row {row}"
-        if status == p.BAD_INPUT:
-            raise SampleError(f"x must be finite, got NaN or infinity{where}; the state is unchanged")
-        raise SampleError(
-            f"the answer{where} is not finite: weights or state are too large;"
-            " the state is as before that sample"
-        )
 
     def reset(self) -> None:
         """Set the state to zero."""
@@ -174,6 +164,18 @@ class Network:
             f" head={self.spec.head!r}, dtype={self.spec.dtype!r}: {self.weights} weights,"
             f" {self.memory} bytes)"
         )
+
+
+def refuse(status: int, start: int | None = None) -> NoReturn:
+    """Raise the SampleError of a kernel's status; ``start``: number of the chunk's first row."""
+    row, kind = divmod(status, 4)
+    where = "" if start is None else f" at row {start + row}"
+    if kind == p.BAD_INPUT:
+        raise SampleError(f"x must be finite, got NaN or infinity{where}; the state is unchanged")
+    raise SampleError(
+        f"the answer{where} is not finite: weights or state are too large;"
+        " state and weights are as before that sample"
+    )
 
 
 def chunk_rows(spec: NetworkSpec, slow: int = 1) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rtlstm.errors import SampleError
+from rtlstm.spec import NetworkSpec
 
 Array = np.ndarray[Any, Any]
 REAL_KINDS = "fiub"
@@ -28,15 +29,28 @@ def as_rows(X: Any, width: int, dtype: np.dtype[Any], what: str) -> Array:
     X = _cast(X, (None, width), dtype, what)
     good = np.isfinite(X).all(axis=1)
     if not good.all():
-        refuse_row(what, int(np.argmin(good)))
+        row = int(np.argmin(good))
+        raise SampleError(
+            f"{what} must be finite, got NaN or infinity in row {row}; no row was taken"
+        )
     return X
 
 
-def refuse_row(what: str, row: int) -> None:
-    """Raise SampleError for a row with a NaN or an infinity."""
-    raise SampleError(
-        f"{what} must be finite, got NaN or infinity in row {row}; no row was taken"
-    )
+def as_targets(Y: Any, rows: int | None, spec: NetworkSpec, what: str = "y") -> Array:
+    """Targets as (rows, outputs), or (outputs,) for rows None; NaN means unknown.
+
+    One output takes plain numbers; a softmax head also takes class indices, made one-hot here.
+    """
+    dtype, n = np.dtype(spec.dtype), spec.outputs
+    lead = () if rows is None else (rows,)
+    array = np.asarray(Y)
+    if spec.head == "softmax" and n > 1 and array.shape == lead and array.dtype.kind in "iu":
+        if array.size and not 0 <= array.min() <= array.max() < n:
+            raise SampleError(f"{what} must name classes from 0 to {n - 1}; nothing was learned")
+        return np.eye(n, dtype=dtype)[array]
+    if n == 1 and array.shape == lead:
+        Y = array.reshape(*lead, 1)
+    return _cast(Y, (*lead, n), dtype, what)
 
 
 def _cast(x: Any, shape: tuple[int | None, ...], dtype: np.dtype[Any], what: str) -> Array:
@@ -58,7 +72,7 @@ def _cast(x: Any, shape: tuple[int | None, ...], dtype: np.dtype[Any], what: str
         return np.ascontiguousarray(array, dtype)
 
 
-def output_row(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+def output(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """The array to answer into: a new one, or ``out`` if it fits exactly."""
     if out is None:
         return np.empty(shape, dtype)
@@ -73,6 +87,3 @@ def output_row(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) 
     raise SampleError(
         f"out must be a writable C-contiguous {dtype} array of shape {shape}; nothing was changed"
     )
-
-
-output_rows = output_row

@@ -94,6 +94,13 @@ def squash_with(plan, at, w, f, kind, const, dst, src):
 
 
 @kernel
+def squash_slope_with(plan, at, f, kind, const, dst, value):
+    """dst = the slope of that squashing function where it has this value."""
+    alpha, beta = f[plan[at + const]], f[plan[at + const] + 1]
+    v.squash_slope(f, dst, value, plan[at + p.NP], plan[at + kind], alpha, beta)
+
+
+@kernel
 def lstm(plan, at, w, f, fr):
     """i, f, z, c, o, h(c) and y of an LSTM layer from its pre-activations."""
     n, a = plan[at + p.NP], fr + plan[at + p.F_A]
@@ -288,10 +295,15 @@ def step(plan, f, x, out):
 
 
 @kernel
-def run(plan, f, X, Y):
-    """Steps over the rows of X (T, INPUTS) into Y (T, OUTPUTS); returns (rows done, status)."""
-    for t in range(X.shape[0]):
-        status = step(plan, f, X[t], Y[t])
+def run(plan, f, X, Y, rows):
+    """Steps over X (rows * INPUTS) into Y (rows * OUTPUTS), both flat.
+
+    Returns 0, or 4 * row + status of the first row that was refused. One row is a `step` from
+    Python, so that both are the same machine code.
+    """
+    m, n = plan[p.INPUTS], plan[p.OUTPUTS]
+    for t in range(rows):
+        status = step(plan, f, X[t * m : (t + 1) * m], Y[t * n : (t + 1) * n])
         if status != p.OK:
-            return t, status
-    return X.shape[0], p.OK
+            return 4 * t + status
+    return p.OK

@@ -19,6 +19,8 @@ IDENTITY, TANH, LOGISTIC, RELU = range(4)
 NO_HEAD, LINEAR_HEAD, LOGISTIC_HEAD, SOFTMAX_HEAD = range(4)
 MSE, SSE, HUBER, CROSS_ENTROPY = range(4)
 
+SGD, RMSPROP, ADAM = range(3)
+
 # what a kernel returns
 OK, BAD_INPUT, BAD_OUTPUT = range(3)
 
@@ -42,8 +44,25 @@ OK, BAD_INPUT, BAD_OUTPUT = range(3)
     FEAT,  # frame: features (FEATURES_P)
     PRE,  # frame: what the head computes before its squashing (OUTPUTS)
     OUT,  # frame: prediction (OUTPUTS)
+    # what a learner adds; -1 in a plain network
+    LEARN_STATE,  # base of the state of the learning trajectory in f
+    AHEAD,  # base of the frame in which predictions run ahead of labels
+    WORK,  # base of the scratch of a backward pass in f
+    WORK_LEN,
+    ERROR,  # work: dL/d(PRE) (OUTPUTS)
+    ADJOINT,  # work: dL/d(state), laid out like a state
+    ROW,  # f: one row of a gradient (the widest R or FEATURES_P)
+    LOSS,  # kind of loss
+    OPTIMIZER,  # kind of optimizer
+    OPT_CONST,  # f: its constants, learning rate and clip scale first
+    MOMENT1,  # f: (THETA_LEN)
+    MOMENT2,
+    GRADIENT,  # f: (THETA_LEN) of the rules that keep it, else -1
+    HISTORY,  # what the rule needs more: its meaning is the rule's
+    HISTORY_LEN,
+    BLOCK,  # steps of a block
     HEADER_LEN,
-) = range(19)
+) = range(35)
 
 # ---------------------------------------------------------------- one layer
 (
@@ -112,8 +131,18 @@ OK, BAD_INPUT, BAD_OUTPUT = range(3)
     F_YC,  # (NP) dy/dc, likewise
     F_YO,  # (NP) dy/da_o
     F_SLOPE,  # (BACK, NBP) slopes of the gates that feed back
+    # work of a backward pass
+    W_DA,  # (R) dL/da
+    W_DY,  # (NP) dL/dy, then through the whole step
+    W_DC,  # (NP) dL/dc
+    W_DX,  # (M) dL/dx
+    W_PHI,  # (GROUPS, NP) phi, once a group
+    W_ERR,  # (GROUPS, NP) dL/dc, once a group
+    # traces of the rule in f, or -1
+    TRACE,
+    TRACE_PEEP,
     RECORD_LEN,
-) = range(60)
+) = range(68)
 
 # behind the record: COL, GATE (1: one unit a memory block), PEEP, BACK place of each group
 MAX_GROUPS = 4
@@ -121,3 +150,39 @@ GROUP_COL, GROUP_GATE, GROUP_PEEP, GROUP_BACK = range(
     RECORD_LEN, RECORD_LEN + 4 * MAX_GROUPS, MAX_GROUPS
 )
 LAYER_LEN = RECORD_LEN + 4 * MAX_GROUPS
+
+# ---------------------------------------------------------------- a learner's numbers
+# d: settings and running values
+(
+    D_LR,
+    D_CLIP,  # largest norm of a gradient, infinity: no clipping
+    D_LIMIT,  # largest step of a weight that is believed
+    D_HYPER,  # momentum | alpha | beta1
+    D_HYPER2,  # nesterov | eps | beta2
+    D_EPS,
+    D_POWER1,  # beta1**t, beta2**t
+    D_POWER2,
+    D_LOSS,  # of the last labelled step
+    D_NORM,  # of the last gradient, before clipping
+    D_DELTA,  # of the Huber loss
+    D_LEN,
+) = range(12)
+# q: counters
+(
+    Q_STEPS,
+    Q_LABELS,  # steps that had a target
+    Q_UPDATES,
+    Q_BAD_INPUT,
+    Q_BAD_OUTPUT,
+    Q_BAD_TARGET,  # infinite targets, taken as missing
+    Q_SKIPPED,  # updates that would not have left every weight finite and sane
+    Q_RESETS,  # traces that overflowed and were cleared
+    Q_KNOWN,  # targets of the last step
+    Q_ROW,  # steps into the current block
+    Q_SEED,
+    Q_ISSUED,  # tickets
+    Q_SETTLED,
+    Q_GIVEN_UP,
+    Q_LATE,
+    Q_LEN,
+) = range(16)

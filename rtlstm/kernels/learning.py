@@ -1,0 +1,67 @@
+"""What every rule's step begins with: a prediction, the judgement of it, and its counters."""
+
+from __future__ import annotations
+
+import math
+
+from rtlstm.kernels import plan as p
+from rtlstm.kernels import update
+from rtlstm.kernels import vector as v
+from rtlstm.kernels.cells import commit, forward, take_input
+from rtlstm.kernels.jit import kernel
+from rtlstm.kernels.linear import backward
+from rtlstm.kernels.losses import count_targets, loss
+
+
+@kernel
+def predict(plan, f, q, st, fr, x, out):
+    """One forward step into a frame and out (OUTPUTS); the state waits for `commit`.
+
+    Returns OK; or BAD_INPUT or BAD_OUTPUT, and then only a counter has moved.
+    """
+    status = take_input(plan, f, fr, x)
+    if status == p.OK:
+        status = forward(plan, f, f, st, fr)
+    if status == p.OK:
+        v.copy(out, 0, f, fr + plan[p.OUT], plan[p.OUTPUTS])
+        q[p.Q_STEPS] += 1
+    else:
+        q[p.Q_BAD_INPUT if status == p.BAD_INPUT else p.Q_BAD_OUTPUT] += 1
+    return status
+
+
+@kernel
+def look_ahead(plan, f, q, x, out):
+    """Predict with the network's own state and move it; what learns has a state of its own."""
+    status = predict(plan, f, q, plan[p.STATE], plan[p.AHEAD], x, out)
+    if status == p.OK:
+        commit(plan, f, plan[p.STATE], plan[p.AHEAD])
+    return status
+
+
+@kernel
+def judge(plan, f, d, q, fr, wk, y, cut):
+    """The loss of this step, and its errors dL/da, dL/dc of all layers into work.
+
+    Targets y (OUTPUTS), NaN where unknown; with none known the errors are zero. Returns the
+    squared norm of the head's gradient. cut: stop at reads of cells through peepholes.
+    """
+    known = count_targets(y, plan[p.OUTPUTS])
+    q[p.Q_KNOWN] = max(known, 0)
+    v.fill(f, wk, 0.0, plan[p.WORK_LEN])
+    if known <= 0:
+        q[p.Q_BAD_TARGET] += known < 0
+        return 0.0
+    q[p.Q_LABELS] += 1
+    d[p.D_LOSS] = loss(plan, f, d, fr, wk, y, known)
+    backward(plan, f, f, fr, wk + plan[p.ADJOINT], wk, cut)
+    return update.head_norm2(plan, f, fr, wk)
+
+
+@kernel
+def clear_overflow(plan, f, q):
+    """Clear the rule's traces if one of them is not finite: nothing exact can come of them."""
+    top = v.max_abs(f, plan[p.HISTORY], plan[p.HISTORY_LEN])
+    if not math.isfinite(top):
+        v.fill(f, plan[p.HISTORY], 0.0, plan[p.HISTORY_LEN])
+        q[p.Q_RESETS] += 1

@@ -1,0 +1,104 @@
+"""From a gradient to new weights: clipping, the test that a step is sane, the optimizers.
+
+A rule hands over its gradient a row at a time (a row of a layer's W, a peephole vector, a row of
+the head), so that no rule has to store what it can form. `begin` decides once a step whether and
+how far the weights move; `row` moves one row.
+"""
+
+from __future__ import annotations
+
+import math
+
+from rtlstm.kernels import plan as p
+from rtlstm.kernels import vector as v
+from rtlstm.kernels.jit import kernel
+
+
+@kernel
+def begin(plan, f, d, q, norm2):
+    """Decide on an update with a gradient of this squared norm; True: call `row` for every row.
+
+    Clipping scales the gradient to norm D_CLIP (Pascanu, Mikolov & Bengio 2013). An update is
+    skipped and counted when the norm is not finite, or when a weight would move further than
+    D_LIMIT, which is far beyond use and far below overflow: so no weight ever becomes infinite.
+    """
+    norm = math.sqrt(norm2)
+    d[p.D_NORM] = norm
+    scale, c = 1.0, plan[p.OPT_CONST]
+    if norm > d[p.D_CLIP]:
+        scale = d[p.D_CLIP] / norm
+    if not (math.isfinite(norm) and d[p.D_LR] * scale * norm <= d[p.D_LIMIT]):
+        q[p.Q_SKIPPED] += 1
+        return False
+    q[p.Q_UPDATES] += 1
+    f[c + 1] = scale
+    if plan[p.OPTIMIZER] == p.ADAM:
+        d[p.D_POWER1] *= d[p.D_HYPER]
+        d[p.D_POWER2] *= d[p.D_HYPER2]
+        f[c] = d[p.D_LR] / (1.0 - d[p.D_POWER1])
+        f[c + 2], f[c + 3], f[c + 4] = d[p.D_HYPER], d[p.D_HYPER2], d[p.D_EPS]
+        f[c + 5] = 1.0 / math.sqrt(1.0 - d[p.D_POWER2])
+    else:
+        f[c], f[c + 2], f[c + 3] = d[p.D_LR], d[p.D_HYPER], d[p.D_HYPER2]
+    return True
+
+
+@kernel
+def row(plan, f, theta, g, n):
+    """Move n weights at f[theta] by the gradient at f[g]; moments lie as the weights do."""
+    c, at = plan[p.OPT_CONST], theta - plan[p.THETA]
+    if plan[p.OPTIMIZER] == p.ADAM:
+        v.adam_row(f, theta, g, plan[p.MOMENT1] + at, plan[p.MOMENT2] + at, n, c)
+    elif plan[p.OPTIMIZER] == p.RMSPROP:
+        v.rmsprop_row(f, theta, g, plan[p.MOMENT1] + at, n, c)
+    else:
+        v.sgd_row(f, theta, g, plan[p.MOMENT1] + at, n, c)
+
+
+@kernel
+def head_norm2(plan, f, fr, wk):
+    """Squared norm of the head's gradient, error ⊗ features."""
+    if plan[p.HEAD] == p.NO_HEAD:
+        return 0.0
+    feat = fr + plan[p.FEAT]
+    error = wk + plan[p.ERROR]
+    total = 0.0
+    for j in range(plan[p.OUTPUTS]):
+        total += f[error + j] * f[error + j]
+    return total * v.norm2(f, feat, plan[p.FEATURES_P])
+
+
+@kernel
+def head(plan, f, fr, wk):
+    """Update the head from its gradient, error ⊗ features."""
+    if plan[p.HEAD] == p.NO_HEAD:
+        return
+    feat, error, width = fr + plan[p.FEAT], wk + plan[p.ERROR], plan[p.FEATURES_P]
+    for j in range(plan[p.OUTPUTS]):
+        v.fill(f, plan[p.ROW], 0.0, width)
+        v.axpy(f, plan[p.ROW], f[error + j], f, feat, width)
+        row(plan, f, plan[p.HEAD_W] + j * width, plan[p.ROW], width)
+
+
+@kernel
+def head_gradient(plan, f, fr, wk, g):
+    """Write the head's gradient into g, laid out as the parameters from THETA on."""
+    if plan[p.HEAD] == p.NO_HEAD:
+        return
+    feat, error, width = fr + plan[p.FEAT], wk + plan[p.ERROR], plan[p.FEATURES_P]
+    for j in range(plan[p.OUTPUTS]):
+        start = plan[p.HEAD_W] - plan[p.THETA] + j * width
+        for k in range(width):
+            g[start + k] = f[error + j] * f[feat + k]
+
+
+@kernel
+def live(plan, at, k):
+    """The columns [lo, hi) of row k of a layer's W that are weights."""
+    if plan[at + p.ROW_BIAS] == k:
+        return plan[at + p.BIAS_LO], plan[at + p.BIAS_HI]
+    if 0 <= plan[at + p.ROW_GATES] <= k:
+        return plan[at + p.GATES_LO], plan[at + p.GATES_HI]
+    if 0 <= plan[at + p.ROW_Y] <= k:
+        return plan[at + p.Y_LO], plan[at + p.Y_HI]
+    return plan[at + p.X_LO], plan[at + p.X_HI]

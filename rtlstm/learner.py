@@ -1,0 +1,392 @@
+"""Learner: a network that learns from every sample as it passes, by the rule that you choose."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from rtlstm import layout, rules
+from rtlstm.errors import LimitError, SpecError, StateError
+from rtlstm.kernels import learning
+from rtlstm.kernels import plan as p
+from rtlstm.network import Network, chunk_rows, refuse
+from rtlstm.optim import OPTIMIZERS, Adam, Optimizer, Rule, SGD, RMSProp, rule_of
+from rtlstm.samples import as_rows, as_sample, as_targets, output
+from rtlstm.spec import NetworkSpec
+
+Array = np.ndarray[Any, Any]
+LOSSES = {"mse": p.MSE, "sse": p.SSE, "huber": p.HUBER, "cross_entropy": p.CROSS_ENTROPY}
+LIMIT = {"float32": 1e18, "float64": 1e150}  # a longer step of a weight is a fault, not learning
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnerSpec:
+    """What a learner is, beside its network."""
+
+    network: NetworkSpec
+    rule: Rule
+    optimizer: Optimizer
+    loss: str = "mse"
+    clip: float | None = None
+    delay: int = 0
+    huber_delta: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        rules.room_of(self.rule).check(self.network)
+        if not isinstance(self.optimizer, Optimizer):
+            raise SpecError(f"optimizer must be rtlstm.SGD, RMSProp or Adam, got {self.optimizer!r}")
+        if self.loss not in LOSSES:
+            raise SpecError(f"loss must be one of {', '.join(LOSSES)}, got {self.loss!r}")
+        if self.loss == "cross_entropy" and self.network.head not in ("softmax", "logistic"):
+            raise SpecError(
+                f"cross_entropy needs a softmax or logistic head, got {self.network.head!r}"
+            )
+        for name, value in (("clip", self.clip), ("huber_delta", self.huber_delta)):
+            if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
+                raise SpecError(f"{name} must be a finite number above 0, got {value!r}")
+        if not isinstance(self.delay, int) or not 0 <= self.delay <= 1_000_000:
+            raise SpecError(f"delay must be 0 to 1,000,000 steps, got {self.delay!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionary for a file; :meth:`from_dict` is its inverse."""
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        plain["network"] = self.network.to_dict()
+        plain["rule"] = dataclasses.asdict(self.rule)
+        kind = type(self.optimizer).__name__
+        plain["optimizer"] = {"kind": kind, **dataclasses.asdict(self.optimizer)}
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> LearnerSpec:
+        """The description that :meth:`to_dict` wrote; raises SpecError for anything else."""
+        try:
+            values = dict(plain)
+            network = NetworkSpec.from_dict(values.pop("network"))
+            rule = Rule(**values.pop("rule"))
+            settings = dict(values.pop("optimizer"))
+            optimizer = OPTIMIZERS[settings.pop("kind")](**settings)
+            return cls(network, rule, optimizer, **values)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise SpecError(f"not the description of a learner: {error}") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnerLayout:
+    """The plan of a learner, the arena of its block, and where its queue of late labels lies."""
+
+    spec: LearnerSpec
+    network: layout.NetworkLayout
+    plan: Array
+    arena: layout.Arena
+    queue_x: layout.Place | None
+    queue_y: layout.Place | None
+
+
+def lay_out(spec: LearnerSpec) -> LearnerLayout:
+    """Lay a learner out: first its network just as alone, then what learning adds."""
+    arena = layout.Arena()
+    net = layout.network(spec.network, arena)
+    plan = net.plan.copy()
+    arena.take("d", p.D_LEN, keep="settings")
+    arena.take("q", p.Q_LEN, keep="counters")
+    plan[p.LEARN_STATE], plan[p.AHEAD] = plan[p.STATE], plan[p.FRAME]
+    queue_x = queue_y = None
+    if spec.delay:
+        plan[p.LEARN_STATE] = arena.take("f", int(plan[p.STATE_LEN]), keep="learn_state")
+        plan[p.AHEAD] = arena.take("f", int(plan[p.FRAME_LEN]))
+        arena.take("f", spec.delay, spec.network.inputs, keep="queue.x")
+        arena.take("f", spec.delay, spec.network.outputs, keep="queue.y")
+        queue_x, queue_y = arena.kept["queue.x"], arena.kept["queue.y"]
+        arena.take("q", spec.delay, keep="queue.known")
+    arena.keep("f", int(plan[p.FRAME]), int(plan[p.FRAME_LEN]), "frame")
+    rules.work(spec.network, plan, arena)
+    plan[p.LOSS] = LOSSES[spec.loss]
+    plan[p.OPTIMIZER] = {SGD: p.SGD, RMSProp: p.RMSPROP, Adam: p.ADAM}[type(spec.optimizer)]
+    plan[p.OPT_CONST] = arena.take("f", 8)
+    size = int(plan[p.THETA_LEN])
+    plan[p.MOMENT1] = arena.take("f", size, keep="moment1")
+    if isinstance(spec.optimizer, Adam):
+        plan[p.MOMENT2] = arena.take("f", size, keep="moment2")
+    rules.room_of(spec.rule).lay_out(spec.network, plan, arena, spec.rule)
+    plan.setflags(write=False)
+    return LearnerLayout(spec, net, plan, arena, queue_x, queue_y)
+
+
+class Learner:
+    """A network, a rule that gives gradients as time goes forward, an optimizer and a loss.
+
+    ``rule``: "truncated", "rtrl", "hybrid", "snap1", "uoro", "bptt" or rtlstm.TBPTT(k).
+    ``optimizer``: rtlstm.SGD, RMSProp or Adam. ``loss``: "mse" (mean over outputs), "sse" (half
+    the sum), "huber", "cross_entropy". ``clip``: largest norm of a gradient, None for no clipping.
+    ``delay``: by how many steps a label may come late (:meth:`predict`, :meth:`learn`).
+    ``memory_limit``: bytes that it may hold. The learner adopts ``net``: ``net.parameters`` then
+    are the learned weights. Raises SpecError for what is not defined, LimitError above the limit.
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        rule: str | Rule = "truncated",
+        optimizer: Optimizer | None = None,
+        loss: str = "mse",
+        clip: float | None = None,
+        delay: int = 0,
+        memory_limit: int | None = None,
+        huber_delta: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        if optimizer is None:
+            optimizer = Adam()
+        self.spec = LearnerSpec(
+            net.spec, rule_of(rule), optimizer, loss, clip, delay, huber_delta, seed
+        )
+        self._build(self.spec, net, memory_limit)
+
+    def _build(self, spec: LearnerSpec, net: Network, memory_limit: int | None = None) -> None:
+        plan = lay_out(spec)
+        size = layout.block_bytes(plan.arena.sizes, spec.network.dtype)
+        if memory_limit is not None and size > memory_limit:
+            raise LimitError(
+                f"rule {spec.rule.name!r} would hold {size} bytes here, and memory_limit is"
+                f" {memory_limit}; 'truncated' or 'snap1' need far less. The network is unchanged"
+            )
+        block = layout.Block(plan.arena.sizes, spec.network.dtype)
+        own = net._own_size()
+        block.f[:own] = net._f[:own]
+        net._adopt(block, plan.network)
+        self.net, self._layout, self._block, self._plan = net, plan, block, plan.plan
+        self._parts = (self._plan, block.f, block.d, block.q)
+        self._kernels = rules.room_of(spec.rule).kernels()
+        self._unknown = np.full(spec.network.outputs, np.nan, spec.network.dtype)
+        self._worst = 0
+        self._settings(spec)
+        if spec.delay:
+            self._copy_state(self._plan[p.LEARN_STATE], self._plan[p.STATE])
+
+    def _settings(self, spec: LearnerSpec) -> None:
+        d, o = self._block.d, spec.optimizer
+        d[p.D_LR], d[p.D_LIMIT] = o.lr, LIMIT[spec.network.dtype]
+        d[p.D_CLIP] = math.inf if spec.clip is None else spec.clip
+        d[p.D_POWER1] = d[p.D_POWER2] = 1.0
+        d[p.D_DELTA], d[p.D_LOSS] = spec.huber_delta, math.nan
+        if isinstance(o, Adam):
+            d[p.D_HYPER], d[p.D_HYPER2], d[p.D_EPS] = o.beta1, o.beta2, o.eps
+        elif isinstance(o, RMSProp):
+            d[p.D_HYPER], d[p.D_HYPER2] = o.alpha, o.eps
+        else:
+            d[p.D_HYPER], d[p.D_HYPER2] = o.momentum, float(o.nesterov)
+        self._block.q[p.Q_SEED] = spec.seed
+
+    # ------------------------------------------------------------------ learning
+    def step(self, x: Any, y: Any = None, out: Array | None = None) -> Array:
+        """Predict from x (inputs,), then learn from y (outputs,); returns the prediction.
+
+        y None or NaN: predict only, the state moves on; partly NaN: the loss runs over the rest.
+        Raises SampleError for a wrong shape or type, or an x that is not finite; nothing has
+        changed then but a counter.
+        """
+        if self.spec.delay:
+            answer, ticket = self.predict(x, out)
+            self.learn(ticket, y)
+            return answer
+        net = self.net
+        x = as_sample(x, net._in, net._dtype, "x")
+        if y is None:
+            y = self._unknown
+        elif type(y) is not np.ndarray or y.dtype is not net._dtype or y.shape != net._out:
+            y = as_targets(y, None, net.spec)
+        answer = output(out, net._out, net._dtype)
+        with net._lock:
+            started = time.perf_counter_ns()
+            status = self._kernels.run(*self._parts, x, y, answer, 1)
+            self._worst = max(self._worst, time.perf_counter_ns() - started)
+        if status:
+            refuse(status)
+        return answer
+
+    def run(self, X: Any, Y: Any, out: Array | None = None) -> Array:
+        """Test-then-train over rows X (T, inputs), Y (T, outputs): bit for bit T calls of `step`.
+
+        Returns the predictions (T, outputs), each made before learning from its row. All rows of X
+        are checked first; Ctrl-C is heard between chunks of rows.
+        """
+        spec, dtype = self.net.spec, self.net._dtype
+        X = as_rows(X, spec.inputs, dtype, "X")
+        Y = as_targets(Y, len(X), spec, "Y")
+        P = output(out, (len(X), spec.outputs), dtype)
+        if self.spec.delay:
+            for x, y, answer in zip(X, Y, P):
+                self.step(x, y, answer)
+            return P
+        chunk = chunk_rows(spec, rules.room_of(self.spec.rule).cost(spec))
+        with self.net._lock:
+            for start in range(0, len(X), chunk):
+                x, y, answer = (a[start : start + chunk] for a in (X, Y, P))
+                status = self._kernels.run(
+                    *self._parts, x.ravel(), y.ravel(), answer.ravel(), len(x)
+                )
+                if status:
+                    refuse(status, start)
+        return P
+
+    def fit(self, sequences: Iterable[tuple[Any, Any]], passes: int = 1) -> list[float]:
+        """Several passes over recorded (X, Y) sequences, reset before each; mean loss a pass.
+
+        The loss of a pass is the mean over its labelled steps of the loss before learning.
+        """
+        recorded, means = list(sequences), []
+        for _ in range(passes):
+            total, steps = 0.0, 0
+            for X, Y in recorded:
+                self.reset()
+                for x, y in zip(X, Y, strict=True):
+                    self.step(x, y)
+                    if self._block.q[p.Q_KNOWN]:
+                        total, steps = total + self._block.d[p.D_LOSS], steps + 1
+            means.append(total / max(steps, 1))
+        self.reset()
+        return means
+
+    # ------------------------------------------------------------------ late labels
+    def predict(self, x: Any, out: Array | None = None) -> tuple[Array, int]:
+        """The prediction for x, and a ticket to hand back with its label (:meth:`learn`).
+
+        At most ``delay`` tickets wait; a further one gives up the oldest, which is then learned
+        from as unlabelled, and counted.
+        """
+        self._need_delay()
+        net = self.net
+        x = as_sample(x, net._in, net._dtype, "x")
+        answer = output(out, net._out, net._dtype)
+        with net._lock:
+            status = learning.look_ahead(self._plan, self._block.f, self._block.q, x, answer)
+            if status:
+                refuse(status)
+            q, size = self._block.q, self.spec.delay
+            if q[p.Q_ISSUED] - q[p.Q_SETTLED] == size:
+                self._queue("queue.known")[q[p.Q_SETTLED] % size] = True
+                q[p.Q_GIVEN_UP] += 1
+                self._settle()
+            ticket = int(q[p.Q_ISSUED])
+            place = ticket % size
+            self._queue("queue.x")[place] = x
+            self._queue("queue.y")[place] = np.nan
+            self._queue("queue.known")[place] = False
+            q[p.Q_ISSUED] += 1
+        return answer, ticket
+
+    def learn(self, ticket: int, y: Any) -> None:
+        """Learn the label of an earlier prediction, from the inputs and traces of its own time.
+
+        Labels may come in any order; learning waits for the oldest. y None gives a label up.
+        Raises StateError for a ticket that was never issued, was given up, or was used.
+        """
+        self._need_delay()
+        target = self._unknown if y is None else as_targets(y, None, self.net.spec)
+        with self.net._lock:
+            q, size = self._block.q, self.spec.delay
+            if not q[p.Q_SETTLED] <= ticket < q[p.Q_ISSUED]:
+                q[p.Q_LATE] += 1
+                raise StateError(
+                    f"ticket {ticket} is not waiting: {q[p.Q_SETTLED]} to {q[p.Q_ISSUED] - 1} are;"
+                    " nothing was learned"
+                )
+            if self._queue("queue.known")[ticket % size]:
+                raise StateError(f"ticket {ticket} has its label already; nothing was learned")
+            self._queue("queue.y")[ticket % size] = target
+            self._queue("queue.known")[ticket % size] = True
+            self._settle()
+
+    def _settle(self) -> None:
+        """Replay the oldest waiting rows whose labels are known; catch up when none waits."""
+        q, size = self._block.q, self.spec.delay
+        known, X, Y = (self._queue(f"queue.{name}") for name in ("known", "x", "y"))
+        spare = np.empty(self.net.spec.outputs, self.net._dtype)
+        while q[p.Q_SETTLED] < q[p.Q_ISSUED] and known[q[p.Q_SETTLED] % size]:
+            place = q[p.Q_SETTLED] % size
+            self._kernels.run(*self._parts, X[place], Y[place], spare, 1)
+            q[p.Q_SETTLED] += 1
+        if q[p.Q_SETTLED] == q[p.Q_ISSUED]:
+            self._copy_state(self._plan[p.STATE], self._plan[p.LEARN_STATE])
+
+    def _queue(self, name: str) -> Array:
+        return self._block.view(self._layout.arena.kept[name])
+
+    def _copy_state(self, to: int, source: int) -> None:
+        f, size = self._block.f, self._plan[p.STATE_LEN]
+        f[to : to + size] = f[source : source + size]
+
+    def _need_delay(self) -> None:
+        if not self.spec.delay:
+            raise StateError("predict and learn need Learner(delay=D), D steps at most between them")
+
+    # ------------------------------------------------------------------ what it holds
+    @property
+    def lr(self) -> float:
+        """The learning rate; it can be set while running, 0 included."""
+        return float(self._block.d[p.D_LR])
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        checked = dataclasses.replace(self.spec.optimizer, lr=value)
+        self._block.d[p.D_LR] = checked.lr
+
+    @property
+    def gradient(self) -> dict[str, Array]:
+        """The gradient of the last step's loss, before clipping, by parameter name (copies).
+
+        What "last" means by rule: rtlstm.Learner's rules of blocks give their last block's.
+        """
+        flat = np.zeros(self._plan[p.THETA_LEN], self.net._dtype)
+        with self.net._lock:
+            self._kernels.gradient(self._plan, self._block.f, flat)
+        return {
+            name: dataclasses.replace(at, offset=at.offset - int(self._plan[p.THETA])).view(flat)
+            for name, at in self._layout.network.parameters.items()
+        }
+
+    @property
+    def loss(self) -> float:
+        """The loss of the last labelled step."""
+        return float(self._block.d[p.D_LOSS])
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it holds, all of it, its network included; known before the first step."""
+        return self._block.bytes.nbytes + self._plan.nbytes
+
+    def health(self) -> dict[str, int]:
+        """Counts since construction: steps, labels, updates, refusals and skips by reason."""
+        q = self._block.q
+        names = {
+            "steps": p.Q_STEPS,
+            "labels": p.Q_LABELS,
+            "updates": p.Q_UPDATES,
+            "bad_input": p.Q_BAD_INPUT,
+            "bad_output": p.Q_BAD_OUTPUT,
+            "bad_target": p.Q_BAD_TARGET,
+            "skipped_updates": p.Q_SKIPPED,
+            "trace_resets": p.Q_RESETS,
+            "given_up_labels": p.Q_GIVEN_UP,
+            "late_labels": p.Q_LATE,
+        }
+        return {**{name: int(q[at]) for name, at in names.items()}, "worst_step_ns": self._worst}
+
+    def reset(self) -> None:
+        """State, traces and waiting labels to zero; weights and moments stay."""
+        with self.net._lock:
+            plan, f, q = self._plan, self._block.f, self._block.q
+            for base, size in (
+                (p.STATE, p.STATE_LEN),
+                (p.LEARN_STATE, p.STATE_LEN),
+                (p.HISTORY, p.HISTORY_LEN),
+            ):
+                f[plan[base] : plan[base] + max(plan[size], 0)] = 0.0
+            q[p.Q_ROW] = 0
+            q[p.Q_SETTLED] = q[p.Q_ISSUED]

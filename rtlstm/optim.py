@@ -1,0 +1,109 @@
+"""Optimizers and learning rules by name: plain settings, checked when they are made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from rtlstm.errors import SpecError
+
+
+def _number(owner: str, name: str, value: Any, low: float, high: float) -> None:
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (good and low <= value < high):
+        raise SpecError(f"{owner}: {name} must be a number in [{low}, {high}), got {value!r}")
+
+
+MAX_LR = 1e9
+
+
+@dataclass(frozen=True)
+class SGD:
+    """w -= lr * d, d the momentum (PyTorch's form, without dampening) or the gradient itself."""
+
+    lr: float
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        _number("SGD", "lr", self.lr, 0.0, MAX_LR)
+        _number("SGD", "momentum", self.momentum, 0.0, 1.0)
+        if self.nesterov and not self.momentum:
+            raise SpecError("SGD: nesterov=True needs a momentum above 0")
+
+
+@dataclass(frozen=True)
+class RMSProp:
+    """w -= lr * g / (sqrt(v) + eps), v a running mean of g² with weight alpha."""
+
+    lr: float
+    alpha: float = 0.99
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        _number("RMSProp", "lr", self.lr, 0.0, MAX_LR)
+        _number("RMSProp", "alpha", self.alpha, 0.0, 1.0)
+        _number("RMSProp", "eps", self.eps, 1e-30, math.inf)
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Kingma & Ba 2015, algorithm 1, with bias correction."""
+
+    lr: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        _number("Adam", "lr", self.lr, 0.0, MAX_LR)
+        _number("Adam", "beta1", self.beta1, 0.0, 1.0)
+        _number("Adam", "beta2", self.beta2, 0.0, 1.0)
+        _number("Adam", "eps", self.eps, 1e-30, math.inf)
+
+
+Optimizer = SGD | RMSProp | Adam
+OPTIMIZERS: dict[str, type] = {kind.__name__: kind for kind in (SGD, RMSProp, Adam)}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A learning rule: its name, and the steps of its block where it has one.
+
+    Block lengths: "hybrid" and "rtrl" choose one themselves if it is None; "tbptt" needs one.
+    """
+
+    name: str
+    block: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in RULES:
+            raise SpecError(f"rule must be one of {', '.join(RULES)} or TBPTT(k), got {self.name!r}")
+        if self.block is not None and self.name not in BLOCK_RULES:
+            raise SpecError(f"rule {self.name!r} has no block length")
+        if self.name == "tbptt" and self.block is None:
+            raise SpecError("rule 'tbptt' needs its number of steps: rtlstm.TBPTT(k)")
+        whole = isinstance(self.block, int) and not isinstance(self.block, bool)
+        if self.block is not None and not (whole and 1 <= self.block <= MAX_BLOCK):
+            raise SpecError(f"a block has 1 to {MAX_BLOCK} steps, got {self.block!r}")
+
+
+RULES = ("rtrl", "hybrid", "truncated", "snap1", "uoro", "tbptt", "bptt")
+BLOCK_RULES = ("rtrl", "hybrid", "tbptt", "bptt")
+MAX_BLOCK = 1_000_000
+
+
+def TBPTT(k: int) -> Rule:
+    """Backpropagation through the last k steps, in blocks that do not overlap."""
+    return Rule("tbptt", k)
+
+
+def Hybrid(block: int | None = None) -> Rule:
+    """Schmidhuber 1992: one update a block of this many steps (None: as many as units)."""
+    return Rule("hybrid", block)
+
+
+def rule_of(value: str | Rule) -> Rule:
+    """The rule that a user named."""
+    return value if isinstance(value, Rule) else Rule(value)

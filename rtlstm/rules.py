@@ -1,0 +1,96 @@
+"""What each learning rule keeps in a learner's block, and which kernels drive it.
+
+A rule is one kernel module with `run` (steps over flat rows) and `gradient`, and one function here
+that takes its arrays from the arena and notes them in the plan. A rule's module is imported, and
+so compiled, only when a learner uses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from rtlstm import layout
+from rtlstm.errors import SpecError
+from rtlstm.kernels import plan as p
+from rtlstm.layout import Arena, padded, record
+from rtlstm.optim import Rule
+from rtlstm.spec import LSTM, NetworkSpec
+
+Plan = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class RuleRoom:
+    """One row of the table of rules."""
+
+    module: str  # its kernels
+    lay_out: Callable[[NetworkSpec, Plan, Arena, Rule], None]
+    check: Callable[[NetworkSpec], None] = lambda spec: None
+    cost: Callable[[NetworkSpec], int] = lambda spec: 8  # of a step, in forward steps, roughly
+
+    def kernels(self) -> Any:
+        """The rule's kernel module."""
+        return import_module(f"rtlstm.kernels.{self.module}")
+
+
+def _traces(spec: NetworkSpec, plan: Plan, arena: Arena, rule: Rule) -> None:
+    """One trace a weight and cell that it feeds: (K, GROUPS, NP), peepholes (gates, S, NP)."""
+    plan[p.HISTORY] = arena.sizes["f"]
+    for number, layer in enumerate(spec.layers):
+        r = record(plan, number)
+        r[p.TRACE] = arena.take("f", r[p.K], r[p.GROUPS], r[p.NP], keep=f"trace.layer{number}")
+        gates = sum(letter in getattr(layer, "peeps", ()) for letter in "if")
+        if gates:
+            r[p.TRACE_PEEP] = arena.take(
+                "f", gates, r[p.S], r[p.NP], keep=f"trace.layer{number}.p"
+            )
+    plan[p.HISTORY_LEN] = arena.sizes["f"] - plan[p.HISTORY]
+
+
+def _only_lstm(spec: NetworkSpec) -> None:
+    for number, layer in enumerate(spec.layers):
+        if not isinstance(layer, LSTM):
+            raise SpecError(
+                f"the truncated rule is defined by the carousel of an LSTM, and layer {number} is"
+                f" a {type(layer).__name__}; rules for every cell are 'rtrl', 'snap1', 'uoro',"
+                " 'hybrid', TBPTT(k) and 'bptt'"
+            )
+
+
+ROOMS: dict[str, RuleRoom] = {
+    "truncated": RuleRoom("truncated", _traces, _only_lstm),
+}
+
+
+def room_of(rule: Rule) -> RuleRoom:
+    """The row of the table for a rule."""
+    return ROOMS[rule.name]
+
+
+def work(spec: NetworkSpec, plan: Plan, arena: Arena) -> None:
+    """Scratch of a backward pass: errors of the head, the adjoint of a state, of every layer."""
+    scratch = Arena()
+    plan[p.ERROR] = scratch.take("f", spec.outputs)
+    plan[p.ADJOINT] = scratch.take("f", int(plan[p.STATE_LEN]))
+    widest = int(plan[p.FEATURES_P])
+    for number in range(len(spec.layers)):
+        r = record(plan, number)
+        n, groups, columns = int(r[p.NP]), int(r[p.GROUPS]), int(r[p.R])
+        r[p.W_DA] = scratch.take("f", columns)
+        r[p.W_DY] = scratch.take("f", n)
+        r[p.W_DC] = scratch.take("f", n)
+        r[p.W_DX] = scratch.take("f", int(r[p.M]))
+        r[p.W_PHI] = scratch.take("f", groups, n)
+        r[p.W_ERR] = scratch.take("f", groups, n)
+        widest = max(widest, columns, n)
+    plan[p.WORK_LEN] = scratch.sizes["f"]
+    plan[p.WORK] = arena.take("f", int(plan[p.WORK_LEN]), keep="work")
+    plan[p.ROW] = arena.take("f", padded(widest))
+
+
+__all__ = ["ROOMS", "RuleRoom", "layout", "room_of", "work"]
