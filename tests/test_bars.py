@@ -84,11 +84,11 @@ def test_a_killed_run_leaves_a_model_that_loads(tmp_path: Path) -> None:
     kills = 200 if FULL else 3
     for _ in range(kills):
         before = model.stat().st_mtime_ns if model.exists() else 0
-        run = subprocess.Popen(command("stream", endless, "--save", model, "--every", 50))
-        wait_until(lambda: model.exists() and model.stat().st_mtime_ns != before)  # noqa: B023
-        time.sleep(draw.uniform(0.0, 0.3))
-        run.send_signal(signal.SIGKILL)
-        assert run.wait() == -signal.SIGKILL, "the run ended before it was killed"
+        with subprocess.Popen(command("stream", endless, "--save", model, "--every", 50)) as run:
+            wait_until(lambda: model.exists() and model.stat().st_mtime_ns != before)  # noqa: B023
+            time.sleep(draw.uniform(0.0, 0.3))
+            run.kill()
+        assert run.returncode == -signal.SIGKILL, "the run ended before it was killed"
         forecaster = rtlstm.load(model)
         assert isinstance(forecaster, rtlstm.Forecaster)
         found.add(forecaster.rows)
@@ -99,22 +99,22 @@ def test_memory_does_not_grow_with_the_stream(tmp_path: Path) -> None:
     early, late = (10_000, 1_000_000) if FULL else (5_000, 30_000)
     out = tmp_path / "out.csv"
     header, *rows = lines_of(10_000)
-    run = subprocess.Popen(command("stream", "-", "--out", out), stdin=subprocess.PIPE)
-    assert run.stdin
+    with subprocess.Popen(command("stream", "-", "--out", out), stdin=subprocess.PIPE) as run:
+        assert run.stdin
 
-    def resident_after(total: int, sent: int) -> int:
-        for start in range(sent, total, len(rows)):
-            run.stdin.write(b"".join(rows[: min(len(rows), total - start)]))
-            run.stdin.flush()
-        wait_until(lambda: out.exists() and out.read_bytes().count(b"\n") > total)
-        status = Path(f"/proc/{run.pid}/status").read_text()
-        return next(int(line.split()[1]) for line in status.splitlines() if "VmRSS" in line)
+        def resident_after(total: int, sent: int) -> int:
+            for start in range(sent, total, len(rows)):
+                run.stdin.write(b"".join(rows[: min(len(rows), total - start)]))
+                run.stdin.flush()
+            wait_until(lambda: out.exists() and out.read_bytes().count(b"\n") > total)
+            status = Path(f"/proc/{run.pid}/status").read_text()
+            return next(int(line.split()[1]) for line in status.splitlines() if "VmRSS" in line)
 
-    run.stdin.write(header)
-    first = resident_after(early, 0)
-    last = resident_after(late, early)
-    run.stdin.close()
-    assert run.wait() == 0
+        run.stdin.write(header)
+        first = resident_after(early, 0)
+        last = resident_after(late, early)
+        run.stdin.close()
+        assert run.wait() == 0
     print(f"\nresident after {early} rows {first} KiB, after {late} rows {last} KiB")
     assert last - first <= 1024
 
@@ -128,17 +128,17 @@ def test_the_first_forecast_comes_soon(recording: Path, tmp_path: Path) -> None:
 
 def first_forecast(source: Path, kernels: Path) -> float:
     start = time.monotonic()
-    run = subprocess.Popen(
+    with subprocess.Popen(
         command("stream", source, "--out", "-"),
         stdout=subprocess.PIPE,
         env={**os.environ, "RTLSTM_CACHE_DIR": str(kernels)},
-    )
-    assert run.stdout
-    run.stdout.readline()
-    row = run.stdout.readline()
-    seconds = time.monotonic() - start
+    ) as run:
+        assert run.stdout
+        run.stdout.readline()
+        row = run.stdout.readline()
+        seconds = time.monotonic() - start
+        run.stdout.read()
     assert row.startswith(b"2024-01-01T00:00:00Z,")
-    run.communicate()
     return seconds
 
 

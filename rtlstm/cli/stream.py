@@ -66,8 +66,11 @@ def stream(source: str, **options: Any) -> None:
     """
     outputs = Outputs(**{field.name: options[field.name] for field in fields(Outputs)})
     _check(outputs, options)
-    forecaster, opened = (_taken_up if options["resume"] else _new)(source, options)
+    old = _load(options["resume"]) if options["resume"] else None
+    columns = _columns(source, old, options)
+    opened = open_source(source, columns, rate=options["rate"], on_error=options["on_error"])
     with closing(opened):
+        forecaster = _new(opened, options) if old is None else _fitting(old, opened)
         run = Run(forecaster, outputs, append=options["again"])
         run.follow(opened, skip=forecaster.rows if options["again"] else 0, limit=options["limit"])
     if opened.counts:
@@ -89,31 +92,35 @@ def _check(outputs: Outputs, options: dict[str, Any]) -> None:
             raise click.UsageError(f"{path}: there is no directory {path.parent}")
 
 
-def _open(source: str, columns: Sequence[str] | None, options: dict[str, Any]) -> Source:
-    return open_source(source, columns, rate=options["rate"], on_error=options["on_error"])
+def _load(path: Path) -> "Forecaster":
+    model = rtlstm.load(path)
+    if not isinstance(model, rtlstm.Forecaster):
+        kind = type(model).__name__
+        raise rtlstm.MismatchedFileError(f"{path}: holds a {kind}, where a Forecaster is needed")
+    return model
 
 
-def _new(source: str, options: dict[str, Any]) -> "tuple[Forecaster, Source]":
-    columns, targets = options["columns"], options["target"]
-    if columns and targets:
-        columns += [name for name in targets if name not in columns]
-    opened = _open(source, columns, options)
+def _columns(
+    source: str, old: "Forecaster | None", options: dict[str, Any]
+) -> Sequence[str] | None:
+    """The columns to read; None for all that there are."""
+    if old is not None:
+        # Another machine has other meters: those it lacks are missing values, and no error.
+        return None if source == "host" else old.columns
+    asked, targets = options["columns"], options["target"] or ()
+    return asked and [*asked, *(name for name in targets if name not in asked)]
+
+
+def _new(source: Source, options: dict[str, Any]) -> "Forecaster":
     settings = {name: options[name] for name in ("horizon", "lags", "rule", "seed")}
     if options["hidden"]:
         settings["layers"] = [rtlstm.LSTM(options["hidden"])]
     given = {name: value for name, value in settings.items() if value is not None}
-    return rtlstm.Forecaster(columns=list(opened.columns), targets=targets, **given), opened
+    return rtlstm.Forecaster(columns=list(source.columns), targets=options["target"], **given)
 
 
-def _taken_up(source: str, options: dict[str, Any]) -> "tuple[Forecaster, Source]":
-    path = options["resume"]
-    forecaster = rtlstm.load(path)
-    if not isinstance(forecaster, rtlstm.Forecaster):
-        kind = type(forecaster).__name__
-        raise rtlstm.MismatchedFileError(f"{path}: holds a {kind}, where a Forecaster is needed")
-    # Another machine has other meters: those it lacks are missing values, and no error.
-    opened = _open(source, None if source == "host" else forecaster.columns, options)
-    absent = [name for name in forecaster.columns if name not in opened.columns]
+def _fitting(old: "Forecaster", source: Source) -> "Forecaster":
+    absent = [name for name in old.columns if name not in source.columns]
     if absent:
         click.echo(f"rtlstm: missing in this source: {', '.join(absent)}", err=True)
-    return forecaster, opened
+    return old

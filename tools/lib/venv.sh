@@ -7,15 +7,16 @@ fail() {
 
 # Prints the first Python on PATH that is new enough. A name may be there and still not run, so each is tried.
 find_python() {
-    local name found=""
+    local name version found=""
     for name in python3 python3.14 python3.13 python3.12 python3.11; do
+        version=$("$name" -c 'import platform; print(platform.python_version())' 2>/dev/null) || continue
         if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             echo "$name"
             return
         fi
-        found+=" $("$name" -c 'import platform; print(platform.python_version())' 2>/dev/null || true)"
+        found=" (there is $version)"
     done
-    fail "Python 3.11 or newer is needed, and none is on PATH${found:+ (found:$(xargs <<<"$found"))}." \
+    fail "Python 3.11 or newer is needed, and none is on PATH$found." \
         "On Debian 12, Ubuntu 24.04 or newer: sudo apt install python3 python3-venv"
 }
 
