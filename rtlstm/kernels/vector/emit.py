@@ -114,6 +114,12 @@ class Emitter:
         a, b = self.common(yes, no)
         return Value(self, self.builder.select(condition.llvm, a, b))
 
+    def minimum(self, a: Value, b: Value) -> Value:
+        return self.where(a < b, a, b)
+
+    def either(self, a: Value, b: Value) -> Value:
+        return Value(self, self.builder.or_(a.llvm, b.llvm))
+
     def call(self, name: str, *operands: Any) -> Value:
         """Call LLVM's intrinsic `name` of one float type."""
         values = self.common(*operands)
@@ -138,6 +144,15 @@ class Emitter:
         bits = ir.VectorType(ir.IntType(width), kind.count)
         moved = b.shl(b.bitcast(shifted.llvm, bits), self.coerce(point, bits))
         return Value(self, b.bitcast(b.add(moved, self.coerce(bias << point, bits)), kind))
+
+    def clamp(self, value: Value, low: float | None = None, high: float | None = None) -> Value:
+        """value held within bounds; a compare and a select, one instruction; NaN passes."""
+        if low is not None:
+            value = self.where(value < low, low, value)
+        return value if high is None else self.where(value > high, high, value)
+
+    def copysign(self, magnitude: Value, sign: Value) -> Value:
+        return self.call("copysign", magnitude, sign)
 
     def abs(self, value: Value) -> Value:
         return self.call("fabs", value)

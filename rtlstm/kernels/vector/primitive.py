@@ -62,6 +62,9 @@ def _signature(twin: Any, kinds: list[str], given: tuple[Any, ...]) -> Any:
     arrays = [t for t, kind in zip(given, kinds, strict=True) if kind == "Array"]
     if not all(isinstance(a, types.Array) and a.ndim == 1 and a.layout == "C" for a in arrays):
         return None
+    whole = [t for t, kind in zip(given, kinds, strict=True) if kind == "int"]
+    if not all(isinstance(t, types.Integer | types.Boolean) for t in whole):
+        return None
     floats = {a.dtype for a in arrays} - {types.uint16}
     if len(floats) != 1 or not floats <= {types.float32, types.float64}:
         return None

@@ -110,19 +110,13 @@ def _matmat(
             e.store(f, a + (first + i) * stride_a + c, total)
 
     def tiled() -> None:
-        def panel(r: Value) -> None:
-            last = R - wide
-            r = e.where(last < r, last, r)
-
-            def block(b: Value) -> None:
-                last = B - streams
-                tile(e.where(last < b, last, b), r)
-
-            e.loop(0, B + (streams - 1), streams, block)
-
         e.loop(0, R + (wide - 1), wide, panel)
 
-    e.branch(streams > B, one_by_one, lambda: e.branch(wide > R, one_by_one, tiled))
+    def panel(r: Value) -> None:
+        r = e.minimum(r, R - wide)
+        e.loop(0, B + (streams - 1), streams, lambda b: tile(e.minimum(b, B - streams), r))
+
+    e.branch(e.either(streams > B, wide > R), one_by_one, tiled)
 
 
 @primitive(_matmat, inline=False)
