@@ -1,17 +1,18 @@
 """CSV as a source of samples, row by row in constant memory."""
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtlstm.errors import SourceError
-from rtlstm.stream.cells import check_known, check_names, is_missing, number, units_in
+from rtlstm.stream.cells import check_known, check_names, is_missing, number
 from rtlstm.stream.lines import MAX_LINE, Lines, Readable, name_of
 from rtlstm.stream.rejects import DeadLetter, OnError, Rejects
 from rtlstm.stream.source import Sample
+from rtlstm.stream.text_source import TextSource
 from rtlstm.stream.times import is_time, moment, says_time
 
 
@@ -35,68 +36,47 @@ def csv_source(
     line and column, or "skip" and count it, and give its text to dead_letter(message, text).
     A header that does not fit and a file that breaks off raise `SourceError` in either case.
     """
-    rejects = Rejects(name_of(readable), on_error, dead_letter)
-    lines = Lines(readable, rejects, max_line)
-    try:
-        return CsvSource(lines, rejects, columns)
-    except BaseException:
-        lines.close()
-        raise
+    lines = Lines(readable, Rejects(name_of(readable), on_error, dead_letter), max_line)
+    with lines.closed_on_error():
+        return CsvSource(lines, columns)
 
 
-class CsvSource:
-    """The rows of a CSV file that is read once, while it is iterated; see `csv_source`."""
+class CsvSource(TextSource[list[str]]):
+    """The rows of a CSV file; see `csv_source`."""
 
-    def __init__(self, lines: Lines, rejects: Rejects, columns: Sequence[str] | None) -> None:
-        self._lines = lines
-        self._rejects = rejects
-        self._row = 0
+    def __init__(self, lines: Lines, columns: Sequence[str] | None) -> None:
+        where = lines.rejects.where
         header_line = lines.peek()
         self._mark = next((mark for mark in ",;\t" if mark in header_line), ",")
         self._reader = csv.reader(lines, delimiter=self._mark, skipinitialspace=True)
-        header = _header(self._reader, rejects.where)
+        header = _header(self._reader, where)
         self._width = len(header)
-        self._first = next(self._rows(), None)
+        self._row = 0
+        super().__init__(lines)
         self._timed = _is_timed(header[0], self._first, columns)
         own = 1 if self._timed or (not header[0] and len(header) > 1) else 0
         names = tuple(header[own:])
-        self.columns: tuple[str, ...] = names if columns is None else tuple(columns)
-        check_known(rejects.where, self.columns, names)
-        check_names(rejects.where, self.columns)
-        self.units: Mapping[str, str] = units_in(self.columns)
-        self._pick = _picker([own + names.index(name) for name in self.columns])
+        wanted = names if columns is None else tuple(columns)
+        check_known(where, wanted, names)
+        check_names(where, wanted)
+        self._declare(wanted)
+        self._pick = _picker([own + names.index(name) for name in wanted])
 
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """Rows passed over so far, by reason."""
-        return self._rejects.counts
+    def _sample(self, record: list[str]) -> Sample | None:
+        values: NDArray[np.float64] | None
+        try:
+            values = np.fromiter(map(float, self._pick(record)), np.float64, len(self.columns))
+        except ValueError:
+            values = self._numbers(record)
+            if values is None:
+                return None
+        try:
+            return Sample(moment(record[0]) if self._timed else None, values)
+        except (ValueError, OverflowError):
+            self._reject("bad_time", "the first cell is not a date or time", record)
+            return None
 
-    def close(self) -> None:
-        """Close the file; it also closes itself at its end."""
-        self._lines.close()
-
-    def __iter__(self) -> Iterator[Sample]:
-        if self._first is not None:
-            first, self._first = self._first, None
-            yield from self._samples(iter([first]))
-        yield from self._samples(self._rows())
-
-    def _samples(self, rows: Iterator[list[str]]) -> Iterator[Sample]:
-        pick, width = self._pick, len(self.columns)
-        for cells in rows:
-            try:
-                values = np.fromiter(map(float, pick(cells)), np.float64, width)
-            except ValueError:
-                numbers = self._numbers(cells)
-                if numbers is None:
-                    continue
-                values = numbers
-            try:
-                yield Sample(moment(cells[0]) if self._timed else None, values)
-            except (ValueError, OverflowError):
-                self._reject("bad_time", "the first cell is not a date or time", cells)
-
-    def _rows(self) -> Iterator[list[str]]:
+    def _read(self) -> Iterator[list[str]]:
         """The rows that have as many cells as the header."""
         while True:
             try:

@@ -1,17 +1,18 @@
 """JSON lines as a source of samples: one object a line, fields by name."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtlstm.errors import SourceError
-from rtlstm.stream.cells import check_known, check_names, is_missing, units_in
+from rtlstm.stream.cells import check_known, check_names, is_missing
 from rtlstm.stream.lines import MAX_LINE, Lines, Readable, name_of
 from rtlstm.stream.rejects import DeadLetter, OnError, Rejects
 from rtlstm.stream.source import Sample
+from rtlstm.stream.text_source import TextSource
 from rtlstm.stream.times import moment, says_time, scaled
 
 _ABSENT = object()
@@ -38,71 +39,43 @@ def jsonl_source(
     count it, and give its text to dead_letter(message, text). A line above max_line bytes is
     rejected without being parsed.
     """
-    rejects = Rejects(name_of(readable), on_error, dead_letter)
-    lines = Lines(readable, rejects, max_line)
-    try:
-        return JsonlSource(lines, rejects, columns, strict=strict)
-    except BaseException:
-        lines.close()
-        raise
+    lines = Lines(readable, Rejects(name_of(readable), on_error, dead_letter), max_line)
+    with lines.closed_on_error():
+        return JsonlSource(lines, columns, strict=strict)
 
 
-class JsonlSource:
-    """The objects of a file of JSON lines, read once while it is iterated; see `jsonl_source`."""
+class JsonlSource(TextSource[dict[str, Any]]):
+    """The objects of a file of JSON lines; see `jsonl_source`."""
 
     def __init__(
-        self,
-        lines: Lines,
-        rejects: Rejects,
-        columns: Sequence[str] | None,
-        *,
-        strict: bool = False,
+        self, lines: Lines, columns: Sequence[str] | None, *, strict: bool = False
     ) -> None:
-        self._lines = lines
-        self._rejects = rejects
         self._strict = strict
-        self._objects = self._read()
-        self._first = first = next(self._objects, None)
-        if first is None and columns is None:
-            raise SourceError(f"{rejects.where}: no JSON object, whose fields would be the columns")
-        self._time_key = _time_key(first or {}, columns or ())
-        names = [name for name, value in (first or {}).items() if _is_number(value)]
-        names = [name for name in names if name != self._time_key]
-        self.columns: tuple[str, ...] = tuple(names if columns is None else columns)
-        check_names(rejects.where, self.columns)
-        if first is not None and not any(name in first for name in self.columns):
-            check_known(rejects.where, self.columns, tuple(first))
-        self.units: Mapping[str, str] = units_in(self.columns)
-        self._known = {*self.columns, *(first or {})}
+        super().__init__(lines)
+        first = self._first or {}
+        if self._first is None and columns is None:
+            raise SourceError(f"{self._where}: no JSON object, whose fields would be the columns")
+        self._time_key = _time_key(first, columns or ())
+        if columns is None:
+            columns = [name for name, value in first.items() if isinstance(value, int | float)]
+            columns = [name for name in columns if name != self._time_key]
+        check_names(self._where, columns)
+        if first and not any(name in first for name in columns):
+            check_known(self._where, columns, tuple(first))
+        self._declare(tuple(columns))
+        self._known = {*columns, *first}
 
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """Lines passed over and fields absent or unknown so far, by reason."""
-        return self._rejects.counts
-
-    def close(self) -> None:
-        """Close the file; it also closes itself at its end."""
-        self._lines.close()
-
-    def __iter__(self) -> Iterator[Sample]:
-        if self._first is not None:
-            first, self._first = self._first, None
-            yield from self._samples(iter([first]))
-        yield from self._samples(self._objects)
-
-    def _samples(self, objects: Iterator[dict[str, Any]]) -> Iterator[Sample]:
-        for fields in objects:
-            if not (fields.keys() <= self._known or self._passes_unknown(fields)):
-                continue
-            values = self._numbers(fields)
-            if values is None:
-                continue
-            try:
-                time = _moment(fields.get(self._time_key)) if self._time_key else None
-            except (ValueError, OverflowError):
-                self._reject("bad_time", f"{self._time_key!r} is not a date or time", fields)
-                continue
-            yield Sample(time, values)
+    def _sample(self, record: dict[str, Any]) -> Sample | None:
+        if not (record.keys() <= self._known or self._passes_unknown(record)):
+            return None
+        values = self._numbers(record)
+        if values is None:
+            return None
+        try:
+            return Sample(_moment(record.get(self._time_key)) if self._time_key else None, values)
+        except (ValueError, OverflowError):
+            self._reject("bad_time", f"{self._time_key!r} is not a date or time", record)
+            return None
 
     def _read(self) -> Iterator[dict[str, Any]]:
         """The lines that are JSON objects."""
@@ -144,10 +117,6 @@ class JsonlSource:
     def _reject(self, reason: str, message: str, content: str | dict[str, Any]) -> None:
         raw = content if isinstance(content, str) else json.dumps(content)
         self._rejects.reject(reason, f"line {self._lines.number}: {message}", raw)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float)
 
 
 def _number(value: object) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Self, cast
 
 from rtlstm.errors import SourceError
 from rtlstm.stream.rejects import Rejects
@@ -37,7 +37,7 @@ class Lines:
     def __init__(self, readable: Readable, rejects: Rejects, max_line: int = MAX_LINE) -> None:
         self.number = 0
         """The number of the last line read, from 1."""
-        self._rejects = rejects
+        self.rejects = rejects
         self._limit = max_line + 1
         with self._faults():
             self._file, self._owned = _open(readable)
@@ -57,6 +57,15 @@ class Lines:
         if self._owned:
             self._file.close()
 
+    @contextmanager
+    def closed_on_error(self) -> Iterator[Self]:
+        """Close if what is made of the lines in this context cannot be made."""
+        try:
+            yield self
+        except BaseException:
+            self.close()
+            raise
+
     def _read(self) -> Iterator[str]:
         with self._faults():
             line, readline = self._start()
@@ -74,19 +83,19 @@ class Lines:
         readline: Callable[[int], bytes] = self._file.readline
         line = readline(self._limit)
         if not isinstance(line, bytes):
-            raise SourceError(f"{self._rejects.where}: open the file in binary mode, not as text")
+            raise SourceError(f"{self.rejects.where}: open the file in binary mode, not as text")
         if line.startswith(_GZIP):
             readline = gzip.GzipFile(fileobj=_rejoined(line, self._file)).readline
             line = readline(self._limit)
         if line.startswith(_UTF16):
-            raise SourceError(f"{self._rejects.where}: text is UTF-16 where UTF-8 was expected")
+            raise SourceError(f"{self.rejects.where}: text is UTF-16 where UTF-8 was expected")
         return line.removeprefix(_BOM), readline
 
     def _pass_over(self, start: bytes, readline: Callable[[int], bytes]) -> None:
         """Skip to the end of a line that is too long, piece by piece, and reject it."""
         while (piece := readline(self._limit)) and not piece.endswith(b"\n"):
             pass
-        self._rejects.reject(
+        self.rejects.reject(
             "long_line",
             f"line {self.number} is longer than {self._limit - 1} bytes",
             start.decode("utf-8", "replace"),
@@ -102,9 +111,9 @@ class Lines:
                 raise
             reason = getattr(fault, "strerror", None) or str(fault)
             raise SourceError(
-                f"{self._rejects.where}: cannot read on behind line {self.number}: {reason}"
+                f"{self.rejects.where}: cannot read on behind line {self.number}: {reason}"
                 if self.number
-                else f"{self._rejects.where}: cannot read it: {reason}"
+                else f"{self.rejects.where}: cannot read it: {reason}"
             ) from fault
 
 

@@ -32,21 +32,18 @@ def open_source(
         return host_source(rate, columns)
     if name == "recording":
         return recording(columns)
-    rejects = Rejects(name_of(name), on_error, dead_letter)
-    lines = Lines(name, rejects)
-    try:
+    lines = Lines(name, Rejects(name_of(name), on_error, dead_letter))
+    with lines.closed_on_error():
         if lines.peek().lstrip().startswith(("{", "[")):
-            return JsonlSource(lines, rejects, columns)
-        return CsvSource(lines, rejects, columns)
-    except BaseException:
-        lines.close()
-        raise
+            return JsonlSource(lines, columns)
+        return CsvSource(lines, columns)
 
 
 def recording(columns: Sequence[str] | None = None) -> CsvSource:
     """The shipped recording: telemetry of a machine at work, 10 samples a second."""
-    rejects = Rejects("recording", "raise", None)
-    lines = Lines(files("rtlstm").joinpath("data", "host.csv.gz"), rejects)
-    source = CsvSource(lines, rejects, columns)
+    path = files("rtlstm").joinpath("data", "host.csv.gz")
+    lines = Lines(path, Rejects("recording", "raise", None))
+    with lines.closed_on_error():
+        source = CsvSource(lines, columns)
     source.units = host_units(source.columns)
     return source
