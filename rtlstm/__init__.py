@@ -27,9 +27,18 @@ if TYPE_CHECKING:
     from rtlstm.errors import TruncatedFileError as TruncatedFileError
     from rtlstm.export.keras_in import import_keras as import_keras
     from rtlstm.export.torch_in import import_torch as import_torch
+    from rtlstm.learner import Learner as Learner
+    from rtlstm.network import Network as Network
+    from rtlstm.optim import SGD as SGD
+    from rtlstm.optim import TBPTT as TBPTT
+    from rtlstm.optim import Adam as Adam
+    from rtlstm.optim import Hybrid as Hybrid
+    from rtlstm.optim import RMSProp as RMSProp
+    from rtlstm.reading import load as load
     from rtlstm.spec import GRU as GRU
     from rtlstm.spec import LSTM as LSTM
     from rtlstm.spec import RNN as RNN
+    from rtlstm.spec import Init as Init
     from rtlstm.spec import scaled_tanh as scaled_tanh
 
 __version__ = "0.1.0"
@@ -56,20 +65,26 @@ _ROOMS = {
     ),
     "rtlstm.export.keras_in": ("import_keras",),
     "rtlstm.export.torch_in": ("import_torch",),
-    "rtlstm.spec": ("GRU", "LSTM", "RNN", "scaled_tanh"),
+    "rtlstm.learner": ("Learner",),
+    "rtlstm.network": ("Network",),
+    "rtlstm.optim": ("SGD", "TBPTT", "Adam", "Hybrid", "RMSProp"),
+    "rtlstm.reading": ("load",),
+    "rtlstm.spec": ("GRU", "LSTM", "RNN", "Init", "scaled_tanh"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = sorted(_ROOM_OF)
 
 
-def __getattr__(name: str) -> object:
-    room = _ROOM_OF.get(name)
-    if room is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(room), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # to a type checker, a name that is not above does not exist
+
+    def __getattr__(name: str) -> object:
+        room = _ROOM_OF.get(name)
+        if room is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value: object = getattr(import_module(room), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
