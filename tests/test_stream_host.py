@@ -122,6 +122,12 @@ def test_levels_are_read_and_counters_become_rates(monkeypatch: pytest.MonkeyPat
     assert read["temperature_chip_0"] == 40.0
 
 
+def test_a_machine_that_hides_its_disks_has_no_columns_for_them() -> None:
+    psutil = FakePsutil(disk_io_counters=lambda: None, sensors_temperatures=dict)
+    expected = ("cpu0_load", "cpu1_load", "memory_used", "load_average")
+    assert Meters(psutil).columns == (*expected, "context_switches", "interrupts")  # type: ignore[arg-type]
+
+
 def test_load_is_the_share_of_time_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     psutil = FakePsutil()
     meters = Meters(psutil)  # type: ignore[arg-type]

@@ -161,6 +161,12 @@ def test_a_poison_line_raises_or_is_counted(line: str | bytes, reason: str) -> N
     assert len(letters) == 1
 
 
+def test_a_word_for_time_without_a_time_is_no_time() -> None:
+    source, samples = read('{"time": "noon", "date": [2024], "ts": 10, "a": 1}\n')
+    assert source.columns == ("a",)
+    assert samples[0].time == 10.0
+
+
 def test_nothing_to_declare_columns_is_refused() -> None:
     for text in ("", "\n", "17\n"):
         with pytest.raises(SourceError, match="no JSON object"):

@@ -100,6 +100,14 @@ def test_standard_input_is_live(lines: list[str], columns: str) -> None:
     assert reader.returncode == 0
 
 
+def test_closed_standard_input_is_refused() -> None:
+    reader = subprocess.run(
+        ["sh", "-c", '"$0" -c "$1" <&-', sys.executable, READER], capture_output=True, text=True
+    )
+    assert reader.returncode == 1
+    assert "standard input is closed" in reader.stderr
+
+
 def watched(cells: str, **options: Any) -> WatchedTime:
     """A source with one value, 1, 2, …, at each of these times."""
     rows = "".join(f"{cell},{place}\n" for place, cell in enumerate(cells.split(), start=1))

@@ -1,5 +1,6 @@
 """Forecasts out: whole lines whatever happens, and going on behind them."""
 
+import errno
 import os
 import resource
 import signal
@@ -145,6 +146,16 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
         assert path.read_text() == HEADER + ROWS[0]
         sink.write(1704067200.0, [1.0, 2.0])  # there is room again
     assert path.read_text() == HEADER + ROWS[0] * 2
+
+
+def test_a_disk_that_fails_to_sync_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with csv_sink(tmp_path / "out.csv", ["a"]) as sink:
+        monkeypatch.setattr(os, "fsync", fails)
+        with pytest.raises(SinkError, match="Input/output error; 0 rows are whole"):
+            sink.sync()
 
 
 WRITER = """

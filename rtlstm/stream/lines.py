@@ -127,6 +127,8 @@ def name_of(readable: Readable) -> str:
 def _open(readable: Readable) -> tuple[IO[bytes], bool]:
     """The open file, and whether it was opened here."""
     if readable == "-":
+        if sys.stdin is None:
+            raise SourceError("standard input is closed; rows were expected from it")
         return sys.stdin.buffer, False
     if isinstance(readable, str | os.PathLike):
         readable = Path(readable)

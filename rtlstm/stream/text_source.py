@@ -1,6 +1,7 @@
 """What CSV and JSON lines share as sources: lines below, counts, and a first record looked at."""
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
@@ -11,7 +12,7 @@ from rtlstm.stream.source import Sample
 Record = TypeVar("Record")
 
 
-class TextSource(Generic[Record]):
+class TextSource(ABC, Generic[Record]):
     """A file of records that is read once, while it is iterated.
 
     Its columns stand once its first record was looked at, which is then still to be read.
@@ -47,10 +48,10 @@ class TextSource(Generic[Record]):
         self.columns = columns
         self.units = units_in(columns)
 
+    @abstractmethod
     def _read(self) -> Iterator[Record]:
         """The records that are whole; the others are rejected."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _sample(self, record: Record) -> Sample | None:
         """A record as a sample; None if it was rejected."""
-        raise NotImplementedError
