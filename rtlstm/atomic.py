@@ -43,7 +43,7 @@ def replace(path: str | os.PathLike[str], chunks: Sequence[Any]) -> None:
             _replace(home, name or ".", views)
             _sync_folder(home, full)
         finally:
-            os.close(home)
+            _close(home)
     except StorageError:
         raise
     except OSError as error:
@@ -80,7 +80,7 @@ def _replace(home: int, name: str, views: list[memoryview]) -> None:
             os.unlink(temporary, dir_fd=home)
         raise
     finally:
-        os.close(file)
+        _close(file)
 
 
 def _mode(home: int, name: str) -> int | None:
@@ -105,10 +105,12 @@ def _create(home: int, name: str, mode: int) -> tuple[str, int]:
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE, mode, dir_fd=home)
         with suppress(OSError):  # a file system without locks: nothing is swept there either
             fcntl.flock(file, fcntl.LOCK_EX)
-        with suppress(FileNotFoundError):
-            os.stat(temporary, dir_fd=home)
-            return temporary, file
-        os.close(file)  # another process swept it before it was locked
+            try:
+                os.stat(temporary, dir_fd=home)
+            except FileNotFoundError:  # swept before it was locked
+                _close(file)
+                continue
+        return temporary, file
 
 
 def _sweep(home: int, name: str) -> None:
@@ -121,7 +123,13 @@ def _sweep(home: int, name: str) -> None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.unlink(entry, dir_fd=home)
             finally:
-                os.close(file)
+                _close(file)
+
+
+def _close(file: int) -> None:
+    """Close; the sync has told every fault before, and the file may already be in place."""
+    with suppress(OSError):
+        os.close(file)
 
 
 def _write(file: int, view: memoryview) -> None:

@@ -53,7 +53,7 @@ class FileTooLargeError(ModelFileError):
     """The file is larger than the reader was told to accept."""
 
 
-class StorageError(ModelFileError, OSError):
+class StorageError(OSError, ModelFileError):  # OSError first, or errno and filename stay None
     """The operating system refused to read or write the file; ``errno`` says why."""
 
 

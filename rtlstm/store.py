@@ -151,7 +151,7 @@ def _wanted(expect: Expect, head: Header) -> Table:
     try:
         want = expect(head.kind, head.spec)
         return {name: (np.dtype(dtype), tuple(shape)) for name, (dtype, shape) in want.items()}
-    except (ModelFileError, MemoryError):
+    except MemoryError:
         raise
     except Exception as error:  # the spec may hold anything at all
         message = f"its spec of a {brief(head.kind)} cannot be built: {error}"
@@ -196,8 +196,6 @@ def _opened(path: PathLike, max_bytes: int) -> Iterator[tuple[io.BufferedIOBase,
             if (size := found.st_size) > max_bytes:
                 raise FileTooLargeError(f"it has {size} bytes, at most {max_bytes} allowed")
             yield file, size
-    except StorageError:
-        raise
     except ModelFileError as error:
         raise type(error)(f"model file {name!r}: {error}; nothing was loaded") from error
     except FileNotFoundError as error:
