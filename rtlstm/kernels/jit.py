@@ -33,6 +33,7 @@ __all__ = ["CacheWarning", "cache_directory", "entry", "kernel"]
 
 # Neither nnan nor ninf: with them LLVM deletes the checks for NaN and infinity.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
+ROOT = Path(__file__).parent  # the sources that a compiled kernel can depend on
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -43,10 +44,13 @@ class CacheWarning(RuntimeWarning):
 def kernel(py_func: Callable[..., Any]) -> Any:
     """Compile `py_func` on first use, without the GIL, cached on disk across processes.
 
+    A function that is no plain function of a source below rtlstm/kernels is compiled but not kept:
+    the key of the cache would not notice a change in it.
     Returns the numba dispatcher, or `py_func` itself under NUMBA_DISABLE_JIT=1.
     """
     dispatcher = numba.njit(nogil=True, error_model="numpy", fastmath=set(FASTMATH))(py_func)
-    if not config.DISABLE_JIT:
+    known = ROOT in Path(py_func.__code__.co_filename).parents and py_func.__closure__ is None
+    if known and not config.DISABLE_JIT:
         dispatcher._cache = KernelCache(py_func)
     return dispatcher
 
@@ -82,9 +86,8 @@ def _build_key() -> str:
     flags = (config.BOUNDSCHECK, config.OPT, config.DEBUGINFO_DEFAULT)
     versions = (numba.__version__, llvmlite.__version__, sys.implementation.cache_tag)
     digest = hashlib.sha256(repr((flags, versions)).encode())
-    root = Path(__file__).parent
-    for source in sorted(root.rglob("*.py")):
-        digest.update(source.relative_to(root).as_posix().encode() + b"\0")
+    for source in sorted(ROOT.rglob("*.py")):
+        digest.update(source.relative_to(ROOT).as_posix().encode() + b"\0")
         digest.update(source.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 

@@ -1,4 +1,8 @@
-"""Products of vectors and matrices; a matrix is K rows of R contiguous elements (input-major)."""
+"""Products of vectors and matrices; a matrix is K rows of R contiguous elements (input-major).
+
+Matrix arrays named w may also be uint16: bfloat16 weights, the upper halves of float32 numbers,
+widened as they are read while everything else stays float32.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,19 @@ import operator
 from functools import partial
 from typing import Any
 
+import numpy as np
+
+from rtlstm.kernels.jit import kernel
 from rtlstm.kernels.vector.emit import LANES, Emitter, Slice, Value
 from rtlstm.kernels.vector.primitive import Array, primitive
+
+
+@kernel
+def weight(w: Array, index: int) -> float:
+    """w[index] as a float, for the twins."""
+    if w.itemsize == 2:
+        return (np.uint32(w[index]) << np.uint32(16)).view(np.float32)
+    return w[index]
 
 
 def _matvec(
@@ -57,7 +72,7 @@ def matvec(w: Array, W: int, f: Array, u: int, a: int, K: int, R: int) -> None:
         f[a + r] = 0.0
     for k in range(K):
         for r in range(R):
-            f[a + r] += f[u + k] * w[W + k * R + r]
+            f[a + r] += f[u + k] * weight(w, W + k * R + r)
 
 
 @primitive(partial(_matvec, add=True), inline=False)
@@ -65,7 +80,7 @@ def matvec_add(w: Array, W: int, f: Array, u: int, a: int, K: int, R: int) -> No
     """f[a + r] += sum_k f[u + k] * w[W + k*R + r] for r < R; a does not overlap u or the matrix."""
     for k in range(K):
         for r in range(R):
-            f[a + r] += f[u + k] * w[W + k * R + r]
+            f[a + r] += f[u + k] * weight(w, W + k * R + r)
 
 
 def _matmat(
@@ -133,7 +148,7 @@ def matmat(
             f[out + r] = 0.0
         for k in range(K):
             for r in range(R):
-                f[out + r] += f[u + b * stride_u + k] * w[W + k * R + r]
+                f[out + r] += f[u + b * stride_u + k] * weight(w, W + k * R + r)
 
 
 def _rows_dot(
@@ -176,7 +191,7 @@ def rows_dot(w: Array, W: int, stride: int, f: Array, v: int, n: int, out: int, 
     for k in range(K):
         total = f.dtype.type(0.0)
         for j in range(n):
-            total += w[W + k * stride + j] * f[v + j]
+            total += weight(w, W + k * stride + j) * f[v + j]
         f[out + k] = total
 
 
