@@ -22,7 +22,7 @@ from rtlstm.kernels.vector.primitive import Array, primitive
 def weight(w: Array, index: int) -> float:
     """w[index] as a float, for the twins."""
     if w.itemsize == 2:
-        return (np.uint32(w[index]) << np.uint32(16)).view(np.float32)
+        return np.uint32(np.uint32(w[index]) << 16).view(np.float32)
     return w[index]
 
 
