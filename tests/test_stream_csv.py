@@ -119,6 +119,7 @@ BAD_HEADERS = {
     "twice the same name": (b"a,b,a\n1,2,3\n", "'a' occurs twice"),
     "no name": (b"a,,b\n1,2,3\n", "column 2 has no name"),
     "time alone": (b"time\n1\n", "no column of values"),
+    "too long": (b"a" * 2_000_000 + b"\n1\n2\n", "longer than|too long for a header"),
     "gzip cut in the header": (gzip.compress(GOOD)[:12], "cannot read"),
     "gzip broken": (b"\x1f\x8b" + b"x" * 40, "cannot read"),
 }

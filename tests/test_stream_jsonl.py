@@ -114,6 +114,7 @@ def test_what_counts_as_a_number(written: str, value: float) -> None:
         ('"2024-01-01T00:00:00Z"', 1704067200.0),
         ("null", None),
         ('""', None),
+        ("NaN", None),
     ],
 )
 def test_times_come_as_text_and_as_numbers(written: str, seconds: float | None) -> None:
@@ -159,6 +160,8 @@ def test_a_poison_line_raises_or_is_counted(line: str | bytes, reason: str) -> N
     np.testing.assert_array_equal(rows(samples), [[1, 2.5], [3, 4]])
     assert source.counts[reason] == 1
     assert len(letters) == 1
+    if reason != "long_line":
+        assert letters[0][1].encode("utf-8", "surrogateescape").rstrip() == poison
 
 
 def test_a_word_for_time_without_a_time_is_no_time() -> None:

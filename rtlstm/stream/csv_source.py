@@ -47,6 +47,8 @@ class CsvSource(TextSource[list[str]]):
     def __init__(self, lines: Lines, columns: Sequence[str] | None) -> None:
         where = lines.rejects.where
         header_line = lines.peek()
+        if lines.rejects.counts:  # passed over as too long
+            raise SourceError(f"{where}: the first line is too long for a header; nothing was read")
         self._mark = next((mark for mark in ",;\t" if mark in header_line), ",")
         self._reader = csv.reader(lines, delimiter=self._mark, skipinitialspace=True)
         header = _header(self._reader, where)

@@ -51,6 +51,7 @@ class JsonlSource(TextSource[dict[str, Any]]):
         self, lines: Lines, columns: Sequence[str] | None, *, strict: bool = False
     ) -> None:
         self._strict = strict
+        self._line = ""
         super().__init__(lines)
         first = self._first or {}
         if self._first is None and columns is None:
@@ -74,21 +75,22 @@ class JsonlSource(TextSource[dict[str, Any]]):
         try:
             return Sample(_moment(record.get(self._time_key)) if self._time_key else None, values)
         except (ValueError, OverflowError):
-            self._reject("bad_time", f"{self._time_key!r} is not a date or time", record)
+            self._reject("bad_time", f"{self._time_key!r} is not a date or time")
             return None
 
     def _read(self) -> Iterator[dict[str, Any]]:
         """The lines that are JSON objects."""
         for line in self._lines:
+            self._line = line
             try:
                 fields = json.loads(line)
             except (ValueError, RecursionError):  # not JSON, or nested to exhaust the stack
-                self._reject("bad_json", "not JSON", line)
+                self._reject("bad_json", "not JSON")
                 continue
             if isinstance(fields, dict):
                 yield fields
             else:
-                self._reject("bad_json", "not a JSON object", line)
+                self._reject("bad_json", "not a JSON object")
 
     def _numbers(self, fields: dict[str, Any]) -> NDArray[np.float64] | None:
         """The values by name, NaN where missing; None if one of them is no number at all."""
@@ -100,7 +102,7 @@ class JsonlSource(TextSource[dict[str, Any]]):
             try:
                 values[place] = _number(value)
             except (ValueError, OverflowError):
-                self._reject("not_numeric", f"field {name!r} is not a number", fields)
+                self._reject("not_numeric", f"field {name!r} is not a number")
                 return None
         return values
 
@@ -108,15 +110,14 @@ class JsonlSource(TextSource[dict[str, Any]]):
         """Count, or with strict reject, fields that were not declared."""
         unknown = fields.keys() - self._known
         if self._strict:
-            names = ", ".join(sorted(map(repr, unknown))[:5])
-            self._reject("unknown_keys", f"fields that were not declared: {names}", fields)
+            names = ", ".join(sorted(repr(name[:40]) for name in unknown)[:5])
+            self._reject("unknown_keys", f"fields that were not declared: {names}")
             return False
         self._rejects.counts["unknown_keys"] += len(unknown)
         return True
 
-    def _reject(self, reason: str, message: str, content: str | dict[str, Any]) -> None:
-        raw = content if isinstance(content, str) else json.dumps(content)
-        self._rejects.reject(reason, f"line {self._lines.number}: {message}", raw)
+    def _reject(self, reason: str, message: str) -> None:
+        self._rejects.reject(reason, f"line {self._lines.number}: {message}", self._line)
 
 
 def _number(value: object) -> float:
@@ -131,7 +132,7 @@ def _moment(value: object) -> float | None:
     """Epoch seconds of a text or a number; None where it is missing."""
     if isinstance(value, str):
         return moment(value)
-    if value is None:
+    if value is None or value != value:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("not a moment in time")
