@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from rtlstm import layout, rules
 from rtlstm.errors import LimitError, SpecError, StateError
+from rtlstm.held import Held
 from rtlstm.kernels import learning
 from rtlstm.kernels import plan as p
 from rtlstm.network import Network, chunk_rows, refuse
@@ -118,7 +119,7 @@ def lay_out(spec: LearnerSpec) -> LearnerLayout:
     return LearnerLayout(spec, net, plan, arena, queue_x, queue_y)
 
 
-class Learner:
+class Learner(Held):
     """A network, a rule that gives gradients as time goes forward, an optimizer and a loss.
 
     ``rule``: "truncated", "rtrl", "hybrid", "snap1", "uoro", "bptt" or rtlstm.TBPTT(k).
@@ -128,6 +129,8 @@ class Learner:
     ``memory_limit``: bytes that it may hold. The learner adopts ``net``: ``net.parameters`` then
     are the learned weights. Raises SpecError for what is not defined, LimitError above the limit.
     """
+
+    kind = "learner"
 
     def __init__(
         self,
@@ -161,6 +164,7 @@ class Learner:
         block.f[:own] = net._f[:own]
         net._adopt(block, plan.network)
         self.net, self._layout, self._block, self._plan = net, plan, block, plan.plan
+        self._lock, self._kept = net._lock, plan.arena.kept
         self._parts = (self._plan, block.f, block.d, block.q)
         self._kernels = rules.room_of(spec.rule).kernels()
         self._unknown = np.full(spec.network.outputs, np.nan, spec.network.dtype)
@@ -168,6 +172,19 @@ class Learner:
         self._settings(spec)
         if spec.delay:
             self._copy_state(self._plan[p.LEARN_STATE], self._plan[p.STATE])
+
+    @classmethod
+    def from_spec(cls, spec: LearnerSpec) -> Learner:
+        """A learner as described, all weights zero; for loading into."""
+        learner = cls.__new__(cls)
+        learner.spec = spec
+        learner._build(spec, Network.from_spec(spec.network))
+        return learner
+
+    @classmethod
+    def places(cls, spec: LearnerSpec) -> tuple[Mapping[str, layout.Place], str]:
+        """See :meth:`Held.places`."""
+        return lay_out(spec).arena.kept, spec.network.dtype
 
     def _settings(self, spec: LearnerSpec) -> None:
         d, o = self._block.d, spec.optimizer
@@ -202,7 +219,7 @@ class Learner:
         elif type(y) is not np.ndarray or y.dtype is not net._dtype or y.shape != net._out:
             y = as_targets(y, None, net.spec)
         answer = output(out, net._out, net._dtype)
-        with net._lock:
+        with self._lock:
             started = time.perf_counter_ns()
             status = self._kernels.run(*self._parts, x, y, answer, 1)
             self._worst = max(self._worst, time.perf_counter_ns() - started)
@@ -225,7 +242,7 @@ class Learner:
                 self.step(x, y, answer)
             return P
         chunk = chunk_rows(spec, rules.room_of(self.spec.rule).cost(spec))
-        with self.net._lock:
+        with self._lock:
             for start in range(0, len(X), chunk):
                 x, y, answer = (a[start : start + chunk] for a in (X, Y, P))
                 status = self._kernels.run(
@@ -264,7 +281,7 @@ class Learner:
         net = self.net
         x = as_sample(x, net._in, net._dtype, "x")
         answer = output(out, net._out, net._dtype)
-        with net._lock:
+        with self._lock:
             status = learning.look_ahead(self._plan, self._block.f, self._block.q, x, answer)
             if status:
                 refuse(status)
@@ -289,7 +306,7 @@ class Learner:
         """
         self._need_delay()
         target = self._unknown if y is None else as_targets(y, None, self.net.spec)
-        with self.net._lock:
+        with self._lock:
             q, size = self._block.q, self.spec.delay
             if not q[p.Q_SETTLED] <= ticket < q[p.Q_ISSUED]:
                 q[p.Q_LATE] += 1
@@ -344,7 +361,7 @@ class Learner:
         What "last" means by rule: rtlstm.Learner's rules of blocks give their last block's.
         """
         flat = np.zeros(self._plan[p.THETA_LEN], self.net._dtype)
-        with self.net._lock:
+        with self._lock:
             self._kernels.gradient(self._plan, self._block.f, flat)
         return {
             name: dataclasses.replace(at, offset=at.offset - int(self._plan[p.THETA])).view(flat)
@@ -355,11 +372,6 @@ class Learner:
     def loss(self) -> float:
         """The loss of the last labelled step."""
         return float(self._block.d[p.D_LOSS])
-
-    @property
-    def memory(self) -> int:
-        """Bytes that it holds, all of it, its network included; known before the first step."""
-        return self._block.bytes.nbytes + self._plan.nbytes
 
     def health(self) -> dict[str, int]:
         """Counts since construction: steps, labels, updates, refusals and skips by reason."""
@@ -376,11 +388,14 @@ class Learner:
             "given_up_labels": p.Q_GIVEN_UP,
             "late_labels": p.Q_LATE,
         }
-        return {**{name: int(q[at]) for name, at in names.items()}, "worst_step_ns": self._worst}
+        counts = {name: int(q[at]) for name, at in names.items()}
+        if self.spec.delay:
+            counts["steps"] = int(q[p.Q_ISSUED])
+        return {**counts, "worst_step_ns": self._worst}
 
     def reset(self) -> None:
         """State, traces and waiting labels to zero; weights and moments stay."""
-        with self.net._lock:
+        with self._lock:
             plan, f, q = self._plan, self._block.f, self._block.q
             for base, size in (
                 (p.STATE, p.STATE_LEN),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import numpy as np
 
 from rtlstm import initial, layout
-from rtlstm.errors import SampleError, StateError
+from rtlstm.errors import SampleError
+from rtlstm.held import Held
 from rtlstm.kernels import cells
 from rtlstm.kernels import plan as p
 from rtlstm.samples import as_rows, as_sample, output
@@ -18,7 +20,7 @@ Array = np.ndarray[Any, Any]
 CHUNK_SECONDS = 0.02  # `run` comes back to Python at least this often, so that Ctrl-C is heard
 
 
-class Network:
+class Network(Held):
     """Recurrent layers and a head, stepped one sample at a time with its own state.
 
     ``inputs`` and ``outputs``: widths of a sample and of an answer. ``layers``: one or several of
@@ -27,6 +29,8 @@ class Network:
     ``head_inputs``: it also sees the sample. ``dtype``: "float32" or "float64". The same ``seed``
     gives the same weights on every platform. Raises SpecError for what cannot be built.
     """
+
+    kind = "network"
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class Network:
         self.spec = spec
         arena = layout.Arena()
         self._layout = layout.network(spec, arena)
+        self._kept = dict(arena.kept)
         self._adopt(layout.Block(arena.sizes, spec.dtype), self._layout)
         self._layout.prepare(self._block)
 
@@ -60,7 +65,7 @@ class Network:
         self._block, self._plan, self._f = block, net.plan, block.f
         self._dtype = np.dtype(self.spec.dtype)
         self._in, self._out = (self.spec.inputs,), (self.spec.outputs,)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @classmethod
     def from_spec(cls, spec: NetworkSpec) -> Network:
@@ -121,38 +126,21 @@ class Network:
         return {name: self._block.view(at) for name, at in self._layout.state.items()}
 
     @property
-    def memory(self) -> int:
-        """Bytes of the block: weights, state and scratch, known before the first sample."""
-        return self._block.bytes.nbytes
-
-    @property
     def weights(self) -> int:
         """How many weights it has; structural zeros do not count."""
         return sum(view.size for view in self.parameters.values())
 
     # ------------------------------------------------------------------ copies
-    def snapshot(self) -> bytes:
-        """The whole block as bytes, for :meth:`restore`."""
-        with self._lock:
-            return self._block.bytes.tobytes()
+    @property
+    def _bytes(self) -> Array:
+        return self._f[: self._own_size()].view(np.uint8)  # its part of a learner's block
 
-    def restore(self, snapshot: bytes) -> None:
-        """Go back to a snapshot of this network; raises StateError for bytes of another size."""
-        if not isinstance(snapshot, bytes | bytearray) or len(snapshot) != self.memory:
-            raise StateError(
-                f"a snapshot of this network has {self.memory} bytes, got"
-                f" {len(snapshot) if isinstance(snapshot, bytes | bytearray) else type(snapshot)};"
-                " nothing was restored"
-            )
-        with self._lock:
-            self._block.bytes[:] = np.frombuffer(snapshot, np.uint8)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"spec": self.spec, "block": self._block.f[: self._own_size()].tobytes()}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self._build(state["spec"])
-        self._block.f[: self._own_size()] = np.frombuffer(state["block"], self._dtype)
+    @classmethod
+    def places(cls, spec: NetworkSpec) -> tuple[Mapping[str, layout.Place], str]:
+        """See :meth:`Held.places`."""
+        arena = layout.Arena()
+        layout.network(spec, arena)
+        return arena.kept, spec.dtype
 
     def _own_size(self) -> int:
         return int(self._plan[p.FRAME] + self._plan[p.FRAME_LEN])

@@ -14,7 +14,7 @@ from rtlstm.kernels.losses import count_targets, loss
 
 
 @kernel
-def predict(plan, f, q, st, fr, x, out):
+def foresee(plan, f, q, st, fr, x, out):
     """One forward step into a frame and out (OUTPUTS); the state waits for `commit`.
 
     Returns OK; or BAD_INPUT or BAD_OUTPUT, and then only a counter has moved.
@@ -24,16 +24,23 @@ def predict(plan, f, q, st, fr, x, out):
         status = forward(plan, f, f, st, fr)
     if status == p.OK:
         v.copy(out, 0, f, fr + plan[p.OUT], plan[p.OUTPUTS])
-        q[p.Q_STEPS] += 1
     else:
         q[p.Q_BAD_INPUT if status == p.BAD_INPUT else p.Q_BAD_OUTPUT] += 1
     return status
 
 
 @kernel
+def predict(plan, f, q, st, fr, x, out):
+    """As `foresee`, for the step that is learned from, which is the one that counts."""
+    status = foresee(plan, f, q, st, fr, x, out)
+    q[p.Q_STEPS] += status == p.OK
+    return status
+
+
+@kernel
 def look_ahead(plan, f, q, x, out):
     """Predict with the network's own state and move it; what learns has a state of its own."""
-    status = predict(plan, f, q, plan[p.STATE], plan[p.AHEAD], x, out)
+    status = foresee(plan, f, q, plan[p.STATE], plan[p.AHEAD], x, out)
     if status == p.OK:
         commit(plan, f, plan[p.STATE], plan[p.AHEAD])
     return status

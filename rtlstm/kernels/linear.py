@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from rtlstm.kernels import plan as p
 from rtlstm.kernels import vector as v
-from rtlstm.kernels.cells import layer_at, squash_slope_with
+from rtlstm.kernels.cells import layer_at, see_cell, squash_slope_with
 from rtlstm.kernels.jit import kernel
 
 
@@ -246,3 +246,51 @@ def through_input(plan, at, w, f, wk, out):
     v.rows_dot(w, plan[at + p.W] + lo, stride, f, da, hi - lo, out, plan[at + p.M])
     for k in range(plan[at + p.M]):
         f[dx + k] += f[out + k]
+
+
+# ---------------------------------------------------------------- forward through one step
+@kernel
+def tangent(plan, at, w, f, fr, da, dcp, out):
+    """The change of a layer's state with changes da (R) of its pre-activations and dcp (NP) of c'.
+
+    `out` is laid out like the state of this layer; da is used up. Exact, peepholes included.
+    """
+    n, dc = plan[at + p.NP], plan[p.TANGENT]
+    base = out - plan[at + p.S_C]
+    v.mul(f, dc, fr + plan[at + p.F_PHI], dcp, n)
+    for group in range(plan[at + p.GROUPS]):
+        da_g = da + plan[at + p.GROUP_COL + group]
+        kappa = fr + plan[at + p.F_KAPPA] + group * n
+        if plan[at + p.GROUP_PEEP + group] >= 0:
+            see_cell(plan, at, w, f, da_g, plan[at + p.GROUP_PEEP + group], dcp)
+        add_spread(plan, at, f, dc, kappa, da_g, plan[at + p.GROUP_GATE + group])
+        tangent_gate(plan, at, f, fr, base, plan[at + p.GROUP_BACK + group], da_g)
+    v.copy(f, base + plan[at + p.S_C], f, dc, n)
+    if plan[at + p.TIED]:
+        return
+    dy = base + plan[at + p.S_Y]
+    v.mul(f, dy, fr + plan[at + p.F_YC], dc, n)
+    if plan[at + p.O_COL] >= 0:
+        da_o = da + plan[at + p.O_COL]
+        if plan[at + p.O_PEEP] >= 0:
+            see_cell(plan, at, w, f, da_o, plan[at + p.O_PEEP], dc)
+        add_spread(plan, at, f, dy, fr + plan[at + p.F_YO], da_o, 1)
+        tangent_gate(plan, at, f, fr, base, plan[at + p.O_BACK], da_o)
+
+
+@kernel
+def add_spread(plan, at, f, dst, slope, da, gate):
+    """dst_j += slope_j da_j, one da a memory block where it is a gate's."""
+    if plan[at + p.S] == 1 or not gate:
+        v.mul_add(f, dst, slope, da, plan[at + p.NP])
+        return
+    for j in range(plan[at + p.N]):
+        f[dst + j] += f[slope + j] * f[da + j // plan[at + p.S]]
+
+
+@kernel
+def tangent_gate(plan, at, f, fr, base, place, da):
+    """The change of a recurrent gate, for one that feeds back."""
+    if place >= 0:
+        offset = place * plan[at + p.NBP]
+        v.mul(f, base + plan[at + p.S_GATES] + offset, fr + plan[at + p.F_SLOPE] + offset, da, plan[at + p.NBP])

@@ -61,8 +61,10 @@ OK, BAD_INPUT, BAD_OUTPUT = range(3)
     HISTORY,  # what the rule needs more: its meaning is the rule's
     HISTORY_LEN,
     BLOCK,  # steps of a block
+    TANGENT,  # f: scratch of a forward pass, the widest NP
+    SCRATCH,  # f: what else the rule needs inside a step
     HEADER_LEN,
-) = range(35)
+) = range(37)
 
 # ---------------------------------------------------------------- one layer
 (

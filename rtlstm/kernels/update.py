@@ -102,3 +102,18 @@ def live(plan, at, k):
     if 0 <= plan[at + p.ROW_Y] <= k:
         return plan[at + p.Y_LO], plan[at + p.Y_HI]
     return plan[at + p.X_LO], plan[at + p.X_HI]
+
+
+# ---------------------------------------------------------------- rules that keep their gradient
+@kernel
+def dense(plan, f, d, q):
+    """Clip and apply the gradient at GRADIENT, laid out as the parameters, zero where none is."""
+    g, n = plan[p.GRADIENT], plan[p.THETA_LEN]
+    if begin(plan, f, d, q, v.norm2(f, g, n)):
+        row(plan, f, plan[p.THETA], g, n)
+
+
+@kernel
+def dense_gradient(plan, f, g):
+    """Copy the gradient of a rule that keeps it into g (THETA_LEN)."""
+    v.copy(g, 0, f, plan[p.GRADIENT], plan[p.THETA_LEN])

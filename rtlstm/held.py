@@ -1,0 +1,99 @@
+"""What every object that lives in a block can do: count its bytes, be copied, saved and pickled."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from rtlstm import store
+from rtlstm.errors import StateError
+from rtlstm.layout import Block, Place
+
+Array = np.ndarray[Any, Any]
+
+
+class Held:
+    """An object whose whole state lies in one block, laid out from a specification.
+
+    A subclass sets ``kind`` (its name in files), ``spec`` (with ``to_dict``), ``_block``,
+    ``_kept`` (name -> place of all that a checkpoint holds) and ``_lock``, and can build itself
+    from a specification alone.
+    """
+
+    kind: ClassVar[str]
+    spec: Any
+    _block: Block
+    _kept: Mapping[str, Place]
+    _lock: threading.RLock
+
+    @classmethod
+    def from_spec(cls, spec: Any) -> Self:
+        """Build from a specification; the block holds the values that it starts with."""
+        raise NotImplementedError
+
+    @classmethod
+    def places(cls, spec: Any) -> tuple[Mapping[str, Place], str]:
+        """What a file of this specification holds, and its float type; allocates nothing."""
+        raise NotImplementedError
+
+    @property
+    def _bytes(self) -> Array:
+        return self._block.bytes
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it holds, all of it, known before the first sample."""
+        return self._bytes.nbytes
+
+    def snapshot(self) -> bytes:
+        """The whole state, weights included, as bytes for :meth:`restore`."""
+        with self._lock:
+            return self._bytes.tobytes()
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go back to a snapshot of this object; raises StateError for bytes of another size."""
+        size = len(snapshot) if isinstance(snapshot, bytes | bytearray | memoryview) else None
+        if size != self._bytes.nbytes:
+            raise StateError(
+                f"a snapshot of this {self.kind} has {self._bytes.nbytes} bytes, got"
+                f" {type(snapshot).__name__ if size is None else size}; nothing was restored"
+            )
+        with self._lock:
+            self._bytes[:] = np.frombuffer(snapshot, np.uint8)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a file that :func:`rtlstm.load` continues bit for bit; a crash leaves a whole file.
+
+        Raises StorageError if the operating system refuses; the file that was there is then intact.
+        """
+        with self._lock:
+            tensors = {name: self._block.view(at).copy() for name, at in self._kept.items()}
+        store.write(path, self.kind, self.spec.to_dict(), tensors)
+
+    @classmethod
+    def from_tensors(cls, spec: Any, tensors: Mapping[str, Array]) -> Self:
+        """Build from what a file held; ``store.read`` has checked names, types and shapes."""
+        made = cls.from_spec(spec)
+        for name, at in made._kept.items():
+            made._block.view(at)[...] = tensors[name]
+        return made
+
+    @classmethod
+    def expected(cls, spec: Any) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """Names, dtypes and shapes of the tensors in a file of this specification."""
+        places, dtype = cls.places(spec)
+        kinds = {"f": dtype, "d": "float64", "q": "int64"}
+        return {name: (kinds[at.part], at.shape) for name, at in places.items()}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"spec": self.spec, "bytes": self.snapshot()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(type(self).from_spec(state["spec"]).__dict__)
+        self.restore(state["bytes"])
+
+
