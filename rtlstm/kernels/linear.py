@@ -253,10 +253,9 @@ def through_input(plan, at, w, f, wk, out):
 def tangent(plan, at, w, f, fr, da, dcp, out):
     """The change of a layer's state with changes da (R) of its pre-activations and dcp (NP) of c'.
 
-    `out` is laid out like the state of this layer; da is used up. Exact, peepholes included.
+    `out` is the base of a state, of which this layer's part is written; da is used up.
     """
     n, dc = plan[at + p.NP], plan[p.TANGENT]
-    base = out - plan[at + p.S_C]
     v.mul(f, dc, fr + plan[at + p.F_PHI], dcp, n)
     for group in range(plan[at + p.GROUPS]):
         da_g = da + plan[at + p.GROUP_COL + group]
@@ -264,18 +263,18 @@ def tangent(plan, at, w, f, fr, da, dcp, out):
         if plan[at + p.GROUP_PEEP + group] >= 0:
             see_cell(plan, at, w, f, da_g, plan[at + p.GROUP_PEEP + group], dcp)
         add_spread(plan, at, f, dc, kappa, da_g, plan[at + p.GROUP_GATE + group])
-        tangent_gate(plan, at, f, fr, base, plan[at + p.GROUP_BACK + group], da_g)
-    v.copy(f, base + plan[at + p.S_C], f, dc, n)
+        tangent_gate(plan, at, f, fr, out, plan[at + p.GROUP_BACK + group], da_g)
+    v.copy(f, out + plan[at + p.S_C], f, dc, n)
     if plan[at + p.TIED]:
         return
-    dy = base + plan[at + p.S_Y]
+    dy = out + plan[at + p.S_Y]
     v.mul(f, dy, fr + plan[at + p.F_YC], dc, n)
     if plan[at + p.O_COL] >= 0:
         da_o = da + plan[at + p.O_COL]
         if plan[at + p.O_PEEP] >= 0:
             see_cell(plan, at, w, f, da_o, plan[at + p.O_PEEP], dc)
         add_spread(plan, at, f, dy, fr + plan[at + p.F_YO], da_o, 1)
-        tangent_gate(plan, at, f, fr, base, plan[at + p.O_BACK], da_o)
+        tangent_gate(plan, at, f, fr, out, plan[at + p.O_BACK], da_o)
 
 
 @kernel
@@ -289,8 +288,9 @@ def add_spread(plan, at, f, dst, slope, da, gate):
 
 
 @kernel
-def tangent_gate(plan, at, f, fr, base, place, da):
+def tangent_gate(plan, at, f, fr, out, place, da):
     """The change of a recurrent gate, for one that feeds back."""
     if place >= 0:
         offset = place * plan[at + p.NBP]
-        v.mul(f, base + plan[at + p.S_GATES] + offset, fr + plan[at + p.F_SLOPE] + offset, da, plan[at + p.NBP])
+        gate, slope = out + plan[at + p.S_GATES] + offset, fr + plan[at + p.F_SLOPE] + offset
+        v.mul(f, gate, slope, da, plan[at + p.NBP])

@@ -143,8 +143,10 @@ OK, BAD_INPUT, BAD_OUTPUT = range(3)
     # traces of the rule in f, or -1
     TRACE,
     TRACE_PEEP,
+    PARTS,  # numbers that a rule keeps of each block of cells and column
+    TILES,  # scratch of the rule, one a layer
     RECORD_LEN,
-) = range(68)
+) = range(70)
 
 # behind the record: COL, GATE (1: one unit a memory block), PEEP, BACK place of each group
 MAX_GROUPS = 4

@@ -167,7 +167,7 @@ def move(plan, at, f, fr, wk):
 def gradient(plan, f, g):
     """The gradient of the last step's loss into g (THETA_LEN), laid out as the parameters."""
     fr, wk, n = plan[p.FRAME], plan[p.WORK], 0
-    update.head_gradient(plan, f, fr, wk, g)
+    update.head_gradient(plan, f, fr, wk, g, 0)
     for layer in range(plan[p.LAYERS]):
         at = layer_at(layer)
         for k in range(plan[at + p.K]):

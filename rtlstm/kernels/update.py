@@ -81,15 +81,15 @@ def head(plan, f, fr, wk):
 
 
 @kernel
-def head_gradient(plan, f, fr, wk, g):
-    """Write the head's gradient into g, laid out as the parameters from THETA on."""
+def head_gradient(plan, f, fr, wk, g, start):
+    """Write the head's gradient into g, where the parameters from THETA on begin at `start`."""
     if plan[p.HEAD] == p.NO_HEAD:
         return
     feat, error, width = fr + plan[p.FEAT], wk + plan[p.ERROR], plan[p.FEATURES_P]
     for j in range(plan[p.OUTPUTS]):
-        start = plan[p.HEAD_W] - plan[p.THETA] + j * width
+        row = start + plan[p.HEAD_W] - plan[p.THETA] + j * width
         for k in range(width):
-            g[start + k] = f[error + j] * f[feat + k]
+            g[row + k] = f[error + j] * f[feat + k]
 
 
 @kernel
