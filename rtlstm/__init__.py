@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from rtlstm.errors import StateError as StateError
     from rtlstm.errors import StorageError as StorageError
     from rtlstm.errors import TruncatedFileError as TruncatedFileError
+    from rtlstm.export.face import export_onnx as export_onnx
     from rtlstm.export.keras_in import import_keras as import_keras
     from rtlstm.export.torch_in import import_torch as import_torch
+    from rtlstm.export.verify import verify_onnx as verify_onnx
     from rtlstm.learner import Learner as Learner
     from rtlstm.network import Network as Network
     from rtlstm.optim import SGD as SGD
@@ -63,8 +65,10 @@ _ROOMS = {
         "StorageError",
         "TruncatedFileError",
     ),
+    "rtlstm.export.face": ("export_onnx",),
     "rtlstm.export.keras_in": ("import_keras",),
     "rtlstm.export.torch_in": ("import_torch",),
+    "rtlstm.export.verify": ("verify_onnx",),
     "rtlstm.learner": ("Learner",),
     "rtlstm.network": ("Network",),
     "rtlstm.optim": ("SGD", "TBPTT", "Adam", "Hybrid", "RMSProp"),

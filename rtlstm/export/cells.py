@@ -1,0 +1,159 @@
+"""One step of every cell in plain operators, from its pre-activations (see kernels.cells).
+
+Values are names in the graph, of shape (batch, units); a gate shared by a block of S cells is
+(batch, blocks) and spread over the cells where it acts on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from rtlstm.export.graph import Array, Graph
+from rtlstm.spec import GRU, LSTM, RNN, Layer, Squash
+
+Values = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The weights of a layer side by side, one column group a letter, absent ones zero.
+
+    x: (inputs, R). rec: (units + fed-back gates, R), or None without recurrence. b: (R,) or None.
+    """
+
+    widths: dict[str, int]
+    x: Array
+    rec: Array | None
+    b: Array | None
+
+    @property
+    def rows(self) -> Array:
+        """x above rec: (inputs + units + gates, R)."""
+        return self.x if self.rec is None else np.concatenate([self.x, self.rec])
+
+
+def letters(layer: Layer) -> dict[str, int]:
+    """Column groups of a layer and their widths; "nh" is the half of a GRU's n that r scales."""
+    n = layer.units
+    if isinstance(layer, LSTM):
+        blocks = n // layer.block_size
+        return {letter: n if letter == "z" else blocks for letter in layer.columns}
+    return dict.fromkeys(("r", "z", "n", "nh") if isinstance(layer, GRU) else ("a",), n)
+
+
+def fed_back(layer: Layer) -> tuple[str, ...]:
+    """The gates whose last activations are inputs of the next step, in the order of G's rows."""
+    gates = isinstance(layer, LSTM) and layer.recurrence in ("gates", "all")
+    return layer.gates if isinstance(layer, LSTM) and gates else ()
+
+
+def named(layer: Layer, kind: str, letter: str) -> str:
+    """The name among the layer's parameters of one column group: kind W, R, G or b."""
+    if letter == "nh":
+        return {"R": "R.n", "b": "b.hn"}.get(kind, "")
+    return "" if (kind, letter) == ("R", "n") and isinstance(layer, GRU) else f"{kind}.{letter}"
+
+
+def pack(layer: Layer, weights: Mapping[str, Array], inputs: int) -> Packed:
+    """Gather a layer's parameters ("W.i", "R.i" ...) into matrices; float32."""
+    widths = letters(layer)
+
+    def rows(kind: str, count: int) -> Array | None:
+        parts = {letter: weights.get(named(layer, kind, letter)) for letter in widths}
+        if all(part is None for part in parts.values()):
+            return None
+        filled = [
+            np.zeros((count, widths[letter])) if part is None else np.reshape(part, (count, -1))
+            for letter, part in parts.items()
+        ]
+        return np.concatenate(filled, axis=1).astype(np.float32)
+
+    x = rows("W", inputs)
+    gates = sum(widths[letter] for letter in fed_back(layer))
+    below = [part for part in (rows("R", layer.units), rows("G", gates)) if part is not None]
+    bias = rows("b", 1)
+    assert x is not None  # every cell sees its inputs
+    return Packed(
+        widths, x, np.concatenate(below) if below else None, None if bias is None else bias[0]
+    )
+
+
+def squash(g: Graph, how: Squash, v: str) -> str:
+    """The squashing function of a value."""
+    if how.kind == "tanh":
+        inner = v if how.beta == 1.0 else g.op("Mul", v, g.const(how.beta))
+        outer = g.op("Tanh", inner)
+        return outer if how.alpha == 1.0 else g.op("Mul", outer, g.const(how.alpha))
+    operator = {"logistic": "Sigmoid", "relu": "Relu"}.get(how.kind)
+    return g.op(operator, v) if operator else v
+
+
+def spread(g: Graph, layer: LSTM, gate: str) -> str:
+    """A value for each block to one for each cell: block j // S owns cell j."""
+    if layer.block_size == 1:
+        return gate
+    owner = np.arange(layer.units, dtype=np.int64) // layer.block_size
+    return g.op("Gather", gate, g.const(owner), axis=-1)
+
+
+def see_cell(g: Graph, layer: LSTM, a: str, peep: str, c: str) -> str:
+    """a + Σ p c over the cells of each block; peep: (units,) or, with blocks, (units, blocks)."""
+    seen = g.op("Mul" if layer.block_size == 1 else "MatMul", c, peep)
+    return g.op("Add", a, seen)
+
+
+def peephole(layer: LSTM, p: Array) -> Array:
+    """A peephole parameter as `see_cell` takes it: (units,), or (units, blocks) with zeros."""
+    if layer.block_size == 1:
+        return p
+    blocks = layer.units // layer.block_size
+    full = np.zeros((blocks, layer.block_size, blocks), p.dtype)
+    each = np.arange(blocks)
+    full[each, :, each] = p.T
+    return full.reshape(layer.units, blocks)
+
+
+def lstm(g: Graph, layer: LSTM, a: Values, peeps: Values, c: str) -> Values:
+    """i, f, o (those there are), z, c, hc and h from the pre-activations and the last c."""
+
+    def gate(letter: str, cell: str) -> str:
+        seen = see_cell(g, layer, a[letter], peeps[letter], cell) if letter in peeps else a[letter]
+        return g.op("Sigmoid", seen)
+
+    out = {"z": squash(g, layer.input_squash, a["z"])}
+    fresh, kept = out["z"], c
+    if layer.input_gate:
+        out["i"] = gate("i", c)
+        fresh = g.op("Mul", spread(g, layer, out["i"]), fresh)
+    if layer.forget_gate == "coupled":
+        kept = g.op("Mul", g.op("Sub", g.const(1.0), spread(g, layer, out["i"])), c)
+    elif layer.forget_gate:
+        out["f"] = gate("f", c)
+        kept = g.op("Mul", spread(g, layer, out["f"]), c)
+    out["c"] = g.op("Add", kept, fresh)
+    out["h"] = out["hc"] = squash(g, layer.output_squash, out["c"])
+    if layer.output_gate:
+        out["o"] = gate("o", out["c"])
+        out["h"] = g.op("Mul", spread(g, layer, out["o"]), out["hc"])
+    return out
+
+
+def gru(g: Graph, a: Values, h: str) -> Values:
+    """r, z, n and h of a GRU: h = n + z (h' - n)."""
+    out = {"r": g.op("Sigmoid", a["r"]), "z": g.op("Sigmoid", a["z"])}
+    out["n"] = g.op("Tanh", g.op("Add", a["n"], g.op("Mul", out["r"], a["nh"])))
+    out["h"] = g.op("Add", out["n"], g.op("Mul", out["z"], g.op("Sub", h, out["n"])))
+    return out
+
+
+def step(g: Graph, layer: Layer, a: Values, peeps: Values, before: Values) -> Values:
+    """All activations of a layer, its new state ("h", "c", fed-back gates) among them."""
+    if isinstance(layer, LSTM):
+        return lstm(g, layer, a, peeps, before["c"])
+    if isinstance(layer, GRU):
+        return gru(g, a, before["h"])
+    assert isinstance(layer, RNN)
+    return {"h": squash(g, layer.activation, a["a"])}

@@ -1,0 +1,94 @@
+"""A graph in the making: nodes, constants, inputs and outputs, by name.
+
+The builder knows ONNX's grammar and nothing of networks. A value is its name, a plain string.
+Constants are float32 unless their array is of integers or float16, and equal ones are kept once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+Array = np.ndarray[Any, Any]
+Dims = Sequence[int | str]
+_KINDS = {"float": TensorProto.FLOAT, "int64": TensorProto.INT64}
+
+
+class Graph:
+    """Collects nodes in order; `body` opens the graph of a Scan inside it."""
+
+    def __init__(self, opset: int, parent: Graph | None = None) -> None:
+        self.opset = opset
+        self.root: Graph = parent.root if parent else self
+        self.nodes: list[onnx.NodeProto] = []
+        self.inputs: list[onnx.ValueInfoProto] = []
+        self.outputs: list[onnx.ValueInfoProto] = []
+        self.constants: dict[str, onnx.TensorProto] = {}
+        self._known: dict[tuple[Any, ...], str] = {}
+        self._names: dict[str, int] = {}
+
+    # ------------------------------------------------------------------ nodes
+    def op(self, kind: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
+        """Add a node with one output, called ``name`` if given; returns the output's name."""
+        return self.ops(kind, [name or self.unique(kind)], *inputs, **attributes)[0]
+
+    def ops(
+        self, kind: str, outputs: Sequence[str], *inputs: str, **attributes: Any
+    ) -> Sequence[str]:
+        """Add a node with the outputs named; "" stands for one, or an input, that is absent."""
+        self.nodes.append(helper.make_node(kind, inputs, outputs, **attributes))
+        return outputs
+
+    def unique(self, stem: str) -> str:
+        """A name not used before."""
+        count = self.root._names[stem] = self.root._names.get(stem, 0) + 1
+        return f"{stem}_{count}"
+
+    def const(self, value: Any, name: str | None = None) -> str:
+        """A constant: float32, or int64, uint8, bool, float16 if the array is that already."""
+        array = np.asarray(value)
+        if array.dtype not in (np.int64, np.uint8, np.bool_, np.float16):
+            array = array.astype(np.float32)
+        array = np.ascontiguousarray(array).reshape(array.shape)
+        root = self.root
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in root._known:
+            root._known[key] = name = name or root.unique("const")
+            root.constants[name] = numpy_helper.from_array(array, name)
+        return root._known[key]
+
+    def split(self, value: str, widths: Sequence[int]) -> list[str]:
+        """Cut the last axis into pieces of these widths."""
+        if len(widths) == 1:
+            return [value]
+        outputs = [self.unique("Split") for _ in widths]
+        sizes = self.const(np.array(widths, np.int64))
+        return list(self.ops("Split", outputs, value, sizes, axis=-1))
+
+    def join(self, values: Sequence[str]) -> str:
+        """Side by side along the last axis."""
+        return values[0] if len(values) == 1 else self.op("Concat", *values, axis=-1)
+
+    # ------------------------------------------------------------------ the border
+    def input(self, name: str, dims: Dims, kind: str = "float") -> str:
+        """Declare an input; a dimension that is a word is dynamic."""
+        self.inputs.append(helper.make_tensor_value_info(name, _KINDS[kind], list(dims)))
+        return name
+
+    def output(self, name: str, dims: Dims) -> None:
+        """Declare a value as an output."""
+        self.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(dims)))
+
+    def body(self) -> Graph:
+        """A graph inside this one, for a Scan; names and constants are the root's."""
+        return Graph(self.opset, self)
+
+    def proto(self, name: str) -> onnx.GraphProto:
+        """The finished graph."""
+        return helper.make_graph(
+            self.nodes, name, self.inputs, self.outputs, list(self.constants.values())
+        )

@@ -1,0 +1,142 @@
+"""Holding an exported file against the model in this process, over the same stream."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rtlstm.errors import DamagedFileError, MissingExtraError, SampleError, SpecError
+from rtlstm.export import model_file
+from rtlstm.export.face import network_state
+from rtlstm.export.graph import Array
+from rtlstm.network import Network
+
+# What goes into the graph at one step, and the answers that the model in this process gives.
+Step = tuple[dict[str, Array], list[Array]]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify_onnx` found.
+
+    difference: the largest difference of any answer, absolute up to answers of size 1 and relative
+    to the largest entry of the answer above; infinite if one side alone answers NaN.
+    microseconds: the median time of a step in onnxruntime, on one thread. bytes: of the file.
+    """
+
+    rows: int
+    difference: float
+    microseconds: float
+    bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rows} rows: largest difference {self.difference:.2g},"
+            f" {self.microseconds:.1f} µs a step, {self.bytes} bytes"
+        )
+
+
+def verify_onnx(path: str | os.PathLike[str], model: Any, samples: Any) -> Verification:
+    """Run a file of `export_onnx` in onnxruntime and the model in this process, side by side.
+
+    model: what was exported; both start from its current state, and it is as before afterwards.
+    samples: (rows, inputs); a row with NaN or infinity must be answered NaN by the graph. Raises
+    DamagedFileError if the file's constants are not those that were written, SpecError if it is
+    of another model, MissingExtraError without onnxruntime.
+    """
+    proto = model_file.load(path)
+    facts = model_file.metadata(proto)
+    if facts.get("digest") != model_file.digest(proto):
+        raise DamagedFileError(
+            f"{path}: the constants are not those that were written (digest); do not run it"
+        )
+    runtime = session(path)
+    before = model.snapshot()
+    try:
+        state, steps = _twin(facts, model, samples)
+        if list(state) != _state_names(runtime, state):
+            raise SpecError(f"{path} is not an export of {model!r}: their states differ")
+        rows, difference, seconds = _compare(runtime, state, steps)
+    finally:
+        model.restore(before)
+    return Verification(rows, difference, 1e6 * seconds, Path(path).stat().st_size)
+
+
+def session(path: str | os.PathLike[str]) -> Any:
+    """An onnxruntime session on one thread of the CPU."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingExtraError(
+            "verifying needs onnxruntime: install rtlstm with the extra `verify`"
+        ) from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(
+        os.fspath(path), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def _state_names(runtime: Any, state: dict[str, Array]) -> list[str]:
+    names = [entry.name for entry in runtime.get_inputs()]
+    return names[len(names) - len(state) :]
+
+
+def _twin(
+    facts: dict[str, str], model: Any, samples: Any
+) -> tuple[dict[str, Array], Iterable[Step]]:
+    """The starting state by input name, and the steps of the model in this process."""
+    net = getattr(model, "net", model)
+    if not isinstance(net, Network) or facts.get("kind") != "network":
+        raise SpecError(f"a file of kind {facts.get('kind')!r} is not an export of {model!r}")
+    whole = facts.get("sequence") == "true"
+    return network_state(net), (_sequence if whole else _network)(net, samples)
+
+
+def _network(net: Network, samples: Any) -> Iterator[Step]:
+    for x in np.asarray(samples, np.float32):
+        yield {"x": x[None]}, [_or_nan(net.step, x, net.spec.outputs)[None]]
+
+
+def _sequence(net: Network, samples: Any) -> Iterator[Step]:
+    X = np.asarray(samples, np.float32)
+    yield {"x": X[:, None]}, [_or_nan(net.run, X, len(X), net.spec.outputs)[:, None]]
+
+
+def _or_nan(answer: Callable[[Array], Array], x: Array, *shape: int) -> Array:
+    try:
+        return answer(x)
+    except SampleError:
+        return np.full(shape, np.nan, np.float32)
+
+
+def _compare(
+    runtime: Any, state: dict[str, Array], steps: Iterable[Step]
+) -> tuple[int, float, float]:
+    """Rows, the largest difference, and the median seconds of a call."""
+    values, largest, taken, rows = dict(state), 0.0, [], 0
+    for feeds, wanted in steps:
+        start = time.perf_counter()
+        found = runtime.run(None, feeds | values)
+        taken.append(time.perf_counter() - start)
+        pairs = list(zip(found, wanted, strict=False))
+        largest = max([largest, *(_difference(got, want) for got, want in pairs)])
+        values = dict(zip(values, found[len(wanted) :], strict=True))
+        rows += 1
+    return rows, largest, float(np.median(taken)) if taken else 0.0
+
+
+def _difference(got: Array, want: Array) -> float:
+    silent = np.isnan(got) & np.isnan(want)
+    gap = np.abs(got.astype(np.float64) - want)[~silent]
+    if gap.size == 0:
+        return 0.0
+    largest = float(gap.max() / max(1.0, np.abs(want[~silent]).max()))
+    return largest if not np.isnan(largest) else float("inf")
