@@ -1,0 +1,101 @@
+"""The table of vector primitives: for each, calls on one array `f`, that any mode can run.
+
+A call is (name, arguments); "f" stands for the array.  Offsets are odd on purpose: nothing may
+need alignment.  The array is `field(dtype)`: normal numbers, positive from POSITIVE on, with the
+constants of an optimizer at CONSTANTS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import numba
+import numpy as np
+
+from rtlstm.kernels import vector
+
+SIZE, POSITIVE, CONSTANTS = 16_000, 7_000, 15_990
+LENGTHS = (8, 16, 24, 40, 264)
+A, B, C, D, E, M = 1, 1003, 2005, 3007, 4009, POSITIVE + 1
+DTYPES = (np.float32, np.float64)
+
+
+def field(dtype: type) -> np.ndarray:
+    """The array that all calls work on."""
+    f = np.random.default_rng(7).normal(size=SIZE).astype(dtype)
+    f[POSITIVE : POSITIVE + 1000] = abs(f[POSITIVE : POSITIVE + 1000])
+    f[CONSTANTS : CONSTANTS + 6] = 0.1, 0.7, 0.9, 0.99, 1e-3, 1.5
+    return f
+
+
+def calls(name: str) -> Iterator[tuple]:
+    """The calls of one primitive, for every length."""
+    for n in LENGTHS:
+        yield from TABLE[name](n)
+
+
+def run(name: str, arguments: tuple, f: np.ndarray, function: object = None) -> float:
+    """One call, through a compiled driver unless `function` is given; returns what it returns."""
+    with np.errstate(all="ignore"):
+        given = [f if isinstance(a, str) else a for a in arguments]
+        return float((function or driver(name))(*given) or 0.0)
+
+
+@cache
+def driver(name: str) -> object:
+    """A kernel that calls the primitive and nothing else."""
+    primitive = getattr(vector, name)
+
+    @numba.njit(fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy")
+    def call(*arguments):
+        return primitive(*arguments)
+
+    return call
+
+
+def _products(n: int) -> Iterator[tuple]:
+    for rows in (1, 5, 17):
+        yield "f", POSITIVE + 1, "f", A, B, rows, n
+
+
+def _streams(n: int) -> Iterator[tuple]:
+    for streams in (1, 7, 8, 13):
+        yield "f", POSITIVE + 1, "f", A, 6, B, n + 3, 5, n, streams
+
+
+def _kinds(n: int) -> Iterator[tuple]:
+    for kind in range(4):
+        yield from (("f", dst, B, n, kind, 1.3, -0.7) for dst in (A, B))
+
+
+TABLE = {
+    "copy": lambda n: [("f", A, "f", B, n - cut) for cut in range(4)],
+    "fill": lambda n: [("f", A, 2.5, n - cut) for cut in range(4)],
+    "scale": lambda n: [("f", A, -2.5, n)],
+    "one_minus": lambda n: [("f", A, B, n), ("f", A, A, n)],
+    "mul": lambda n: [("f", A, B, C, n), ("f", A, A, C, n), ("f", A, C, A, n)],
+    "mul_add": lambda n: [("f", A, B, C, n), ("f", A, A, C, n)],
+    "blend": lambda n: [("f", A, B, C, D, E, n), ("f", A, B, A, D, A, n)],
+    "all_finite": lambda n: [("f", n - cut) for cut in range(4)],
+    "norm2": lambda n: [("f", A, n)],
+    "max_abs": lambda n: [("f", A, n)],
+    "matvec": _products,
+    "matvec_add": _products,
+    "matmat": _streams,
+    "rows_dot": lambda n: [("f", D, n + 8, "f", A, n, B, rows) for rows in (1, 8, 13)],
+    "dot": lambda n: [("f", A, "f", B, n)],
+    "axpy": lambda n: [("f", A, 0.3, "f", B, n), ("f", A, 0.3, "f", A, n)],
+    "outer_add": lambda n: [("f", D, n + 8, A, B, rows, n) for rows in (1, 5)],
+    "logistic": lambda n: [("f", A, B, n), ("f", B, B, n)],
+    "squash": _kinds,
+    "squash_slope": _kinds,
+    "trace_row": lambda n: [("f", A, B, C, 0.3, n)],
+    "trace_row_norm": lambda n: [("f", A, B, C, 0.3, D, n)],
+    "sgd_row": lambda n: [("f", A, B, C, n, CONSTANTS)],
+    "rmsprop_row": lambda n: [("f", A, B, M, n, CONSTANTS)],
+    "adam_row": lambda n: [("f", A, B, C, M, n, CONSTANTS)],
+    "sgd_trace_row": lambda n: [("f", A, B, C, D, n, CONSTANTS)],
+    "rmsprop_trace_row": lambda n: [("f", A, B, C, M, n, CONSTANTS)],
+    "adam_trace_row": lambda n: [("f", A, B, C, D, M, n, CONSTANTS)],
+}
