@@ -22,7 +22,7 @@ MSE, SSE, HUBER, CROSS_ENTROPY = range(4)
 SGD, RMSPROP, ADAM = range(3)
 
 # what a kernel returns
-OK, BAD_INPUT, BAD_OUTPUT = range(3)
+OK, BAD_INPUT, BAD_OUTPUT, FULL = range(4)  # FULL: no room for a further step of the block
 
 # ---------------------------------------------------------------- header
 (
@@ -61,10 +61,28 @@ OK, BAD_INPUT, BAD_OUTPUT = range(3)
     HISTORY,  # what the rule needs more: its meaning is the rule's
     HISTORY_LEN,
     BLOCK,  # steps of a block
+    # of the rules of blocks: a ring of slots, one a step, and what pushes the influence matrix
+    RING,  # slots
+    H_FRAME,  # f: (RING, FRAME_LEN)
+    H_DA,  # f: (RING, DA_LEN) dL/da of all layers, from the last backward pass
+    DA_LEN,
+    H_ERROR,  # f: (RING, ERROR_LEN) dL/d(PRE)
+    ERROR_LEN,
+    H_THETA,  # f: (RING, BODY_LEN) the layers' weights as they were at each step
+    BODY_LEN,  # parameters of the layers, padding included
+    EARLIER,  # f: (STATE_LEN) dL/d(state) where the current block began
+    JACOBIAN,  # f: (2, STATE_LEN, STATE_LEN) adjoints of a block: as rows, and transposed
+    CREW,  # f: (CREW_LEN, WORK_LEN) one work a row of the Jacobian
+    CREW_LEN,
+    PANEL,  # f: (STATE_LEN, PANEL_LEN) columns of the influence matrix on their way
+    PANEL_LEN,
+    SLAB,  # rows of W whose influence moves at once
+    TURN,  # steps over which a push is spread
+    TURN_BACK,  # of these for the Jacobian
     TANGENT,  # f: scratch of a forward pass, the widest NP
     SCRATCH,  # f: what else the rule needs inside a step
     HEADER_LEN,
-) = range(37)
+) = range(54)
 
 # ---------------------------------------------------------------- one layer
 (
@@ -145,8 +163,12 @@ OK, BAD_INPUT, BAD_OUTPUT = range(3)
     TRACE_PEEP,
     PARTS,  # numbers that a rule keeps of each block of cells and column
     TILES,  # scratch of the rule, one a layer
+    L_DA,  # in a slot of H_DA: this layer's (R)
+    FIRST,  # entry of the state where this layer's begin: its weights touch none before
+    REACH,  # entries of the state from there on
+    PUSH,  # f: (REACH, BLOCK, R) dL/da of each row of the Jacobian at each step
     RECORD_LEN,
-) = range(70)
+) = range(74)
 
 # behind the record: COL, GATE (1: one unit a memory block), PEEP, BACK place of each group
 MAX_GROUPS = 4
@@ -188,5 +210,9 @@ LAYER_LEN = RECORD_LEN + 4 * MAX_GROUPS
     Q_SETTLED,
     Q_GIVEN_UP,
     Q_LATE,
+    Q_SEEN,  # labelled steps of the current block
+    Q_SLOT,  # slot of the ring for the next step
+    Q_PENDING,  # 1: the influence matrix stands at the start of the block before
+    Q_UNITS,  # units of work done on its way to the current one
     Q_LEN,
-) = range(16)
+) = range(20)
