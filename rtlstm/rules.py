@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from rtlstm import layout
 from rtlstm.errors import SpecError
 from rtlstm.kernels import plan as p
 from rtlstm.layout import Arena, padded, record
@@ -52,6 +51,38 @@ def _traces(spec: NetworkSpec, plan: Plan, arena: Arena, rule: Rule) -> None:
     plan[p.HISTORY_LEN] = arena.sizes["f"] - plan[p.HISTORY]
 
 
+def _block_traces(spec: NetworkSpec, plan: Plan, arena: Arena, rule: Rule) -> None:
+    """Per weight the state of the block it feeds: (K, PARTS, columns), and the tiles of snap1."""
+    _keep_gradient(plan, arena)
+    widths, sizes = [], []
+    plan[p.HISTORY] = arena.sizes["f"]
+    for number, layer in enumerate(spec.layers):
+        r = record(plan, number)
+        name, peeps = f"trace.layer{number}", len(getattr(layer, "peeps", ()))
+        parts = 1 if r[p.TIED] else int(2 * r[p.S] + r[p.BACK])
+        columns = int(r[p.R] - (r[p.O_COL] if r[p.O_COL] >= 0 else r[p.COL_C]))
+        r[p.PARTS] = parts
+        r[p.TRACE] = arena.take("f", r[p.K], parts, columns, keep=name)
+        if peeps:
+            r[p.TRACE_PEEP] = arena.take("f", peeps, r[p.S], parts, r[p.NBP], keep=f"{name}.p")
+        widths.append(int(r[p.NP]))
+        sizes.append((parts * parts + 2 * parts + int(r[p.S])) * columns + parts**2 * int(r[p.NBP]))
+    plan[p.HISTORY_LEN] = arena.sizes["f"] - plan[p.HISTORY]
+    for number, size in enumerate(sizes):
+        record(plan, number)[p.TILES] = arena.take("f", size)
+    _tangents(plan, arena, max(widths))
+
+
+def _keep_gradient(plan: Plan, arena: Arena) -> None:
+    plan[p.GRADIENT] = arena.take("f", int(plan[p.THETA_LEN]), keep="gradient")
+
+
+def _tangents(plan: Plan, arena: Arena, widest: int) -> None:
+    """Scratch of a forward pass of changes: a state, dc and dc'."""
+    plan[p.SCRATCH] = arena.take("f", int(plan[p.STATE_LEN]))
+    plan[p.TANGENT] = arena.take("f", 2, widest)
+
+
 def _only_lstm(spec: NetworkSpec) -> None:
     for number, layer in enumerate(spec.layers):
         if not isinstance(layer, LSTM):
@@ -64,6 +95,7 @@ def _only_lstm(spec: NetworkSpec) -> None:
 
 ROOMS: dict[str, RuleRoom] = {
     "truncated": RuleRoom("truncated", _traces, _only_lstm),
+    "snap1": RuleRoom("snap1", _block_traces, cost=lambda spec: 16),
 }
 
 
@@ -91,6 +123,3 @@ def work(spec: NetworkSpec, plan: Plan, arena: Arena) -> None:
     plan[p.WORK_LEN] = scratch.sizes["f"]
     plan[p.WORK] = arena.take("f", int(plan[p.WORK_LEN]), keep="work")
     plan[p.ROW] = arena.take("f", padded(widest))
-
-
-__all__ = ["ROOMS", "RuleRoom", "layout", "room_of", "work"]

@@ -12,6 +12,8 @@ from rtlstm.kernels.jit import kernel
 from rtlstm.kernels.linear import backward
 from rtlstm.kernels.losses import count_targets, loss
 
+TINY = 1.1754944e-38  # the smallest normal float32: smaller traces are flushed to 0
+
 
 @kernel
 def foresee(plan, f, q, st, fr, x, out):

@@ -25,9 +25,7 @@ from rtlstm.kernels import vector as v
 from rtlstm.kernels.cells import commit, layer_at
 from rtlstm.kernels.jit import kernel
 from rtlstm.kernels.linear import linearise
-from rtlstm.kernels.learning import clear_overflow, judge, predict
-
-TINY = 1.1754944e-38  # the smallest normal float32
+from rtlstm.kernels.learning import TINY, clear_overflow, judge, predict
 
 
 @kernel

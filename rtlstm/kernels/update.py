@@ -107,10 +107,15 @@ def live(plan, at, k):
 # ---------------------------------------------------------------- rules that keep their gradient
 @kernel
 def dense(plan, f, d, q):
-    """Clip and apply the gradient at GRADIENT, laid out as the parameters, zero where none is."""
+    """Clip and apply the gradient at GRADIENT, laid out as the parameters, zero where none is.
+
+    Returns whether the weights moved.
+    """
     g, n = plan[p.GRADIENT], plan[p.THETA_LEN]
-    if begin(plan, f, d, q, v.norm2(f, g, n)):
+    sane = begin(plan, f, d, q, v.norm2(f, g, n))
+    if sane:
         row(plan, f, plan[p.THETA], g, n)
+    return sane
 
 
 @kernel
