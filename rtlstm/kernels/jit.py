@@ -73,11 +73,13 @@ def cache_directory() -> Path:
     $RTLSTM_CACHE_DIR, else $XDG_CACHE_HOME/rtlstm, else ~/.cache/rtlstm, and below it one directory
     for each state of the sources, the compiler and its flags.  Raises RuntimeError without a home.
     """
-    base = os.environ.get("RTLSTM_CACHE_DIR")
-    if not base:
+    own = os.environ.get("RTLSTM_CACHE_DIR")
+    if own:
+        base = Path(own).absolute()
+    else:
         xdg = Path(os.environ.get("XDG_CACHE_HOME") or ".")
         base = (xdg if xdg.is_absolute() else Path.home() / ".cache") / "rtlstm"
-    return Path(base).absolute() / f"kernels-{_build_key()}"
+    return base / f"kernels-{_build_key()}"
 
 
 @cache

@@ -11,6 +11,7 @@ runs under NUMBA_DISABLE_JIT=1 and NUMBA_BOUNDSCHECK=1; otherwise LLVM code over
 """
 
 from rtlstm.kernels.vector.activations import logistic, squash, squash_slope
+from rtlstm.kernels.vector.blocked import flush, outers_add, rows_dots
 from rtlstm.kernels.vector.emit import LANES
 from rtlstm.kernels.vector.products import (
     axpy,
@@ -54,6 +55,7 @@ __all__ = [
     "copy",
     "dot",
     "fill",
+    "flush",
     "logistic",
     "matmat",
     "matvec",
@@ -64,9 +66,11 @@ __all__ = [
     "norm2",
     "one_minus",
     "outer_add",
+    "outers_add",
     "rmsprop_row",
     "rmsprop_trace_row",
     "rows_dot",
+    "rows_dots",
     "scale",
     "sgd_row",
     "sgd_trace_row",

@@ -19,7 +19,7 @@ from rtlstm.kernels.vector.primitive import Array, primitive
 
 
 @kernel
-def weight(w: Array, index: int) -> float:
+def weight(w: Array, index: int) -> Any:
     """w[index] as a float, for the twins."""
     if w.itemsize == 2:
         return np.uint32(np.uint32(w[index]) << 16).view(np.float32)
