@@ -1,0 +1,367 @@
+"""Forecaster: raw rows of a stream in, forecasts with bounds out, learning from every row."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rtlstm import initial, layout, outlook, rules
+from rtlstm.errors import LimitError, SampleError, SpecError
+from rtlstm.held import Held
+from rtlstm.kernels import forecasting, rls
+from rtlstm.kernels import outlook as k
+from rtlstm.kernels import plan as p
+from rtlstm.learner import Learner
+from rtlstm.optim import Rule, rule_of
+from rtlstm.outlook import ForecasterSpec
+from rtlstm.rows import as_row, as_table, as_time, as_times
+from rtlstm.spec import LSTM, Layer
+
+Array = np.ndarray[Any, Any]
+MEMORY_LIMIT = 4 << 30  # bytes, unless the user allows more
+
+
+class Forecast(NamedTuple):
+    """What is said after a row of the rows that follow; arrays (horizons, targets), raw units."""
+
+    values: Array
+    lower: Array
+    upper: Array
+    anomaly: float
+    """How unexpected the row just seen was, [0, 1]: at most 1 - anomaly of rows are further off."""
+
+
+class Forecaster(Held):
+    """Forecasts columns of a stream and learns from each row as it comes; good without tuning.
+
+    ``columns``: names of the values in a row. ``targets``: those to forecast (None: all).
+    ``horizon``: n forecasts the next n rows, a sequence the rows that far ahead. ``lags``: past
+    rows of its own that each target's readout sees besides the last. ``layers``: of the network.
+    ``rule``: how that learns. ``coverage``: share of truths within the bounds. ``missing``: what
+    stands for a missing cell: "hold" its last value, "forecast" what was expected of it, or "skip"
+    the row. ``times``: what is done with a row whose time is not after the last one's: "accept",
+    "drop" or "raise".
+
+    A forecast is the last value plus a change that is linear in lags, season, calendar and the
+    network's output; its readout learns by recursive least squares, each horizon when its truth
+    comes (kernels/rls.py, forecasting.py), the network by gradient through the readout of the
+    shortest horizon, on a trajectory that lags behind by that horizon. Raises SpecError for what
+    cannot be built, LimitError above 4 GiB.
+    """
+
+    kind = "forecaster"
+    spec: ForecasterSpec
+
+    def __init__(
+        self,
+        columns: Sequence[str],
+        targets: Sequence[str] | None = None,
+        horizon: int | Sequence[int] = 1,
+        lags: int = 29,
+        layers: Layer | Sequence[Layer] = (LSTM(16),),
+        rule: str | Rule = "truncated",
+        seed: int = 0,
+        coverage: float = 0.9,
+        missing: str = "hold",
+        times: str = "accept",
+    ) -> None:
+        if isinstance(columns, str) or isinstance(targets, str):
+            raise SpecError("columns and targets are lists of names, not one string")
+        stack = tuple(layers) if isinstance(layers, Sequence) else (layers,)
+        if not stack or not all(isinstance(layer, Layer) for layer in stack):
+            raise SpecError(f"layers must be rtlstm.LSTM, GRU or RNN, got {layers!r}")
+        names = tuple(columns)
+        spec = ForecasterSpec(
+            names,
+            names if targets is None else tuple(targets),
+            _horizons(horizon),
+            lags,
+            stack,
+            rule_of(rule),
+            seed,
+            float(coverage),
+            missing,
+            times,
+        )
+        self._build(spec)
+        initial.fill(self.network.spec, self.network.parameters)
+
+    def _build(self, spec: ForecasterSpec) -> None:
+        plan = outlook.lay_out(spec)
+        learner, dtype = spec.learner, spec.learner.network.dtype
+        size = layout.block_bytes(plan.arena.sizes, dtype)
+        if size > MEMORY_LIMIT:
+            raise LimitError(
+                f"this forecaster would hold {size} bytes, more than {MEMORY_LIMIT}: use fewer"
+                " targets, horizons or units; nothing was allocated"
+            )
+        inner = Learner.from_spec(learner)
+        block = layout.Block(plan.arena.sizes, dtype)
+        for part, values in inner._block.parts.items():
+            block.parts[part][: len(values)] = values
+        inner.net._adopt(block, plan.learner.network)
+        self.spec, self.network, self._lock = spec, inner.net, inner.net._lock
+        self._block, self._plan, self._net = block, plan.plan, plan.learner.plan
+        self._kept, self._rule = plan.arena.kept, rules.room_of(spec.rule).kernels()
+        outlook.prepare(plan, block.d, block.q)
+        self._parts = (self._plan, self._net, block.f, block.d, block.q)
+        self._step_parts = (self._net, block.f, block.d, block.q, *self._border())
+        self._shape = (3, len(spec.horizons), len(spec.targets))
+        self._stage = block.q[self._plan[k.COUNTS] + k.STAGE :][:1]
+        self._clock = block.d[self._plan[k.CLOCK] + k.TIME :][:1]
+
+    def _border(self) -> tuple[Array, Array, Array]:
+        """Views of the learning trajectory's next input, target and (unused) answer."""
+        f, plan = self._block.f, self._plan
+        sizes = ((k.X_LEARN, k.INPUTS), (k.Y_LEARN, k.UNITS), (k.P_LEARN, k.UNITS))
+        x, y, answer = (f[plan[at] :][: plan[size]] for at, size in sizes)
+        return x, y, answer
+
+    @classmethod
+    def from_spec(cls, spec: ForecasterSpec) -> Forecaster:
+        """A forecaster as described, the network's weights zero; for loading into."""
+        forecaster = cls.__new__(cls)
+        forecaster._build(spec)
+        return forecaster
+
+    @classmethod
+    def places(cls, spec: ForecasterSpec) -> tuple[Mapping[str, layout.Place], str]:
+        """See :meth:`Held.places`."""
+        return outlook.lay_out(spec).arena.kept, spec.learner.network.dtype
+
+    # ------------------------------------------------------------------ rows
+    def update(self, row: Any, time: Any = None, learn: bool = True) -> Forecast:
+        """Take in a row, learn from it, forecast the rows that follow.
+
+        row: mapping from column to number, or numbers in the order of the columns; NaN, infinite,
+        None or absent is missing, an unknown field is counted and ignored. time: datetime (naive:
+        UTC), datetime64 or epoch seconds. learn=False freezes weights, least squares, statistics
+        and bounds; states, lags and the running metrics move. A row that is skipped or dropped by
+        policy is counted, and answered with the forecast that was made last.
+
+        Raises SampleError for a row or time that is none, or by policy; nothing has changed then.
+        """
+        values, unknown = as_row(row, self.spec.columns)
+        seconds = as_time(time)
+        out = np.zeros(self._shape)
+        with self._lock:
+            self._finish()
+            if unknown:
+                self._count(k.UNKNOWN_FIELDS, unknown)
+            self._take(values, seconds, learn, out.reshape(-1))
+            return Forecast(out[0], out[1], out[2], self._anomaly())
+
+    def run(self, rows: Any, times: Any = None, learn: bool = True) -> Array:
+        """Forecasts (T, horizons, targets) issued after each of rows (T, columns).
+
+        The same as T calls of :meth:`update`, byte for byte. Rows and times are checked first:
+        SampleError refuses the whole, and nothing has changed. Ctrl-C is heard after any row.
+        """
+        table = as_table(rows, self.spec.columns)
+        seconds = as_times(times, len(table))
+        answers = np.empty((len(table), *self._shape[1:]))
+        out = np.zeros(self._shape)
+        flat = out.reshape(-1)
+        with self._lock:
+            self._finish()
+            for t, values in enumerate(table):
+                self._take(values, float(seconds[t]), learn, flat)
+                answers[t] = out[0]
+        return answers
+
+    def _take(self, values: Array, seconds: float, learn: bool, out: Array) -> None:
+        """One row: arrive, the rule's step, issue. What interrupts it finds it done or not begun."""
+        if seconds <= self._clock[0] and not self._accept(seconds):
+            forecasting.repeat(self._plan, self._block.d, self._block.q, out)
+            return
+        try:
+            if forecasting.arrive(*self._parts, values, seconds, learn):
+                forecasting.repeat(self._plan, self._block.d, self._block.q, out)
+                return
+            self._step()
+            forecasting.issue(*self._parts, learn, out)
+        except BaseException:
+            self._finish()
+            raise
+
+    def _step(self) -> None:
+        if self._rule.run(*self._step_parts, 1):
+            forecasting.restart(self._plan, *self._step_parts[:4])
+
+    def _finish(self) -> None:
+        """Make the rest of a row that was interrupted between its kernels."""
+        if self._stage[0]:
+            q = self._block.q
+            if q[p.Q_STEPS] == q[self._plan[k.COUNTS] + k.STEPS_THEN]:
+                self._step()
+            learn = bool(q[self._plan[k.COUNTS] + k.LEARNING])
+            forecasting.issue(*self._parts, learn, np.empty(self._shape).reshape(-1))
+
+    def _accept(self, seconds: float) -> bool:
+        """Whether a row whose time is not after the last one's is taken, by policy."""
+        if self.spec.times == "raise":
+            raise SampleError(
+                f"a row's time must come after the last one's, got {seconds} after"
+                f" {self._clock[0]}; nothing was changed"
+            )
+        accepted = self.spec.times == "accept"
+        self._count(k.ACCEPTED_TIMES if accepted else k.DROPPED_TIMES)
+        return accepted
+
+    def _count(self, which: int, by: int = 1) -> None:
+        self._block.q[self._plan[k.COUNTS] + which] += by
+
+    def _anomaly(self) -> float:
+        """Chebyshev's bound: of errors with this sigma, at most 1 / z² are beyond z sigmas."""
+        z = float(np.abs(self._block.view(self._kept["residual"])).max())
+        return max(0.0, 1.0 - 1.0 / (z * z)) if z > 0.0 else 0.0
+
+    # ------------------------------------------------------------------ what it holds
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the values in a row."""
+        return self.spec.columns
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the columns that are forecast."""
+        return self.spec.targets
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        """How many rows ahead each forecast is for, ascending."""
+        return self.spec.horizons
+
+    @property
+    def rows(self) -> int:
+        """Rows taken in so far."""
+        return int(self._block.q[self._plan[k.COUNTS] + k.TAKEN])
+
+    @property
+    def season(self) -> int:
+        """Rows of a season as found in the clock or the stream, 0 while there is none."""
+        return int(self._block.q[self._plan[k.COUNTS] + k.SEASON])
+
+    @property
+    def residual(self) -> Array:
+        """Error of the forecast of the row just seen, over its robust sigma (targets,); a copy."""
+        return self._block.view(self._kept["residual"]).copy()
+
+    @property
+    def covariance(self) -> Array:
+        """Covariance of the readouts (targets, regressors, regressors), in units of the noise."""
+        plan, d = self._plan, self._block.d.copy()
+        T, n = int(plan[k.TARGETS]), int(plan[k.WIDTH])
+        P = d[plan[k.COVARIANCE] : plan[k.COVARIANCE] + T * n * n].reshape(T, n, n)
+        block = np.arange(n) // rls.BLOCK
+        for j in range(T):
+            rls.settle(plan, d, j)
+            P[j] = np.where(block[:, None] <= block, P[j], P[j].T)
+            P[j] *= d[plan[k.CSCALE] + j]
+        size = int(plan[k.REGRESSORS])
+        return P[:, :size, :size]
+
+    @property
+    def metrics(self) -> dict[str, Array]:
+        """Running scores, each (horizons, targets), NaN before the first truth.
+
+        "count", "mse", "mae"; of the last value repeated, on the same steps, "persistence_mse" and
+        "persistence_mae"; "skill" = 1 - mse / persistence_mse; "coverage" of the bounds.
+        """
+        names = {
+            "mse": k.SQUARES,
+            "mae": k.ABSOLUTE,
+            "persistence_mse": k.NAIVE_SQUARES,
+            "persistence_mae": k.NAIVE_ABSOLUTE,
+        }
+        with self._lock, np.errstate(invalid="ignore", divide="ignore"):
+            pairs = self._block.view(self._kept["forecast.statistics"])
+            grid = pairs.reshape(-1, *self._shape[1:])
+            scores = {name: grid[at] / grid[k.COUNT] for name, at in names.items()}
+            scores["skill"] = 1.0 - scores["mse"] / scores["persistence_mse"]
+            scores["coverage"] = grid[k.COVERED] / grid[k.BOUND_COUNT]
+            return {"count": grid[k.COUNT].copy(), **scores}
+
+    def health(self) -> dict[str, int]:
+        """Counts since construction: rows, what was missing or refused by reason, mendings."""
+        q, counts = self._block.q, self._plan[k.COUNTS]
+        names = {
+            "rows": k.TAKEN,
+            "rows_learned": k.LEARNED,
+            "missing_cells": k.MISSING_CELLS,
+            "faulty_cells": k.SPIKES,
+            "unknown_fields": k.UNKNOWN_FIELDS,
+            "rows_skipped": k.SKIPPED_ROWS,
+            "times_dropped": k.DROPPED_TIMES,
+            "times_accepted": k.ACCEPTED_TIMES,
+            "season_changes": k.SEASON_CHANGES,
+            "covariance_resets": k.RESETS,
+            "network_resets": k.NETWORK_RESETS,
+        }
+        inner = {"updates": p.Q_UPDATES, "skipped_updates": p.Q_SKIPPED, "trace_resets": p.Q_RESETS}
+        return {
+            **{name: int(q[counts + at]) for name, at in names.items()},
+            **{name: int(q[at]) for name, at in inner.items()},
+        }
+
+    def snapshot(self) -> bytes:
+        """The whole state, weights included, as bytes for :meth:`restore`."""
+        with self._lock:
+            self._finish()
+            return super().snapshot()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a file that :func:`rtlstm.load` continues bit for bit; see :meth:`Held.save`."""
+        with self._lock:
+            self._finish()
+            super().save(path)
+
+    # ------------------------------------------------------------------ seeing it
+    def _facts(self) -> dict[str, str]:
+        layers = ", ".join(f"{type(la).__name__}({la.units})" for la in self.spec.layers)
+        skill = self.metrics["skill"]
+        known = skill[np.isfinite(skill)]
+        return {
+            "columns": str(len(self.columns)),
+            "targets": str(len(self.targets)),
+            "horizons": _brief(self.horizons),
+            "layers": f"[{layers}], rule {self.spec.rule.name!r}",
+            "bytes": str(self.memory),
+            "rows seen": str(self.rows),
+            "season": f"{self.season} rows" if self.season else "none found",
+            "skill": f"{known.mean():.1%}" if known.size else "unknown yet",
+        }
+
+    def __repr__(self) -> str:
+        return f"Forecaster({', '.join(f'{name}: {fact}' for name, fact in self._facts().items())})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(fact)}</td></tr>"
+            for name, fact in self._facts().items()
+        )
+        return f"<table><caption>Forecaster</caption>{rows}</table>"
+
+
+def _horizons(horizon: Any) -> tuple[int, ...]:
+    """1 … n for a number n; the rows ahead, in order, for several."""
+    if isinstance(horizon, bool) or not isinstance(horizon, int | Sequence | range):
+        raise SpecError(f"horizon must be a whole number or several, got {horizon!r}")
+    if isinstance(horizon, int):
+        if horizon < 1:
+            raise SpecError(f"horizon must be 1 or more, got {horizon}")
+        return tuple(range(1, min(horizon, outlook.MAX_HORIZON + 1) + 1))
+    return tuple(horizon)
+
+
+def _brief(horizons: tuple[int, ...]) -> str:
+    if len(horizons) > 2 and horizons == tuple(range(horizons[0], horizons[-1] + 1)):
+        return f"{horizons[0]} to {horizons[-1]}"
+    return ", ".join(map(str, horizons))
+
+
+__all__ = ["Forecast", "Forecaster", "ForecasterSpec"]

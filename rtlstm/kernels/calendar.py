@@ -1,0 +1,161 @@
+"""The calendar of the row to be forecast, and the season of the stream.
+
+With a clock the calendar is that of the day and the week: cos and sin of 2π m t / day, m = 1 … 6,
+and of 2π t / week. Without one, or when rows come faster than a day is useful, it is that of the
+season in rows, which is looked for in the autocorrelation of what has been seen:
+
+    R(l) = Σ_t Σ_columns z_t z_{t-l}, forgetting; a season is the first lag at which R peaks nearly
+    as far above the valley before it as at any lag.
+
+A longer horizon needs no calendar of its own: for a fixed distance the harmonics of the later row
+are a rotation of these, which the readout of that horizon learns with its weights.
+"""
+
+from __future__ import annotations
+
+import math
+
+from rtlstm.kernels import outlook as k
+from rtlstm.kernels import vector as v
+from rtlstm.kernels.jit import kernel
+from rtlstm.kernels.scaling import clipped
+
+DAY = 86400.0
+WEEK = 7.0 * DAY
+MOST_ROWS = 5000.0  # a day of more rows than this says nothing of the next one
+FIRST_LOOK = 128  # rows before the first look at the autocorrelation; the next ones at 256, 512 …
+LOOK_EVERY = 4  # rows, since neighbours say the same
+KEEP = 0.999  # of the autocorrelation, from one look to the next
+PEAK = 0.15  # least height of a peak over the valley before it, of R(0)
+
+
+@kernel
+def tick(plan, d, q, time, learn):
+    """Move the clock to the time of this row (epoch seconds, NaN if unknown)."""
+    clock, counts = plan[k.CLOCK], plan[k.COUNTS]
+    gone, step = time - d[clock + k.TIME], d[clock + k.STEP]
+    d[clock + k.TIME] = time
+    d[clock + k.STRETCH] = 0.0
+    if not gone > 0.0:
+        return
+    if step > 0.0:
+        d[clock + k.STRETCH] = clipped(gone / step - 1.0, 4.0)
+    if learn:
+        n = q[counts + k.STEPS_TIMED] + 1
+        q[counts + k.STEPS_TIMED] = n
+        if n == 1:
+            d[clock + k.STEP] = gone
+        else:
+            d[clock + k.STEP] += max(0.01, 1.0 / n) * clipped(gone - step, 0.5 * step)
+
+
+@kernel
+def day_counts(plan, d):
+    """Whether a clock tells the time and a day has a useful number of rows."""
+    clock = plan[k.CLOCK]
+    step = d[clock + k.STEP]
+    return not math.isnan(d[clock + k.TIME]) and 4.0 * step <= DAY and DAY <= MOST_ROWS * step
+
+
+@kernel
+def write(plan, d, q):
+    """The calendar and the place in the season of the next row; 0 where there is none."""
+    clock, cal, counts = plan[k.CLOCK], plan[k.CAL], plan[k.COUNTS]
+    v.fill(d, cal, 0.0, k.CALENDAR)
+    season, place = q[counts + k.SEASON], 0.0
+    if q[counts + k.BY_CLOCK]:
+        moment = d[clock + k.TIME] + d[clock + k.STEP]
+        if math.isnan(moment):
+            return
+        place = (moment % DAY) / DAY
+        harmonics(d, cal, place, k.HARMONICS, DAY / max(d[clock + k.STEP], 1e-9))
+        harmonics(d, cal + 2 * k.HARMONICS, (moment % WEEK) / WEEK, 1, 1e9)
+    elif season > 0:
+        place = ((q[counts + k.TAKEN] + 1) % season) / season
+        harmonics(d, cal, place, k.HARMONICS, float(season))
+    d[clock + k.PHASE] = place
+
+
+@kernel
+def harmonics(d, cal, place, count, rows):
+    """cos and sin of the multiples of 2π place that `rows` a turn can show."""
+    for m in range(count):
+        if 2.0 * (m + 1) <= rows:
+            d[cal + 2 * m] = math.cos(2.0 * math.pi * (m + 1) * place)
+            d[cal + 2 * m + 1] = math.sin(2.0 * math.pi * (m + 1) * place)
+
+
+@kernel
+def correlate(plan, d, q):
+    """Add this row to the autocorrelation; rows lie newest last in the ring Z."""
+    row = q[plan[k.COUNTS] + k.TAKEN]
+    if row % LOOK_EVERY:
+        return
+    C, window, z, acf = plan[k.COLUMNS], plan[k.WINDOW], plan[k.Z], plan[k.ACF]
+    now = z + row % window * C
+    for lag in range(min(plan[k.LONGEST], row) + 1):
+        then = z + (row - lag) % window * C
+        total = 0.0
+        for j in range(C):
+            total += d[now + j] * d[then + j]
+        d[acf + lag] = KEEP * d[acf + lag] + total
+
+
+@kernel
+def look(plan, d, q):
+    """Look for the season when it is time to; returns 1 if it has changed, or the clock's use."""
+    counts = plan[k.COUNTS]
+    row = q[counts + k.TAKEN] + 1
+    by_clock, season = q[counts + k.BY_CLOCK], q[counts + k.SEASON]
+    if q[counts + k.STEPS_TIMED] >= 2 and day_counts(plan, d):
+        by_clock = 1
+        rows = int(DAY / d[plan[k.CLOCK] + k.STEP] + 0.5)
+        if abs(rows - season) > 1 + season // 50:
+            season = rows
+    elif row >= FIRST_LOOK and (row & (row - 1)) == 0:
+        by_clock = 0
+        found = peak(d, plan[k.ACF], min(plan[k.LONGEST], row // 3), season)
+        season = found if found > 0 else season
+    if season == q[counts + k.SEASON] and by_clock == q[counts + k.BY_CLOCK]:
+        return 0
+    q[counts + k.SEASON], q[counts + k.BY_CLOCK] = season, by_clock
+    q[counts + k.SEASON_CHANGES] += 1
+    slots(plan, q, season)
+    return 1
+
+
+@kernel
+def peak(d, acf, longest, old):
+    """The season in an autocorrelation, 0 if none stands out; the old one if it does as well."""
+    best, valley = 0.0, d[acf]
+    for lag in range(2, longest):
+        valley = min(valley, d[acf + lag])
+        if is_peak(d, acf, lag):
+            best = max(best, d[acf + lag] - valley)
+    if best < PEAK * d[acf]:
+        return 0
+    valley, first = d[acf], 0
+    for lag in range(2, longest):
+        valley = min(valley, d[acf + lag])
+        if lag >= 4 and is_peak(d, acf, lag) and d[acf + lag] - valley >= 0.85 * best:
+            if first == 0:
+                first = lag
+            if abs(lag - old) <= 1:
+                return old
+    return first
+
+
+@kernel
+def is_peak(d, acf, lag):
+    """Whether the autocorrelation is largest at this lag among its neighbours."""
+    r = d[acf + lag]
+    return r > 0.0 and r >= d[acf + lag - 1] and r > d[acf + lag + 1]
+
+
+@kernel
+def slots(plan, q, season):
+    """How many rows back each seasonal regressor looks; -1 where the own lags do, or none can."""
+    for i in range(k.SEASONAL):
+        back = season * (i // 3 + 1) + i % 3 - 2
+        known = season > 0 and plan[k.LAGS] <= back < plan[k.WINDOW]
+        q[plan[k.SLOT] + i] = back if known else -1

@@ -1,0 +1,221 @@
+"""One row of a forecaster, in the two halves that stand around the learning rule's own step.
+
+`arrive`: the row is filled and judged, every forecast whose truth it brings is learned from, the
+statistics move on, and the learning trajectory's next step is laid ready. Then the rule's driver
+makes that step. `issue`: the network runs ahead over the row, and the forecasts and bounds for the
+rows to come are made. The forecast of target j at horizon h, with x the regressors, s the slow
+sigma of the changes of j and σ the quick one:
+
+    forecast = last_j + clip(s W_jh'x, ± GUARD σ √h)
+
+and nothing in it is learned but W, so a frozen forecaster is plain tensor arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+
+from rtlstm.kernels import calendar, conformal, features, rls, scaling
+from rtlstm.kernels import outlook as k
+from rtlstm.kernels import plan as p
+from rtlstm.kernels import vector as v
+from rtlstm.kernels.cells import commit, forward
+from rtlstm.kernels.conformal import pair
+from rtlstm.kernels.jit import kernel
+from rtlstm.kernels.scaling import clipped, field
+
+
+@kernel
+def arrive(plan, net, f, d, q, row, time, learn):
+    """Take in a row (C) at a time (epoch seconds or NaN); learn=0 leaves all that was learned.
+
+    Returns 1 if the row was skipped for its missing cells, and nothing but counters has moved;
+    else 0, and the learning trajectory's step is due (STAGE is 1).
+    """
+    counts = plan[k.COUNTS]
+    if scaling.take(plan, d, q, row):
+        return 1
+    v.fill(f, plan[k.Y_LEARN], 0.0, plan[k.UNITS])
+    for h in range(plan[k.HORIZONS]):
+        judge(plan, f, d, q, h, learn)
+    calendar.tick(plan, d, q, time, learn)
+    taken = q[counts + k.TAKEN]
+    scaling.standardise(plan, d, q, plan[k.Z] + taken % plan[k.WINDOW] * plan[k.COLUMNS], learn)
+    if learn:
+        calendar.correlate(plan, d, q)
+        if calendar.look(plan, d, q):
+            for j in range(plan[k.TARGETS]):
+                rls.forget_columns(plan, d, j, plan[k.AT_SEASONAL], plan[k.AT_OTHERS])
+                rls.forget_columns(plan, d, j, plan[k.AT_CALENDAR], plan[k.AT_STEP])
+    calendar.write(plan, d, q)
+    features.network_input(plan, f, d, q)
+    lay_ready(plan, net, f, d, q, learn)
+    q[counts + k.STEPS_THEN] = q[p.Q_STEPS]
+    q[counts + k.LEARNING] = learn
+    q[counts + k.STAGE] = 1
+    return 0
+
+
+@kernel
+def judge(plan, f, d, q, h, learn):
+    """Compare the forecasts that were made for this row at horizon h with it; learn from them."""
+    horizon, T = plan[plan[k.HORIZON_AT] + h], plan[k.TARGETS]
+    row = q[plan[k.COUNTS] + k.TAKEN] - horizon
+    if row < 0:
+        return
+    place = row % plan[k.RING]
+    known, at = q[plan[k.LEARNABLE] + place], plan[k.ISSUED] + place * plan[k.RING_ROW]
+    for j in range(T):
+        truth, i = d[plan[k.TRUTH] + j], h * T + j
+        if math.isnan(truth):
+            if plan[k.RING] == 1:  # the covariance has not taken this row in yet: it need not
+                d[plan[k.PENDING_BY] + j] = 0.0
+            continue
+        score(plan, d, at, j, i, truth)
+        if not (learn and known == 2):
+            continue
+        error = truth - d[at + plan[k.I_VALUE] + i]
+        half, sigma = d[at + plan[k.I_HALF] + i], d[at + plan[k.I_SIGMA] + i]
+        conformal.observe(plan, d, i, horizon, error, half, sigma, d[at + plan[k.I_PHASE]])
+        correct(plan, f, d, at, j, h, truth)
+
+
+@kernel
+def score(plan, d, at, j, i, truth):
+    """Count a forecast and the last value, repeated, against the truth."""
+    error, naive = truth - d[at + plan[k.I_VALUE] + i], truth - d[at + plan[k.I_BASE] + j]
+    d[pair(plan, k.COUNT, i)] += 1.0
+    d[pair(plan, k.SQUARES, i)] += error * error
+    d[pair(plan, k.ABSOLUTE, i)] += abs(error)
+    d[pair(plan, k.NAIVE_SQUARES, i)] += naive * naive
+    d[pair(plan, k.NAIVE_ABSOLUTE, i)] += abs(naive)
+
+
+@kernel
+def correct(plan, f, d, at, j, h, truth):
+    """Least squares of one target and horizon: W += g ψ(e), with the a-priori error e.
+
+    The shortest horizon's error also goes down to the network: -W_h ψ(e) is its dL/dh.
+    """
+    n, H, scale = plan[k.WIDTH], plan[k.HORIZONS], d[at + plan[k.I_SCALE] + j]
+    if not scale > 0.0:
+        return
+    x, w = at + plan[k.I_X] + j * n, plan[k.WEIGHTS] + (j * H + h) * n
+    error = (truth - d[at + plan[k.I_BASE] + j]) / scale - v.dot(d, w, d, x, n)
+    i = h * plan[k.TARGETS] + j
+    square = pair(plan, k.ERROR2, i)
+    sigma = math.sqrt(d[square])
+    taken = clipped(error, d[plan[k.SETTINGS] + k.HUBER] * sigma)
+    if h == 0:
+        hidden, y = w + plan[k.AT_HIDDEN], plan[k.Y_LEARN]
+        for u in range(plan[k.UNITS]):
+            f[y + u] -= taken * d[hidden + u]
+    v.axpy(d, w, taken, d, at + plan[k.I_GAIN] + j * n, n)
+    rate = max(d[plan[k.SETTINGS] + k.FAST_RATE], 1.0 / d[pair(plan, k.COUNT, i)])
+    d[square] += rate * (min(error * error, 9.0 * d[square]) - d[square])
+
+
+@kernel
+def lay_ready(plan, net, f, d, q, learn):
+    """X_LEARN and Y_LEARN: the row that the learning trajectory takes next, and its target.
+
+    The network has no head and half the squared error as loss, so a target y - g makes its
+    dL/dy = g; y is what it is about to answer, from a forward step whose state is not kept.
+    """
+    lead, m, units = plan[plan[k.HORIZON_AT]], plan[k.INPUTS], plan[k.UNITS]
+    taken = q[plan[k.COUNTS] + k.TAKEN]
+    slot = plan[k.QUEUE] + taken % lead * m
+    v.copy(f, plan[k.X_LEARN], f, slot, m)
+    v.copy(f, slot, f, plan[k.X_NOW], m)
+    frame, y = net[p.AHEAD], plan[k.Y_LEARN]
+    v.copy(f, frame + net[p.HEADER_LEN + p.F_U], f, plan[k.X_LEARN], m)
+    status = forward(net, f, f, net[p.LEARN_STATE], frame)
+    usable = learn and taken >= max(lead, features.WARM) and status == p.OK
+    for u in range(units):
+        f[y + u] = f[frame + net[p.OUT] + u] - f[y + u] if usable else math.nan
+    rows = q[p.Q_UPDATES] / d[plan[k.SETTINGS] + k.LR_ROWS]
+    d[p.D_LR] = d[plan[k.SETTINGS] + k.LR] / math.sqrt(1.0 + rows)
+
+
+@kernel
+def issue(plan, net, f, d, q, learn, out):
+    """Forecasts, then lower, then upper bounds into out (3 H T); the row is done.
+
+    The network's state runs ahead with the weights as they are now.
+    """
+    counts, frame = plan[k.COUNTS], net[p.AHEAD]
+    v.copy(f, frame + net[p.HEADER_LEN + p.F_U], f, plan[k.X_NOW], plan[k.INPUTS])
+    if forward(net, f, f, net[p.STATE], frame) == p.OK:
+        commit(net, f, net[p.STATE], frame)
+    else:
+        v.fill(f, net[p.STATE], 0.0, net[p.STATE_LEN])
+        v.fill(f, frame + net[p.OUT], 0.0, net[p.OUTPUTS])
+        q[counts + k.NETWORK_RESETS] += 1
+    taken = q[counts + k.TAKEN]
+    place = taken % plan[k.RING]
+    at = plan[k.ISSUED] + place * plan[k.RING_ROW]
+    d[at + plan[k.I_PHASE]] = d[plan[k.CLOCK] + k.PHASE]
+    for j in range(plan[k.TARGETS]):
+        features.regressors(plan, f, d, q, j, at + plan[k.I_X] + j * plan[k.WIDTH], frame + net[p.OUT])
+        if learn:
+            g = at + plan[k.I_GAIN] + j * plan[k.WIDTH]
+            rls.gain(plan, d, q, j, at + plan[k.I_X] + j * plan[k.WIDTH], g)
+            rls.ridge(plan, d, j, taken)
+        foretell(plan, d, at, j, out)
+    q[plan[k.LEARNABLE] + place] = 2 if learn else 1
+    q[counts + k.LEARNED] += learn
+    q[counts + k.TAKEN] = taken + 1
+    q[counts + k.STAGE] = 0
+
+
+@kernel
+def foretell(plan, d, at, j, out):
+    """The forecasts of target j at all horizons, with their bounds."""
+    n, H, T = plan[k.WIDTH], plan[k.HORIZONS], plan[k.TARGETS]
+    column = plan[plan[k.TARGET_AT] + j]
+    base, quick = d[field(plan, k.LAST, column)], math.sqrt(d[field(plan, k.FAST2, column)])
+    scale, phase = math.sqrt(d[field(plan, k.SLOW2, column)]), d[plan[k.CLOCK] + k.PHASE]
+    d[at + plan[k.I_BASE] + j], d[at + plan[k.I_SCALE] + j] = base, scale
+    for h in range(H):
+        i, w = h * T + j, plan[k.WEIGHTS] + (j * H + h) * n
+        root = math.sqrt(plan[plan[k.HORIZON_AT] + h])
+        change = scale * v.dot(d, w, d, at + plan[k.I_X] + j * n, n)
+        limit = d[plan[k.SETTINGS] + k.GUARD] * quick * root
+        value = base + clipped(change, limit)
+        horizon = plan[plan[k.HORIZON_AT] + h]
+        half, sigma = conformal.half_width(plan, d, i, horizon, phase, 2.0 * quick * root)
+        d[at + plan[k.I_VALUE] + i], d[at + plan[k.I_HALF] + i] = value, half
+        d[at + plan[k.I_SIGMA] + i] = sigma
+        out[i], out[H * T + i], out[2 * H * T + i] = value, value - half, value + half
+        if h == 0:
+            expect(plan, d, j, value, scale)
+
+
+@kernel
+def expect(plan, d, j, value, scale):
+    """Keep the forecast of the next row, if there is one, to judge and to fill that row with."""
+    if plan[plan[k.HORIZON_AT]] == 1:
+        d[plan[k.EXPECTED] + j] = value
+        d[plan[k.EXPECTED_BY] + j] = scale * math.sqrt(d[pair(plan, k.ERROR2, j)])
+
+
+@kernel
+def repeat(plan, d, q, out):
+    """The forecasts made last, with their bounds, into out (3 H T); 0 before the first."""
+    taken, pairs = q[plan[k.COUNTS] + k.TAKEN], plan[k.HORIZONS] * plan[k.TARGETS]
+    v.fill(out, 0, 0.0, 3 * pairs)
+    if taken == 0:
+        return
+    at = plan[k.ISSUED] + (taken - 1) % plan[k.RING] * plan[k.RING_ROW]
+    for i in range(pairs):
+        value, half = d[at + plan[k.I_VALUE] + i], d[at + plan[k.I_HALF] + i]
+        out[i], out[pairs + i], out[2 * pairs + i] = value, value - half, value + half
+
+
+@kernel
+def restart(plan, net, f, d, q):
+    """Clear the learning trajectory, which has come to answer what is not finite."""
+    v.fill(f, net[p.LEARN_STATE], 0.0, net[p.STATE_LEN])
+    if net[p.HISTORY_LEN] > 0:
+        v.fill(f, net[p.HISTORY], 0.0, net[p.HISTORY_LEN])
+    q[plan[k.COUNTS] + k.NETWORK_RESETS] += 1

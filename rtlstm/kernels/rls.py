@@ -1,0 +1,166 @@
+"""Recursive least squares with forgetting, one covariance for all horizons, bounded for ever.
+
+For regressors x (D) of weight w and a target y (Haykin 2002, chapter 9):
+
+    g = P x / (λ / w + x'P x)        W += g (y - W'x)        P = (P - g x'P) / λ
+
+P knows x alone, so it moves when a forecast is issued; the gain g waits with x in the ring, and
+the weights of each horizon take the same gains in the same order as if the truth had been there at
+once. The division by λ is put off: P stands as P·CSCALE, and the downdate of one row is made in
+the sweep that forms P x for the next, one pass over the memory instead of two.
+
+Forgetting alone lets P grow without bound where nothing excites it (a silent column, or a
+direction between two collinear ones), until rounding makes it indefinite. Here the prior is never
+forgotten: every RIDGE_ROWS rows one coordinate q in turn sees a made-up observation "weight q is 0",
+of such weight that all of them together are the prior, diag(PRIOR). So 1/P never falls below the
+information of the prior, in every direction, and P stays below PRIOR / CYCLE. It is symmetric by
+construction: only the blocks on and above the diagonal are stored and read.
+"""
+
+from __future__ import annotations
+
+import math
+
+from rtlstm.kernels import outlook as k
+from rtlstm.kernels import vector as v
+from rtlstm.kernels.jit import kernel
+
+BLOCK = 8  # rows and columns of a diagonal block, which is stored whole; divides D
+RIDGE_ROWS = 8
+MAX_SCALE = 1e6  # of what is put off
+
+
+@kernel
+def sweep(d, P, u, by, x, y, n):
+    """P -= by u u', then y = P x, in one pass; P (n, n) at d[P], u, x, y (n) at d[u] …"""
+    v.fill(d, y, 0.0, n)
+    for i in range(0, n, BLOCK):
+        for r in range(i, i + BLOCK):
+            row, a, xr, total = P + r * n, by * d[u + r], d[x + r], 0.0
+            for c in range(i, i + BLOCK):
+                d[row + c] -= a * d[u + c]
+                total += d[row + c] * d[x + c]
+            d[y + r] += total + panel(d, row, i + BLOCK, n, u, a, x, xr, y)
+
+
+@kernel
+def panel(d, row, start, n, u, a, x, xr, y):
+    """One row of the sweep right of the diagonal block: both its parts of P x."""
+    total = 0.0
+    for c in range(start, n):
+        p = d[row + c] - a * d[u + c]
+        d[row + c] = p
+        total += p * d[x + c]
+        d[y + c] += p * xr
+    return total
+
+
+@kernel
+def entry(d, P, n, i, j):
+    """P[i, j], from the stored triangle."""
+    if i // BLOCK > j // BLOCK:
+        return d[P + j * n + i]
+    return d[P + i * n + j]
+
+
+@kernel
+def start(plan, d, j):
+    """The covariance of target j as it begins: the prior."""
+    n = plan[k.WIDTH]
+    P = plan[k.COVARIANCE] + j * n * n
+    v.fill(d, P, 0.0, n * n)
+    for i in range(n):
+        d[P + i * n + i] = d[plan[k.PRIOR] + i]
+    d[plan[k.CSCALE] + j] = 1.0
+    d[plan[k.PENDING_BY] + j] = 0.0
+    v.fill(d, plan[k.PENDING] + j * n, 0.0, n)
+
+
+@kernel
+def gain(plan, d, q, j, x, g):
+    """The gain of the regressors at d[x] into d[g] (WIDTH); the downdate of P waits for the next.
+
+    Regressors of high leverage x'P x count for less (Mallows' weights), so that one far row cannot
+    use up the covariance. A covariance found unsound begins anew, which is counted.
+    """
+    n, settings, u = plan[k.WIDTH], plan[k.SETTINGS], plan[k.PENDING] + j * plan[k.WIDTH]
+    P, forget = plan[k.COVARIANCE] + j * n * n, d[settings + k.FORGET]
+    sweep(d, P, u, d[plan[k.PENDING_BY] + j], x, g, n)
+    scale = d[plan[k.CSCALE] + j]
+    leverage = scale * v.dot(d, g, d, x, n)
+    if not (math.isfinite(leverage) and leverage >= 0.0):
+        start(plan, d, j)
+        q[plan[k.COUNTS] + k.RESETS] += 1
+        v.fill(d, g, 0.0, n)
+        return
+    share = max(1.0, leverage / d[settings + k.LEVERAGE])
+    by = scale / (forget * share + leverage)
+    v.copy(d, u, d, g, n)
+    d[plan[k.PENDING_BY] + j] = by
+    v.scale(d, g, by, n)
+    d[plan[k.CSCALE] + j] = scale / forget
+    if scale > MAX_SCALE:
+        rescale(plan, d, j)
+
+
+@kernel
+def rescale(plan, d, j):
+    """Carry out the division by λ that was put off."""
+    n, scale = plan[k.WIDTH], d[plan[k.CSCALE] + j]
+    v.scale(d, plan[k.COVARIANCE] + j * n * n, scale, n * n)
+    d[plan[k.PENDING_BY] + j] *= scale
+    d[plan[k.CSCALE] + j] = 1.0
+
+
+@kernel
+def settle(plan, d, j):
+    """Make the downdate that waits."""
+    n, u = plan[k.WIDTH], plan[k.PENDING] + j * plan[k.WIDTH]
+    downdate(d, plan[k.COVARIANCE] + j * n * n, u, d[plan[k.PENDING_BY] + j], n)
+    d[plan[k.PENDING_BY] + j] = 0.0
+
+
+@kernel
+def downdate(d, P, u, by, n):
+    """P -= by u u' on the stored blocks."""
+    for i in range(n):
+        first = i // BLOCK * BLOCK
+        v.axpy(d, P + i * n + first, -by * d[u + i], d, u + first, n - first)
+
+
+@kernel
+def ridge(plan, d, j, row):
+    """The made-up observation of one coordinate, when it is this target's turn."""
+    if (row + j) % RIDGE_ROWS != 0:
+        return
+    n, i = plan[k.WIDTH], (row + j) // RIDGE_ROWS % plan[k.WIDTH]
+    settle(plan, d, j)
+    P, column, scale = plan[k.COVARIANCE] + j * n * n, plan[k.RIDGE], d[plan[k.CSCALE] + j]
+    for c in range(n):
+        d[column + c] = entry(d, P, n, i, c)
+    weight = (1.0 - d[plan[k.SETTINGS] + k.CYCLE]) / d[plan[k.PRIOR] + i]
+    by = weight * scale / (1.0 + weight * scale * d[column + i])
+    downdate(d, P, column, by, n)
+    for h in range(plan[k.HORIZONS]):
+        w = plan[k.WEIGHTS] + (j * plan[k.HORIZONS] + h) * n
+        v.axpy(d, w, -by * d[w + i], d, column, n)
+
+
+@kernel
+def forget_columns(plan, d, j, first, last):
+    """Begin anew with the regressors first … last - 1 of target j, whose meaning has changed."""
+    n, H = plan[k.WIDTH], plan[k.HORIZONS]
+    settle(plan, d, j)
+    rescale(plan, d, j)
+    P = plan[k.COVARIANCE] + j * n * n
+    for i in range(first, last):
+        for c in range(n):
+            d[P + i * n + c] = 0.0
+            d[P + c * n + i] = 0.0
+        d[P + i * n + i] = d[plan[k.PRIOR] + i]
+    for h in range(H):
+        v.fill(d, plan[k.WEIGHTS] + (j * H + h) * n + first, 0.0, last - first)
+    for r in range(plan[k.RING]):
+        row = plan[k.ISSUED] + r * plan[k.RING_ROW]
+        v.fill(d, row + plan[k.I_X] + j * n + first, 0.0, last - first)
+        v.fill(d, row + plan[k.I_GAIN] + j * n + first, 0.0, last - first)
