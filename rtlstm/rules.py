@@ -54,7 +54,7 @@ def _traces(spec: NetworkSpec, plan: Plan, arena: Arena, rule: Rule) -> None:
 def _block_traces(spec: NetworkSpec, plan: Plan, arena: Arena, rule: Rule) -> None:
     """Per weight the state of the block it feeds: (K, PARTS, columns), and the tiles of snap1."""
     _keep_gradient(plan, arena)
-    widths, sizes = [], []
+    sizes = []
     plan[p.HISTORY] = arena.sizes["f"]
     for number, layer in enumerate(spec.layers):
         r = record(plan, number)
@@ -65,22 +65,32 @@ def _block_traces(spec: NetworkSpec, plan: Plan, arena: Arena, rule: Rule) -> No
         r[p.TRACE] = arena.take("f", r[p.K], parts, columns, keep=name)
         if peeps:
             r[p.TRACE_PEEP] = arena.take("f", peeps, r[p.S], parts, r[p.NBP], keep=f"{name}.p")
-        widths.append(int(r[p.NP]))
         sizes.append((parts * parts + 2 * parts + int(r[p.S])) * columns + parts**2 * int(r[p.NBP]))
     plan[p.HISTORY_LEN] = arena.sizes["f"] - plan[p.HISTORY]
     for number, size in enumerate(sizes):
         record(plan, number)[p.TILES] = arena.take("f", size)
-    _tangents(plan, arena, max(widths))
+    _tangents(plan, arena, len(spec.layers))
+
+
+def _rank_one(spec: NetworkSpec, plan: Plan, arena: Arena, rule: Rule) -> None:
+    """s~ and theta~ of uoro."""
+    _keep_gradient(plan, arena)
+    plan[p.HISTORY_LEN] = plan[p.STATE_LEN] + plan[p.THETA_LEN]
+    plan[p.HISTORY] = arena.take("f", int(plan[p.HISTORY_LEN]), keep="trace")
+    _tangents(plan, arena, len(spec.layers))
 
 
 def _keep_gradient(plan: Plan, arena: Arena) -> None:
     plan[p.GRADIENT] = arena.take("f", int(plan[p.THETA_LEN]), keep="gradient")
 
 
-def _tangents(plan: Plan, arena: Arena, widest: int) -> None:
-    """Scratch of a forward pass of changes: a state, dc and dc'."""
+def _tangents(plan: Plan, arena: Arena, layers: int) -> None:
+    """Scratch of a forward pass of changes: a state; dc, dc' and dx; u."""
+    records = [record(plan, number) for number in range(layers)]
+    widest = max(int(r[p.NP]) for r in records)
     plan[p.SCRATCH] = arena.take("f", int(plan[p.STATE_LEN]))
-    plan[p.TANGENT] = arena.take("f", 2, widest)
+    plan[p.TANGENT], plan[p.TANGENT_LEN] = arena.take("f", 3, widest), widest
+    plan[p.SOURCES] = arena.take("f", max(int(r[p.K]) for r in records))
 
 
 def _only_lstm(spec: NetworkSpec) -> None:
@@ -95,6 +105,7 @@ def _only_lstm(spec: NetworkSpec) -> None:
 
 ROOMS: dict[str, RuleRoom] = {
     "truncated": RuleRoom("truncated", _traces, _only_lstm),
+    "uoro": RuleRoom("uoro", _rank_one, cost=lambda spec: 16),
     "snap1": RuleRoom("snap1", _block_traces, cost=lambda spec: 16),
 }
 

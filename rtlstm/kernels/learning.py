@@ -49,20 +49,30 @@ def look_ahead(plan, f, q, x, out):
 
 
 @kernel
-def judge(plan, f, d, q, fr, wk, y, cut):
-    """The loss of this step, and its errors dL/da, dL/dc of all layers into work.
+def assess(plan, f, d, q, fr, wk, y):
+    """The loss of this step into D_LOSS and dL/d(PRE) into work; True if there is a target.
 
-    Targets y (OUTPUTS), NaN where unknown; with none known the errors are zero. Returns the
-    squared norm of the head's gradient. cut: stop at reads of cells through peepholes.
+    Targets y (OUTPUTS), NaN where unknown; without any the whole of work is zero.
     """
     known = count_targets(y, plan[p.OUTPUTS])
     q[p.Q_KNOWN] = max(known, 0)
     v.fill(f, wk, 0.0, plan[p.WORK_LEN])
     if known <= 0:
         q[p.Q_BAD_TARGET] += known < 0
-        return 0.0
+        return False
     q[p.Q_LABELS] += 1
     d[p.D_LOSS] = loss(plan, f, d, fr, wk, y, known)
+    return True
+
+
+@kernel
+def judge(plan, f, d, q, fr, wk, y, cut):
+    """Assess this step, and its errors dL/da, dL/dc of all layers into work.
+
+    Returns the squared norm of the head's gradient. cut: stop at reads of cells through peepholes.
+    """
+    if not assess(plan, f, d, q, fr, wk, y):
+        return 0.0
     backward(plan, f, f, fr, wk + plan[p.ADJOINT], wk, cut)
     return update.head_norm2(plan, f, fr, wk)
 

@@ -21,6 +21,7 @@ from rtlstm.kernels import plan as p
 from rtlstm.kernels import vector as v
 from rtlstm.kernels.cells import layer_at, see_cell, squash_slope_with
 from rtlstm.kernels.jit import kernel
+from rtlstm.kernels.update import live
 
 
 @kernel
@@ -248,6 +249,38 @@ def through_input(plan, at, w, f, wk, out):
         f[dx + k] += f[out + k]
 
 
+@kernel
+def add_gradient(plan, at, f, fr, wk, g):
+    """Add u ⊗ dL/da and the peepholes' dL/da c to a gradient at f[g], laid out from THETA on."""
+    da, start, size = wk + plan[at + p.W_DA], g - plan[p.THETA], plan[at + p.S]
+    for k in range(plan[at + p.K]):
+        lo, hi = live(plan, at, k)
+        row = start + plan[at + p.W] + k * plan[at + p.R] + lo
+        v.axpy(f, row, f[fr + plan[at + p.F_U] + k], f, da + lo, hi - lo)
+    for group in range(-1, plan[at + p.GROUPS]):
+        peep = plan[at + p.O_PEEP] if group < 0 else plan[at + p.GROUP_PEEP + group]
+        if peep < 0:
+            continue
+        da_g = da + (plan[at + p.O_COL] if group < 0 else plan[at + p.GROUP_COL + group])
+        seen = fr + plan[at + (p.F_C if group < 0 else p.F_CP)]
+        for j in range(plan[at + p.N]):
+            f[start + peep + j] += f[da_g + j // size] * f[seen + j]
+
+
+@kernel
+def backward_paths(plan, f, fr, wk):
+    """dL/dy of every layer with all states held: through the head and the paths around cells."""
+    top = layer_at(plan[p.LAYERS] - 1)
+    head_backward(plan, f, f, wk, wk + plan[top + p.W_DY], top)
+    for number in range(plan[p.LAYERS]):
+        at = layer_at(plan[p.LAYERS] - 1 - number)
+        v.fill(f, wk + plan[at + p.W_DA], 0.0, plan[at + p.R])
+        through_path(plan, at, f, fr, wk)
+        if number < plan[p.LAYERS] - 1:
+            dy = wk + plan[at - p.LAYER_LEN + p.W_DY]
+            v.copy(f, dy, f, wk + plan[at + p.W_DX], plan[at + p.M])
+
+
 # ---------------------------------------------------------------- forward through one step
 @kernel
 def tangent(plan, at, w, f, fr, da, dcp, out):
@@ -294,3 +327,43 @@ def tangent_gate(plan, at, f, fr, out, place, da):
         offset = place * plan[at + p.NBP]
         gate, slope = out + plan[at + p.S_GATES] + offset, fr + plan[at + p.F_SLOPE] + offset
         v.mul(f, gate, slope, da, plan[at + p.NBP])
+
+
+@kernel
+def tangent_stack(plan, f, fr, change, out):
+    """The change of the new state with a change of the old one, all layers: out = J change.
+
+    `change` and `out` are bases of states; ROW, TANGENT and SOURCES are scratch.
+    """
+    du, dx = plan[p.SOURCES], plan[p.TANGENT] + 2 * plan[p.TANGENT_LEN]
+    for layer in range(plan[p.LAYERS]):
+        at = layer_at(layer)
+        v.fill(f, du, 0.0, plan[at + p.K])
+        if layer > 0:
+            v.copy(f, du, f, dx, plan[at + p.M])
+        if plan[at + p.ROW_Y] >= 0:
+            v.copy(f, du + plan[at + p.ROW_Y], f, change + plan[at + p.S_Y], plan[at + p.N])
+        for k in range(plan[at + p.BACK]):
+            row = du + plan[at + p.ROW_GATES] + k * plan[at + p.NB]
+            gates = change + plan[at + p.S_GATES] + k * plan[at + p.NBP]
+            v.copy(f, row, f, gates, plan[at + p.NB])
+        v.matvec(f, plan[at + p.W], f, du, plan[p.ROW], plan[at + p.K], plan[at + p.R])
+        tangent(plan, at, f, f, fr, plan[p.ROW], change + plan[at + p.S_C], out)
+        tangent_path(plan, at, f, fr, du, out + plan[at + p.S_Y], dx)
+
+
+@kernel
+def tangent_path(plan, at, f, fr, du, dy, dx):
+    """The change of what a layer hands on: dy, dy + dx, or t dy + (1 - t) dx + (y - x) dt."""
+    n = plan[at + p.N]
+    v.copy(f, dx, f, dy, n)
+    if plan[at + p.RESIDUAL]:
+        for j in range(n):
+            f[dx + j] += f[du + j]
+    elif plan[at + p.HIGHWAY]:
+        t, y, x = fr + plan[at + p.F_T], fr + plan[at + p.F_Y], fr + plan[at + p.F_U]
+        da = plan[p.ROW] + plan[at + p.COL_T]
+        for j in range(n):
+            s = f[t + j]
+            dt = s * (1.0 - s) * f[da + j]
+            f[dx + j] = s * f[dy + j] + (1.0 - s) * f[du + j] + (f[y + j] - f[x + j]) * dt

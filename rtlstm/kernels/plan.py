@@ -79,10 +79,12 @@ OK, BAD_INPUT, BAD_OUTPUT, FULL = range(4)  # FULL: no room for a further step o
     SLAB,  # rows of W whose influence moves at once
     TURN,  # steps over which a push is spread
     TURN_BACK,  # of these for the Jacobian
-    TANGENT,  # f: scratch of a forward pass, the widest NP
+    TANGENT,  # f: scratch of a forward pass of changes: dc, dc', dx (3, TANGENT_LEN)
+    TANGENT_LEN,
+    SOURCES,  # f: its u, the widest K
     SCRATCH,  # f: what else the rule needs inside a step
     HEADER_LEN,
-) = range(54)
+) = range(56)
 
 # ---------------------------------------------------------------- one layer
 (
