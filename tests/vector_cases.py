@@ -84,6 +84,13 @@ TABLE = {
     "matvec_add": _products,
     "matmat": _streams,
     "rows_dot": lambda n: [("f", D, n + 8, "f", A, n, B, rows) for rows in (1, 8, 13)],
+    "rows_dots": lambda n: [
+        ("f", D, n + 8, "f", A, n + 3, n, POSITIVE + 1, 21, rows, 5) for rows in (1, 8, 13)
+    ],
+    "outers_add": lambda n: [
+        ("f", D, n + 8, A, 20, POSITIVE + 1, n + 3, rows, n, 7) for rows in (1, 8, 13)
+    ],
+    "flush": lambda n: [("f", A, B, n), ("f", A, A, n)],
     "dot": lambda n: [("f", A, "f", B, n)],
     "axpy": lambda n: [("f", A, 0.3, "f", B, n), ("f", A, 0.3, "f", A, n)],
     "outer_add": lambda n: [("f", D, n + 8, A, B, rows, n) for rows in (1, 5)],
