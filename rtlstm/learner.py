@@ -22,6 +22,7 @@ from rtlstm.spec import NetworkSpec
 
 Array = np.ndarray[Any, Any]
 LOSSES = {"mse": p.MSE, "sse": p.SSE, "huber": p.HUBER, "cross_entropy": p.CROSS_ENTROPY}
+MEMORY_LIMIT = 4 << 30  # bytes
 LIMIT = {"float32": 1e18, "float64": 1e150}  # a longer step of a weight is a fault, not learning
 
 
@@ -126,7 +127,7 @@ class Learner(Held):
     ``optimizer``: rtlstm.SGD, RMSProp or Adam. ``loss``: "mse" (mean over outputs), "sse" (half
     the sum), "huber", "cross_entropy". ``clip``: largest norm of a gradient, None for no clipping.
     ``delay``: by how many steps a label may come late (:meth:`predict`, :meth:`learn`).
-    ``memory_limit``: bytes that it may hold. The learner adopts ``net``: ``net.parameters`` then
+    ``memory_limit``: bytes that it may hold, None for no limit. The learner adopts ``net``: ``net.parameters`` then
     are the learned weights. Raises SpecError for what is not defined, LimitError above the limit.
     """
 
@@ -140,7 +141,7 @@ class Learner(Held):
         loss: str = "mse",
         clip: float | None = None,
         delay: int = 0,
-        memory_limit: int | None = None,
+        memory_limit: int | None = MEMORY_LIMIT,
         huber_delta: float = 1.0,
         seed: int = 0,
     ) -> None:
@@ -157,7 +158,7 @@ class Learner(Held):
         if memory_limit is not None and size > memory_limit:
             raise LimitError(
                 f"rule {spec.rule.name!r} would hold {size} bytes here, and memory_limit is"
-                f" {memory_limit}; 'truncated' or 'snap1' need far less. The network is unchanged"
+                f" {memory_limit}: {rules.room_of(spec.rule).instead}. The network is unchanged"
             )
         block = layout.Block(plan.arena.sizes, spec.network.dtype)
         own = net._own_size()
@@ -168,7 +169,7 @@ class Learner(Held):
         self._parts = (self._plan, block.f, block.d, block.q)
         self._kernels = rules.room_of(spec.rule).kernels()
         self._unknown = np.full(spec.network.outputs, np.nan, spec.network.dtype)
-        self._worst = 0
+        self._worst, self._bounded = 0, spec.rule.name == "bptt"
         self._settings(spec)
         if spec.delay:
             self._copy_state(self._plan[p.LEARN_STATE], self._plan[p.STATE])
@@ -220,6 +221,8 @@ class Learner(Held):
             y = as_targets(y, None, net.spec)
         answer = output(out, net._out, net._dtype)
         with self._lock:
+            if self._bounded:
+                self._need_room(1)
             started = time.perf_counter_ns()
             status = self._kernels.run(*self._parts, x, y, answer, 1)
             self._worst = max(self._worst, time.perf_counter_ns() - started)
@@ -243,6 +246,7 @@ class Learner(Held):
             return P
         chunk = chunk_rows(spec, rules.room_of(self.spec.rule).cost(spec))
         with self._lock:
+            self._need_room(len(X))
             for start in range(0, len(X), chunk):
                 x, y, answer = (a[start : start + chunk] for a in (X, Y, P))
                 status = self._kernels.run(
@@ -251,6 +255,17 @@ class Learner(Held):
                 if status:
                     refuse(status, start)
         return P
+
+    def _need_room(self, rows: int) -> None:
+        """Raise LimitError if `bptt` cannot keep so many more steps."""
+        q, most = self._block.q, self._plan[p.BLOCK]
+        if self._bounded and rows + q[p.Q_ROW] > most:
+            raise LimitError(
+                f"'bptt' keeps every step until reset(): {q[p.Q_ROW]} of the {most} that it was"
+                f" given room for ({self.memory} bytes in all), and {rows} more were asked for."
+                f" rtlstm.TBPTT(k) keeps k steps however long the sequence is, Rule('bptt', steps)"
+                " as many as you say. Nothing has changed"
+            )
 
     def fit(self, sequences: Iterable[tuple[Any, Any]], passes: int = 1) -> list[float]:
         """Several passes over recorded (X, Y) sequences, reset before each; mean loss a pass.
@@ -282,6 +297,8 @@ class Learner(Held):
         x = as_sample(x, net._in, net._dtype, "x")
         answer = output(out, net._out, net._dtype)
         with self._lock:
+            waiting = self._block.q[p.Q_ISSUED] - self._block.q[p.Q_SETTLED]
+            self._need_room(int(waiting) + 1)
             status = learning.look_ahead(self._plan, self._block.f, self._block.q, x, answer)
             if status:
                 refuse(status)
@@ -394,14 +411,19 @@ class Learner(Held):
         return {**counts, "worst_step_ns": self._worst}
 
     def reset(self) -> None:
-        """State, traces and waiting labels to zero; weights and moments stay."""
+        """State, traces and waiting labels to zero; weights and moments stay.
+
+        A rule of blocks first learns from the steps of its unfinished block: `bptt` here alone.
+        """
         with self._lock:
             plan, f, q = self._plan, self._block.f, self._block.q
+            if plan[p.BLOCK] >= 0:
+                self._kernels.close(*self._parts)
             for base, size in (
                 (p.STATE, p.STATE_LEN),
                 (p.LEARN_STATE, p.STATE_LEN),
                 (p.HISTORY, p.HISTORY_LEN),
             ):
                 f[plan[base] : plan[base] + max(plan[size], 0)] = 0.0
-            q[p.Q_ROW] = 0
+            q[[p.Q_ROW, p.Q_SLOT, p.Q_PENDING, p.Q_UNITS]] = 0
             q[p.Q_SETTLED] = q[p.Q_ISSUED]

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from rtlstm import block_layout
 from rtlstm.errors import SpecError
 from rtlstm.kernels import plan as p
 from rtlstm.layout import Arena, padded, record
@@ -31,6 +32,7 @@ class RuleRoom:
     lay_out: Callable[[NetworkSpec, Plan, Arena, Rule], None]
     check: Callable[[NetworkSpec], None] = lambda spec: None
     cost: Callable[[NetworkSpec], int] = lambda spec: 8  # of a step, in forward steps, roughly
+    instead: str = "take a smaller network, or a higher limit"  # where it needs too much memory
 
     def kernels(self) -> Any:
         """The rule's kernel module."""
@@ -106,6 +108,8 @@ def _only_lstm(spec: NetworkSpec) -> None:
 ROOMS: dict[str, RuleRoom] = {
     "truncated": RuleRoom("truncated", _traces, _only_lstm),
     "uoro": RuleRoom("uoro", _rank_one, cost=lambda spec: 16),
+    "tbptt": RuleRoom("windows", block_layout.window, cost=lambda spec: 16),
+    "bptt": RuleRoom("windows", block_layout.window, cost=lambda spec: 16),
     "snap1": RuleRoom("snap1", _block_traces, cost=lambda spec: 16),
 }
 

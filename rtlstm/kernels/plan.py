@@ -77,7 +77,7 @@ OK, BAD_INPUT, BAD_OUTPUT, FULL = range(4)  # FULL: no room for a further step o
     PANEL,  # f: (STATE_LEN, PANEL_LEN) columns of the influence matrix on their way
     PANEL_LEN,
     SLAB,  # rows of W whose influence moves at once
-    TURN,  # steps over which a push is spread
+    TURN,  # steps over which a push is spread; windows: steps after which one closes, or -1
     TURN_BACK,  # of these for the Jacobian
     TANGENT,  # f: scratch of a forward pass of changes: dc, dc', dx (3, TANGENT_LEN)
     TANGENT_LEN,

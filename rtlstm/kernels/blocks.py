@@ -1,0 +1,173 @@
+"""A block of steps: its history in a ring of slots, BPTT through it, the gradient of its weights.
+
+Each slot holds a frame with the linearisation of its step (H_FRAME), dL/d(PRE) (H_ERROR) and, of
+the last backward pass, dL/da of every layer (H_DA). The gradient of a layer is then one sum of
+outer products, Σ u ⊗ dL/da over the slots. Werbos 1990, "Backpropagation through time: what it
+does and how to do it".
+"""
+
+from __future__ import annotations
+
+from rtlstm.kernels import plan as p
+from rtlstm.kernels import update
+from rtlstm.kernels import vector as v
+from rtlstm.kernels.adjoints import rows_back
+from rtlstm.kernels.cells import commit, layer_at
+from rtlstm.kernels.jit import kernel
+from rtlstm.kernels.learning import assess, predict
+from rtlstm.kernels.linear import backward, linearise
+
+
+@kernel
+def frame_at(plan, slot):
+    """The frame of a slot."""
+    return plan[p.H_FRAME] + slot * plan[p.FRAME_LEN]
+
+
+@kernel
+def record(plan, f, d, q, x, y, out):
+    """Predict into out (OUTPUTS), and note the step in the block's next slot, its error included.
+
+    Returns OK; or FULL, BAD_INPUT or BAD_OUTPUT, and then at most a counter has moved.
+    """
+    slot = q[p.Q_ROW]
+    if slot == plan[p.BLOCK]:
+        return p.FULL
+    st, fr, wk = plan[p.LEARN_STATE], frame_at(plan, slot), plan[p.WORK]
+    status = predict(plan, f, q, st, fr, x, out)
+    if status != p.OK:
+        return status
+    linearise(plan, f, fr)
+    q[p.Q_SEEN] += assess(plan, f, d, q, fr, wk, y)
+    error = plan[p.H_ERROR] + slot * plan[p.ERROR_LEN]
+    v.copy(f, error, f, wk + plan[p.ERROR], plan[p.OUTPUTS])
+    commit(plan, f, st, fr)
+    q[p.Q_ROW] += 1
+    return p.OK
+
+
+@kernel
+def keep_da(plan, f, slot):
+    """Keep dL/da of all layers, from work into a slot."""
+    for layer in range(plan[p.LAYERS]):
+        at = layer_at(layer)
+        da = plan[p.H_DA] + slot * plan[p.DA_LEN] + plan[at + p.L_DA]
+        v.copy(f, da, f, plan[p.WORK] + plan[at + p.W_DA], plan[at + p.R])
+
+
+@kernel
+def weights_at(plan, f, slot):
+    """The block, seen so that the plan's places of the layers' weights are those of a slot."""
+    if plan[p.H_THETA] < 0:
+        return f
+    return f[plan[p.H_THETA] + slot * plan[p.BODY_LEN] - plan[p.THETA] :]
+
+
+@kernel
+def step_back(plan, f, slot):
+    """The adjoint in work through a slot's step, whose own loss is not asked for."""
+    wk = plan[p.WORK]
+    w = weights_at(plan, f, slot)
+    rows_back(plan, w, f, frame_at(plan, slot), wk + plan[p.ADJOINT], wk, 1)
+    keep_da(plan, f, slot)
+
+
+@kernel
+def losses_back(plan, f, count):
+    """BPTT of all losses in slots 0 … count - 1; leaves dL/d(state before them) in work."""
+    wk = plan[p.WORK]
+    adjoint = wk + plan[p.ADJOINT]
+    v.fill(f, wk, 0.0, plan[p.WORK_LEN])
+    for i in range(count):
+        slot = count - 1 - i
+        error = plan[p.H_ERROR] + slot * plan[p.ERROR_LEN]
+        v.copy(f, wk + plan[p.ERROR], f, error, plan[p.OUTPUTS])
+        backward(plan, f, f, frame_at(plan, slot), adjoint, wk, 0)
+        v.flush(f, adjoint, adjoint, plan[p.STATE_LEN])
+        keep_da(plan, f, slot)
+
+
+# ---------------------------------------------------------------- sums over slots
+@kernel
+def gradient_at(plan, theta):
+    """Where the gradient of the weight at f[theta] is kept."""
+    return plan[p.GRADIENT] + theta - plan[p.THETA]
+
+
+@kernel
+def add_outers(plan, at, f, g, k, rows, first, count):
+    """Σ u ⊗ dL/da over `count` slots of the ring from `first`, added to f[g] (rows, R): rows k …
+    of a layer's W.
+    """
+    while count > 0:
+        part = min(count, plan[p.RING] - first)
+        u = frame_at(plan, first) + plan[at + p.F_U] + k
+        da = plan[p.H_DA] + first * plan[p.DA_LEN] + plan[at + p.L_DA]
+        width, between = plan[at + p.R], plan[p.FRAME_LEN]
+        v.outers_add(f, g, width, u, between, da, plan[p.DA_LEN], rows, width, part)
+        first, count = 0, count - part
+
+
+@kernel
+def peephole(plan, at, i):
+    """Place in f, column and frame field of c of the i-th peephole of GROUPS + 1; -1: none."""
+    if i == plan[at + p.GROUPS]:
+        return plan[at + p.O_PEEP], plan[at + p.O_COL], plan[at + p.F_C]
+    return plan[at + p.GROUP_PEEP + i], plan[at + p.GROUP_COL + i], plan[at + p.F_CP]
+
+
+@kernel
+def add_products(plan, at, f, g, da, fr, c):
+    """The gradient of a peephole of one step, dL/da c, added to f[g] (NP)."""
+    size = plan[at + p.S]
+    for j in range(plan[at + p.N]):
+        f[g + j] += f[da + j // size] * f[fr + c + j]
+
+
+@kernel
+def add_peephole(plan, at, f, g, i, first, count):
+    """The gradient of the i-th peephole over `count` slots of the ring from `first`."""
+    _, column, c = peephole(plan, at, i)
+    for step in range(count):
+        slot = (first + step) % plan[p.RING]
+        da = plan[p.H_DA] + slot * plan[p.DA_LEN] + plan[at + p.L_DA] + column
+        add_products(plan, at, f, g, da, frame_at(plan, slot), c)
+
+
+@kernel
+def clear_dead(plan, at, f):
+    """Zero in the gradient of a layer where W has structural zeros."""
+    for k in range(plan[at + p.K]):
+        lo, hi = update.live(plan, at, k)
+        g = gradient_at(plan, plan[at + p.W]) + k * plan[at + p.R]
+        v.fill(f, g, 0.0, lo)
+        v.fill(f, g + hi, 0.0, plan[at + p.R] - hi)
+
+
+# ---------------------------------------------------------------- a block whose weights stand still
+@kernel
+def gradient_of_block(plan, f, count):
+    """The gradient of all losses of slots 0 … count - 1, no further back than slot 0."""
+    losses_back(plan, f, count)
+    v.fill(f, plan[p.GRADIENT], 0.0, plan[p.THETA_LEN])
+    for layer in range(plan[p.LAYERS]):
+        at = layer_at(layer)
+        add_outers(plan, at, f, gradient_at(plan, plan[at + p.W]), 0, plan[at + p.K], 0, count)
+        for i in range(plan[at + p.GROUPS] + 1):
+            theta, _, _ = peephole(plan, at, i)
+            if theta >= 0:
+                add_peephole(plan, at, f, gradient_at(plan, theta), i, 0, count)
+        clear_dead(plan, at, f)
+    if plan[p.HEAD] != p.NO_HEAD:
+        width, between = plan[p.FEATURES_P], plan[p.FRAME_LEN]
+        g, feat = gradient_at(plan, plan[p.HEAD_W]), plan[p.H_FRAME] + plan[p.FEAT]
+        error, n = plan[p.H_ERROR], plan[p.OUTPUTS]
+        v.outers_add(f, g, width, error, plan[p.ERROR_LEN], feat, between, n, width, count)
+
+
+@kernel
+def settle(plan, f, d, q):
+    """Learn from the gradient of a block in which something was observed; begin the next block."""
+    if q[p.Q_SEEN] > 0:
+        update.dense(plan, f, d, q)
+    q[p.Q_ROW] = q[p.Q_SEEN] = 0
