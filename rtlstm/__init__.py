@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from rtlstm.export.keras_in import import_keras as import_keras
     from rtlstm.export.torch_in import import_torch as import_torch
     from rtlstm.export.verify import verify_onnx as verify_onnx
+    from rtlstm.forecaster import Forecast as Forecast
+    from rtlstm.forecaster import Forecaster as Forecaster
+    from rtlstm.forecaster import Forecast as Forecast
+    from rtlstm.forecaster import Forecaster as Forecaster
     from rtlstm.learner import Learner as Learner
     from rtlstm.network import Network as Network
     from rtlstm.optim import SGD as SGD
@@ -69,6 +73,8 @@ _ROOMS = {
     "rtlstm.export.keras_in": ("import_keras",),
     "rtlstm.export.torch_in": ("import_torch",),
     "rtlstm.export.verify": ("verify_onnx",),
+    "rtlstm.forecaster": ("Forecast", "Forecaster"),
+    "rtlstm.forecaster": ("Forecast", "Forecaster"),
     "rtlstm.learner": ("Learner",),
     "rtlstm.network": ("Network",),
     "rtlstm.optim": ("SGD", "TBPTT", "Adam", "Hybrid", "RMSProp"),

@@ -1,0 +1,68 @@
+"""`rtlstm warmup`: every kernel compiled ahead, so that no stream waits for the compiler."""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import click
+import numpy as np
+
+import rtlstm
+from rtlstm import rules
+from rtlstm.kernels.jit import cache_directory
+
+
+@click.command()
+@click.option("--rule", type=click.Choice(sorted(rules.ROOMS)), help="This learning rule alone.")
+@click.option("--float64", is_flag=True, help="Kernels in double precision, too.")
+def warmup(rule: str | None, float64: bool) -> None:
+    """Compile the kernels and keep them on disk; later processes start without a wait.
+
+    Prints what it compiled, how long each took and where the compiled kernels lie. Set
+    RTLSTM_CACHE_DIR to keep them elsewhere.
+    """
+    precisions = ("float32", "float64") if float64 else ("float32",)
+    for name, compiled in _jobs([rule] if rule else list(rules.ROOMS), precisions):
+        started = time.perf_counter()
+        compiled()
+        click.echo(f"{name:<32}{time.perf_counter() - started:7.2f} s")
+    where = cache_directory()
+    size = sum(file.stat().st_size for file in where.glob("*")) if where.is_dir() else 0
+    click.echo(f"{size / 2**20:.1f} MiB of compiled kernels in {where}")
+
+
+def _jobs(
+    names: list[str], precisions: tuple[str, ...]
+) -> Iterator[tuple[str, Callable[[], None]]]:
+    for dtype in precisions:
+        yield f"network, {dtype}", partial(_run_network, dtype)
+        for rule in names:
+            yield f"learner, {rule}, {dtype}", partial(_run_learner, rule, dtype)
+    for rule in names:
+        yield f"forecaster, {rule}", partial(_run_forecaster, rule)
+
+
+def _network(dtype: str) -> rtlstm.Network:
+    return rtlstm.Network(inputs=2, layers=[rtlstm.LSTM(4)], outputs=1, dtype=dtype)
+
+
+def _run_network(dtype: str) -> None:
+    net = _network(dtype)
+    net.step(np.zeros(2))
+    net.run(np.zeros((2, 2)))
+
+
+def _run_learner(rule: str, dtype: str) -> None:
+    learner = rtlstm.Learner(_network(dtype), rule=_rule(rule))
+    learner.step(np.zeros(2), np.zeros(1))
+    learner.run(np.zeros((2, 2)), np.zeros((2, 1)))
+
+
+def _run_forecaster(rule: str) -> None:
+    forecaster = rtlstm.Forecaster(columns=["a"], layers=[rtlstm.LSTM(4)], rule=_rule(rule))
+    forecaster.update([0.0])
+    forecaster.run(np.zeros((2, 1)))
+
+
+def _rule(name: str) -> object:
+    return rtlstm.TBPTT(4) if name == "tbptt" else name
