@@ -22,7 +22,8 @@ from rtlstm.rows import as_row, as_table, as_time, as_times
 from rtlstm.spec import LSTM, Layer
 
 Array = np.ndarray[Any, Any]
-MEMORY_LIMIT = 4 << 30  # bytes, unless the user allows more
+MEMORY_LIMIT = 4 << 30  # bytes
+LAYERS = (LSTM(16),)
 
 
 class Forecast(NamedTuple):
@@ -62,7 +63,7 @@ class Forecaster(Held):
         targets: Sequence[str] | None = None,
         horizon: int | Sequence[int] = 1,
         lags: int = 29,
-        layers: Layer | Sequence[Layer] = (LSTM(16),),
+        layers: Layer | Sequence[Layer] = LAYERS,
         rule: str | Rule = "truncated",
         seed: int = 0,
         coverage: float = 0.9,
@@ -174,7 +175,7 @@ class Forecaster(Held):
         return answers
 
     def _take(self, values: Array, seconds: float, learn: bool, out: Array) -> None:
-        """One row: arrive, the rule's step, issue. What interrupts it finds it done or not begun."""
+        """One row: arrive, the rule's step, issue; an interrupt finds it done or not begun."""
         if seconds <= self._clock[0] and not self._accept(seconds):
             forecasting.repeat(self._plan, self._block.d, self._block.q, out)
             return

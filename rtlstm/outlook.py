@@ -72,12 +72,12 @@ class ForecasterSpec:
         horizons = self.horizons
         whole = all(isinstance(h, int) and not isinstance(h, bool) for h in horizons)
         if not horizons or not whole or not 1 <= min(horizons) <= max(horizons) <= MAX_HORIZON:
-            raise SpecError(f"horizons must be whole numbers from 1 to {MAX_HORIZON}, got {horizons}")
+            raise SpecError(f"horizons are whole numbers from 1 to {MAX_HORIZON}, got {horizons}")
         if list(horizons) != sorted(set(horizons)):
             raise SpecError(f"horizons must ascend, each once, got {horizons}")
         lags_fit = isinstance(self.lags, int) and not isinstance(self.lags, bool)
         if not lags_fit or not 0 <= self.lags < WINDOW:
-            raise SpecError(f"lags must be a whole number from 0 to {WINDOW - 1}, got {self.lags!r}")
+            raise SpecError(f"lags is a whole number from 0 to {WINDOW - 1}, got {self.lags!r}")
         if not (isinstance(self.coverage, float) and 0.0 < self.coverage < 1.0):
             raise SpecError(f"coverage must lie between 0 and 1, got {self.coverage!r}")
         for name, value, known in (

@@ -45,7 +45,7 @@ def as_table(rows: Any, columns: tuple[str, ...]) -> Array:
 
 def _numbers(values: Any, shape: tuple[int, ...]) -> Array:
     if isinstance(values, np.ma.MaskedArray):
-        values = values.astype(np.float64).filled(np.nan)
+        values = np.ma.filled(values.astype(np.float64), np.nan)
     try:
         array = np.asarray(values)
     except (TypeError, ValueError) as error:

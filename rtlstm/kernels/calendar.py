@@ -54,7 +54,7 @@ def day_counts(plan, d):
     """Whether a clock tells the time and a day has a useful number of rows."""
     clock = plan[k.CLOCK]
     step = d[clock + k.STEP]
-    return not math.isnan(d[clock + k.TIME]) and 4.0 * step <= DAY and DAY <= MOST_ROWS * step
+    return not math.isnan(d[clock + k.TIME]) and 4.0 * step <= DAY <= MOST_ROWS * step
 
 
 @kernel

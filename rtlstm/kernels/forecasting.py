@@ -156,10 +156,10 @@ def issue(plan, net, f, d, q, learn, out):
     at = plan[k.ISSUED] + place * plan[k.RING_ROW]
     d[at + plan[k.I_PHASE]] = d[plan[k.CLOCK] + k.PHASE]
     for j in range(plan[k.TARGETS]):
-        features.regressors(plan, f, d, q, j, at + plan[k.I_X] + j * plan[k.WIDTH], frame + net[p.OUT])
+        x = at + plan[k.I_X] + j * plan[k.WIDTH]
+        features.regressors(plan, f, d, q, j, x, frame + net[p.OUT])
         if learn:
-            g = at + plan[k.I_GAIN] + j * plan[k.WIDTH]
-            rls.gain(plan, d, q, j, at + plan[k.I_X] + j * plan[k.WIDTH], g)
+            rls.gain(plan, d, q, j, x, at + plan[k.I_GAIN] + j * plan[k.WIDTH])
             rls.ridge(plan, d, j, taken)
         foretell(plan, d, at, j, out)
     q[plan[k.LEARNABLE] + place] = 2 if learn else 1

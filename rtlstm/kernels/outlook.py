@@ -1,4 +1,4 @@
-"""The forecaster's plan: whole numbers that tell its kernels what lies where in a forecaster's block.
+"""The forecaster's plan: whole numbers that tell its kernels what lies where in its block.
 
 One int64 array: the header below, then the horizons, then the column of each target. Offsets count
 elements of d (float64), of f (the network's dtype) where F is said, of q (int64) where Q is said.

@@ -11,48 +11,83 @@ the sweep that forms P x for the next, one pass over the memory instead of two.
 
 Forgetting alone lets P grow without bound where nothing excites it (a silent column, or a
 direction between two collinear ones), until rounding makes it indefinite. Here the prior is never
-forgotten: every RIDGE_ROWS rows one coordinate q in turn sees a made-up observation "weight q is 0",
-of such weight that all of them together are the prior, diag(PRIOR). So 1/P never falls below the
-information of the prior, in every direction, and P stays below PRIOR / CYCLE. It is symmetric by
-construction: only the blocks on and above the diagonal are stored and read.
+forgotten: every RIDGE_ROWS rows one coordinate in turn sees a made-up observation "this weight is
+0", of such weight that all of them together are the prior, diag(PRIOR). So 1/P never falls below
+the information of the prior, in every direction, and P stays below PRIOR / CYCLE. It is symmetric
+by construction: only the blocks on and above the diagonal are stored and read.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 
 from rtlstm.kernels import outlook as k
 from rtlstm.kernels import vector as v
 from rtlstm.kernels.jit import kernel
+from rtlstm.kernels.vector.emit import Emitter, Slice, Value
+from rtlstm.kernels.vector.primitive import Array, primitive
 
 BLOCK = 8  # rows and columns of a diagonal block, which is stored whole; divides D
 RIDGE_ROWS = 8
 MAX_SCALE = 1e6  # of what is put off
 
 
-@kernel
-def sweep(d, P, u, by, x, y, n):
-    """P -= by u u', then y = P x, in one pass; P (n, n) at d[P], u, x, y (n) at d[u] …"""
-    v.fill(d, y, 0.0, n)
-    for i in range(0, n, BLOCK):
-        for r in range(i, i + BLOCK):
-            row, a, xr, total = P + r * n, by * d[u + r], d[x + r], 0.0
-            for c in range(i, i + BLOCK):
-                d[row + c] -= a * d[u + c]
-                total += d[row + c] * d[x + c]
-            d[y + r] += total + panel(d, row, i + BLOCK, n, u, a, x, xr, y)
+def _sweep(
+    e: Emitter, d: Slice, P: Value, u: Value, by: Value, x: Value, y: Value, n: Value
+) -> None:
+    """Four rows at a time, their sums in registers; the part right of the diagonal block also
+    adds to y what stands below the diagonal by symmetry."""
+    e.lanes = 8 if e.registers >= 32 else 4
+
+    def four(first: Value, block: Value) -> None:
+        rows = [first + r for r in range(4)]
+        starts = [P + row * n for row in rows]
+        factors = [0.0 - by * e.at(d, u + row) for row in rows]
+        values = [e.at(d, x + row) for row in rows]
+
+        def columns(c: Value, *sums: Value, mirrored: bool = True) -> list[Value]:
+            uc, xc = e.load(d, u + c), e.load(d, x + c)
+            entries = [e.fma(a, uc, e.load(d, s + c)) for a, s in zip(factors, starts)]
+            for s, entry in zip(starts, entries):
+                e.store(d, s + c, entry)
+            if mirrored:
+                total = e.load(d, y + c)
+                for entry, value in zip(entries, values):
+                    total = e.fma(entry, value, total)
+                e.store(d, y + c, total)
+            return [e.fma(entry, xc, t) for entry, t in zip(entries, sums)]
+
+        sums = [e.constant(0.0)] * 4
+        for c in range(0, BLOCK, e.lanes):
+            sums = columns(block + c, *sums, mirrored=False)
+        for row, t in zip(rows, e.loop(block + BLOCK, n, e.lanes, columns, sums)[1:]):
+            e.put(d, y + row, e.at(d, y + row) + e.total(t, operator.add))
+
+    def block(i: Value) -> None:
+        four(i, i)
+        four(i + 4, i)
+
+    e.loop(0, n, e.lanes, lambda c: e.store(d, y + c, e.constant(0.0)))
+    e.loop(0, n, BLOCK, block)
+    e.lanes = e.full
 
 
-@kernel
-def panel(d, row, start, n, u, a, x, xr, y):
-    """One row of the sweep right of the diagonal block: both its parts of P x."""
-    total = 0.0
-    for c in range(start, n):
-        p = d[row + c] - a * d[u + c]
-        d[row + c] = p
-        total += p * d[x + c]
-        d[y + c] += p * xr
-    return total
+@primitive(_sweep, inline=False)
+def sweep(d: Array, P: int, u: int, by: float, x: int, y: int, n: int) -> None:
+    """P -= by u u', then y = P x, in one pass: P (n, n) at d[P], u, x, y (n) at d[u] …
+
+    n is a multiple of BLOCK; the blocks on and above the diagonal alone are read and written.
+    """
+    for i in range(n):
+        d[y + i] = 0.0
+    for i in range(n):
+        own = i // BLOCK * BLOCK
+        for c in range(own, n):
+            d[P + i * n + c] -= by * d[u + i] * d[u + c]
+            d[y + i] += d[P + i * n + c] * d[x + c]
+        for c in range(own + BLOCK, n):
+            d[y + c] += d[P + i * n + c] * d[x + i]
 
 
 @kernel
