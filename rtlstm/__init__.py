@@ -27,10 +27,9 @@ if TYPE_CHECKING:
     from rtlstm.errors import TruncatedFileError as TruncatedFileError
     from rtlstm.export.face import export_onnx as export_onnx
     from rtlstm.export.keras_in import import_keras as import_keras
+    from rtlstm.export.onnx_in import import_onnx as import_onnx
     from rtlstm.export.torch_in import import_torch as import_torch
     from rtlstm.export.verify import verify_onnx as verify_onnx
-    from rtlstm.forecaster import Forecast as Forecast
-    from rtlstm.forecaster import Forecaster as Forecaster
     from rtlstm.forecaster import Forecast as Forecast
     from rtlstm.forecaster import Forecaster as Forecaster
     from rtlstm.learner import Learner as Learner
@@ -71,9 +70,9 @@ _ROOMS = {
     ),
     "rtlstm.export.face": ("export_onnx",),
     "rtlstm.export.keras_in": ("import_keras",),
+    "rtlstm.export.onnx_in": ("import_onnx",),
     "rtlstm.export.torch_in": ("import_torch",),
     "rtlstm.export.verify": ("verify_onnx",),
-    "rtlstm.forecaster": ("Forecast", "Forecaster"),
     "rtlstm.forecaster": ("Forecast", "Forecaster"),
     "rtlstm.learner": ("Learner",),
     "rtlstm.network": ("Network",),

@@ -36,6 +36,12 @@ class Readout:
     b: Array | None
 
 
+def floats(value: Any) -> Array:
+    """An array as float64 if it is that already, else as float32."""
+    array = np.asarray(value)
+    return array if array.dtype == np.float64 else array.astype(np.float32)
+
+
 def build(arrivals: Sequence[Arrival], readout: Readout | None = None) -> Network:
     """The network of these layers; float64 if every weight is, else float32; state zero.
 

@@ -1,7 +1,7 @@
 """A graph in the making: nodes, constants, inputs and outputs, by name.
 
 The builder knows ONNX's grammar and nothing of networks. A value is its name, a plain string.
-Constants are float32 unless their array is of integers or float16, and equal ones are kept once.
+Constants are float32 unless their array is of integers or float16.
 """
 
 from __future__ import annotations
@@ -49,13 +49,16 @@ class Graph:
         return f"{stem}_{count}"
 
     def const(self, value: Any, name: str | None = None) -> str:
-        """A constant: float32, or int64, uint8, bool, float16 if the array is that already."""
+        """A constant: float32, or int64, uint8, bool, float16 if the array is that already.
+
+        Constants without a name are kept once; one with a name stands under that name.
+        """
         array = np.asarray(value)
         if array.dtype not in (np.int64, np.uint8, np.bool_, np.float16):
             array = array.astype(np.float32)
         array = np.ascontiguousarray(array).reshape(array.shape)
         root = self.root
-        key = (array.dtype.str, array.shape, array.tobytes())
+        key = (name, array.dtype.str, array.shape, array.tobytes())
         if key not in root._known:
             root._known[key] = name = name or root.unique("const")
             root.constants[name] = numpy_helper.from_array(array, name)

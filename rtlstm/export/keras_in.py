@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rtlstm.errors import SpecError
-from rtlstm.export.arrivals import Array, Arrival, build
+from rtlstm.export.arrivals import Array, Arrival, build, floats
 from rtlstm.network import Network
 from rtlstm.spec import GRU, LSTM, RNN, Layer
 
@@ -40,7 +40,7 @@ def import_keras(
 def _arrival(arrays: Sequence[Any], squash: str, reset_after: bool) -> Arrival:
     if len(arrays) not in (2, 3):
         raise SpecError(f"a layer is kernel, recurrent_kernel and perhaps bias, got {len(arrays)}")
-    kernel, recurrent, *rest = (_array(value) for value in arrays)
+    kernel, recurrent, *rest = (floats(value) for value in arrays)
     units = recurrent.shape[0]
     ratio = recurrent.shape[-1] // units if recurrent.ndim == 2 else 0
     order = _ORDER.get(ratio)
@@ -53,11 +53,6 @@ def _arrival(arrays: Sequence[Any], squash: str, reset_after: bool) -> Arrival:
     for bias in rest:
         weights.update(_biases(order, bias, ratio * units))
     return Arrival(_layer(order, units, squash, bool(rest), reset_after), weights)
-
-
-def _array(value: Any) -> Array:
-    array = np.asarray(value)
-    return array if array.dtype == np.float64 else array.astype(np.float32)
 
 
 def _named(order: str, kernel: Array, recurrent: Array) -> dict[str, Array]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from rtlstm.errors import SpecError
-from rtlstm.export.arrivals import Array, Arrival, build
+from rtlstm.export.arrivals import Array, Arrival, build, floats
 from rtlstm.network import Network
 from rtlstm.spec import GRU, LSTM, RNN, Layer
 
@@ -69,8 +69,7 @@ def _array(value: Any) -> Array:
         if not str(value.dtype).endswith(("float32", "float64")):
             value = value.float()
         value = value.numpy()
-    array = np.asarray(value)
-    return array if array.dtype == np.float64 else array.astype(np.float32)
+    return floats(value)
 
 
 def _group(entries: Mapping[str, Any], prefix: str) -> dict[int, dict[str, Array]]:
