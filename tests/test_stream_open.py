@@ -3,12 +3,14 @@
 import io
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import rtlstm.stream.opening
 from rtlstm.errors import SourceError
 from rtlstm.stream import (
     CsvSource,
@@ -161,3 +163,38 @@ def test_what_cannot_be_watched_for_is_refused() -> None:
         watched("1", disorder="ignore")
     with pytest.raises(SourceError, match="max_gap must be above 0"):
         watched("1", max_gap=0.0)
+
+
+def test_the_shipped_recording_is_what_its_note_says() -> None:
+    source = open_source("recording")
+    assert source.columns == (
+        *("cpu0_load", "cpu1_load", "memory_used", "load_average"),
+        *("disk_read", "disk_written", "network_received", "network_sent"),
+        *("context_switches", "interrupts"),
+    )
+    assert set(source.columns) - set(source.units) == {"load_average"}
+    samples = list(source)
+    values = np.array([sample.values for sample in samples])
+    steps = np.diff([sample.time for sample in samples])
+    assert values.shape == (24_000, 10)
+    assert np.isfinite(values).all()
+    assert np.all(values.std(axis=0) > 0.0)
+    assert np.all((values[:, :3] >= 0.0) & (values[:, :3] <= 100.0))
+    np.testing.assert_allclose(steps, 0.1, atol=0.05)
+    assert steps.mean() == pytest.approx(0.1, abs=1e-5)
+    assert not source.counts
+
+
+def test_columns_of_the_recording_are_chosen_by_name() -> None:
+    source = open_source("recording", ["interrupts", "cpu0_load"])
+    assert source.columns == ("interrupts", "cpu0_load")
+    assert source.units == {"interrupts": "1/s", "cpu0_load": "%"}
+    source.close()
+
+
+def test_the_recording_is_small_and_has_a_note() -> None:
+    data = Path(rtlstm.stream.opening.__file__).parent.parent / "data"
+    assert (data / "host.csv.gz").stat().st_size < 2_000_000
+    note = (data / "host.md").read_text()
+    with closing(open_source("recording")) as source:
+        assert all(name in note for name in source.columns)
