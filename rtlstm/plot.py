@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 Row = NDArray[np.float64]
 
 _PANELS = 3
-_BUCKETS = 256
+_BUCKETS = 96
 _INK = {"truth": "#20262e", "forecast": "#c8102e", "band": "#f2b8a0", "persistence": "#7a8691"}
 
 
 class RunPlot:
     """Collects a run row by row and draws it.
 
-    Holds the last `rows` rows and at most 256 sums of squared errors, however long the run is.
+    Holds the last `rows` rows and at most 96 sums of squared errors, however long the run is.
     A forecast is drawn over the row that it was made for, `horizon` rows after it was issued.
     """
 

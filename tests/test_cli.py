@@ -1,8 +1,10 @@
 """The command line: what a user types, sees and gets."""
 
+import inspect
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -67,7 +69,7 @@ def test_stream_leaves_all_that_was_asked_for(
     )
     assert (code, printed, said) == (0, "", "")
     header, *rows = out.read_text().splitlines()
-    assert header == "time,sin+2,sin+2.lower,sin+2.upper"
+    assert header == "time,sin+1,sin+1.lower,sin+1.upper,sin+2,sin+2.lower,sin+2.upper"
     assert len(rows) == ROWS
     forecaster = rtlstm.load(model)
     assert isinstance(forecaster, rtlstm.Forecaster)
@@ -92,7 +94,28 @@ def test_forecasts_are_those_of_the_python_class(
         forecast = forecaster.update(row)
         numbers = [float(cell) if cell else np.nan for cell in line.split(",")[1:]]
         ours = np.stack([forecast.values, forecast.lower, forecast.upper], axis=-1).ravel()
-        np.testing.assert_array_equal(numbers, ours)
+        np.testing.assert_allclose(numbers, ours, rtol=1e-8)
+
+
+def test_several_horizons_are_rows_that_far_ahead(
+    rtlstm_command: Command, waves: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.csv"
+    code, _, _ = rtlstm_command(
+        *("stream", waves, "--target", "cos", "--horizon", "2,5", "--limit", 9, "--out", out)
+    )
+    assert code == 0
+    header = out.read_text().splitlines()[0]
+    assert header == "time,cos+2,cos+2.lower,cos+2.upper,cos+5,cos+5.lower,cos+5.upper"
+
+
+def test_the_help_tells_the_defaults_that_hold(rtlstm_command: Command) -> None:
+    _, page, _ = rtlstm_command("stream", "--help")
+    told = dict(re.findall(r"--(\w+) [^[]*?\[(\w+)\]\.", page.replace("\n", " ")))
+    defaults = inspect.signature(rtlstm.Forecaster).parameters
+    for name in ("horizon", "lags", "rule", "seed"):
+        assert told[name] == str(defaults[name].default), name
+    assert told["hidden"] == str(defaults["layers"].default[0].units)
 
 
 USER_ERRORS = {
@@ -101,7 +124,8 @@ USER_ERRORS = {
     "missing source": (["nowhere.csv"], "nowhere.csv"),
     "missing model": (["{waves}", "--resume", "nowhere"], "nowhere"),
     "broken model": (["{waves}", "--resume", "{waves}"], "waves.csv"),
-    "horizon 0": (["{waves}", "--horizon", "0"], "--horizon"),
+    "horizon 0": (["{waves}", "--horizon", "0"], "horizon"),
+    "horizon of text": (["{waves}", "--horizon", "soon"], "--horizon"),
     "wrong rule": (["{waves}", "--rule", "magic"], "magic"),
     "wrong flag": (["{waves}", "--hiden", "3"], "--hidden"),
     "no source": ([], "SOURCE"),

@@ -27,13 +27,30 @@ def _names(context: click.Context, option: click.Parameter, value: str | None) -
     return [name for part in value.split(",") if (name := part.strip())]
 
 
+def _horizon(
+    context: click.Context, option: click.Parameter, value: str | None
+) -> int | list[int] | None:
+    if value is None:
+        return None
+    try:
+        ahead = [int(part) for part in value.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no whole number, nor several") from None
+    return ahead if len(ahead) > 1 else ahead[0]
+
+
 @click.command()
 @click.argument("source")
 @click.option("--columns", callback=_names, metavar="A,B", help="Columns to use [all].")
 @click.option("--target", callback=_names, metavar="A,B", help="Columns to forecast [all].")
-@click.option("--horizon", type=_AT_LEAST_1, help="Rows ahead [1].")
-@click.option("--lags", type=click.IntRange(min=0), help="Earlier rows that are inputs too [24].")
-@click.option("--hidden", type=_AT_LEAST_1, help="Units of the LSTM [32].")
+@click.option(
+    "--horizon",
+    callback=_horizon,
+    metavar="N",
+    help="Forecast the next N rows, or with A,B,... the rows that far ahead [1].",
+)
+@click.option("--lags", type=click.IntRange(min=0), help="Earlier rows that it sees directly [29].")
+@click.option("--hidden", type=_AT_LEAST_1, help="Units of the LSTM [16].")
 @click.option("--rule", type=click.Choice(RULES), help="Learning rule [truncated].")
 @click.option("--seed", type=click.IntRange(min=0), help="Of the initial weights [0].")
 @click.option("--out", metavar="CSV", help="Write each row's forecasts; - is standard output.")
