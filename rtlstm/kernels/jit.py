@@ -29,6 +29,8 @@ from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.serialize import dumps
 
+from rtlstm.kernels.dispatch import KernelDispatcher
+
 __all__ = ["CacheWarning", "cache_directory", "entry", "kernel"]
 
 # Neither nnan nor ninf: with them LLVM deletes the checks for NaN and infinity.
@@ -48,9 +50,12 @@ def kernel(py_func: Callable[..., Any]) -> Any:
     the key of the cache would not notice a change in it.
     Returns the numba dispatcher, or `py_func` itself under NUMBA_DISABLE_JIT=1.
     """
-    dispatcher = numba.njit(nogil=True, error_model="numpy", fastmath=set(FASTMATH))(py_func)
+    if config.DISABLE_JIT:
+        return py_func
+    options = {"nogil": True, "error_model": "numpy", "fastmath": set(FASTMATH)}
+    dispatcher = KernelDispatcher(py_func, options)
     known = ROOT in Path(py_func.__code__.co_filename).parents and py_func.__closure__ is None
-    if known and not config.DISABLE_JIT:
+    if known:
         dispatcher._cache = KernelCache(py_func)
     return dispatcher
 

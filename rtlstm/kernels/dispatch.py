@@ -1,0 +1,68 @@
+"""How a kernel is compiled for Python, and how for the kernels that call it.
+
+numba compiles a called function to the end, with wrappers for Python, optimised machine code and
+the code of all that it calls in turn, and then optimises all of it again inside every caller.  In
+a tree of small kernels seven calls deep nearly all of that is thrown away.  Here a kernel called
+from a kernel is typed and lowered once a process and handed on as LLVM code that no pass but the
+cheap ones for single functions has seen; the kernel called from Python links, inlines and optimises
+everything at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
+from numba.core.registry import CPUDispatcher
+
+__all__ = ["KernelDispatcher"]
+
+
+class KernelDispatcher(CPUDispatcher):  # type: ignore[misc]
+    """The dispatcher of a kernel; what its callers get is compiled by another one, `linked`."""
+
+    def __init__(self, py_func: Any, targetoptions: dict[str, Any]) -> None:
+        options = {"nopython": True, "boundscheck": None, "no_cfunc_wrapper": True, **targetoptions}
+        super().__init__(py_func, targetoptions=options)
+        options = {**options, "no_cpython_wrapper": True}
+        self.linked = _LinkedDispatcher(
+            py_func, targetoptions=options, pipeline_class=_LinkedCompiler
+        )
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        return self.linked.get_call_template(args, kws)
+
+    def get_overload(self, sig: Any) -> Any:
+        return self.linked.get_overload(sig)
+
+
+class _LinkedDispatcher(CPUDispatcher):  # type: ignore[misc]
+    """Compiles a kernel as far as its callers need it."""
+
+    def add_overload(self, cres: Any) -> None:
+        # Callers find the code by the entry point; there is none, so its place takes an object.
+        cres = cres._replace(entry_point=object())
+        self.targetctx.insert_user_function(cres.entry_point, cres.fndesc, [cres.library])
+        self.overloads[tuple(cres.signature.args)] = cres
+
+
+class _LinkedCompiler(Compiler):  # type: ignore[misc]
+    """numba's pipeline into a library that stays LLVM code."""
+
+    def __init__(self, typing: Any, target: Any, _: Any, args: Any, result: Any, flags: Any,
+                 locals_: Any) -> None:  # fmt: skip
+        flags.no_compile = True
+        library = _LinkedLibrary(target.codegen(), "linked")
+        super().__init__(typing, target, library, args, result, flags, locals_)
+
+
+class _LinkedLibrary(JITCodeLibrary):  # type: ignore[misc]
+    """A library for linking into others: neither optimised as a whole nor made machine code."""
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
