@@ -10,6 +10,7 @@ import numpy as np
 import rtlstm
 from rtlstm import rules
 from rtlstm.kernels.jit import cache_directory
+from rtlstm.optim import Rule
 
 
 @click.command()
@@ -64,5 +65,5 @@ def _run_forecaster(rule: str) -> None:
     forecaster.run(np.zeros((2, 1)))
 
 
-def _rule(name: str) -> object:
+def _rule(name: str) -> str | Rule:
     return rtlstm.TBPTT(4) if name == "tbptt" else name
