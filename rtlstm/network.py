@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from rtlstm.kernels import cells
 from rtlstm.kernels import plan as p
 from rtlstm.samples import as_rows, as_sample, output
 from rtlstm.spec import Layer, NetworkSpec
+
+if TYPE_CHECKING:
+    from rtlstm.streams import Streams
 
 Array = np.ndarray[Any, Any]
 CHUNK_SECONDS = 0.02  # `run` comes back to Python at least this often, so that Ctrl-C is heard
@@ -113,6 +116,12 @@ class Network(Held):
         with self._lock:
             start = self._plan[p.STATE]
             self._f[start : start + self._plan[p.STATE_LEN]] = 0.0
+
+    def streams(self, count: int) -> Streams:
+        """``count`` independent states that share this network's weights, stepped in one call."""
+        from rtlstm.streams import Streams  # compiles nothing, but few need it
+
+        return Streams(self, count)
 
     # ------------------------------------------------------------------ what it holds
     @property

@@ -177,27 +177,37 @@ def hand_on(plan, at, f, fr):
 
 
 @kernel
+def sources(plan, layer, f, st, fr):
+    """u of a layer into the frame: what the layer below hands on, last outputs and gates, 1, c'.
+
+    The first layer's x stands in its u already.
+    """
+    at = layer_at(layer)
+    if layer > 0:
+        below = at - p.LAYER_LEN
+        v.copy(f, fr + plan[at + p.F_U], f, fr + plan[below + p.F_YHAT], plan[at + p.M])
+    gather(plan, at, f, st, fr)
+
+
+@kernel
 def forward(plan, w, f, st, fr):
     """All layers and the head, one step: the first layer's x stands in its u already.
 
     Returns OK, or BAD_OUTPUT when the prediction is not finite; writes the frame alone.
     """
-    last = 0
     for layer in range(plan[p.LAYERS]):
         at = layer_at(layer)
-        if layer > 0:
-            v.copy(f, fr + plan[at + p.F_U], f, fr + plan[last + p.F_YHAT], plan[at + p.M])
-        gather(plan, at, f, st, fr)
+        sources(plan, layer, f, st, fr)
         u, a = fr + plan[at + p.F_U], fr + plan[at + p.F_A]
         v.matvec(w, plan[at + p.W], f, u, a, plan[at + p.K], plan[at + p.R])
         cell(plan, at, w, f, fr)
-        last = at
-    return head(plan, last, w, f, fr)
+    return head(plan, w, f, fr)
 
 
 @kernel
-def head(plan, last, w, f, fr):
-    """Features, pre-activations and prediction; `last` is the record of the top layer."""
+def head(plan, w, f, fr):
+    """Features, pre-activations and prediction from what the top layer hands on."""
+    last = layer_at(plan[p.LAYERS] - 1)
     outputs, pre, out = plan[p.OUTPUTS], fr + plan[p.PRE], fr + plan[p.OUT]
     if plan[p.HEAD] == p.NO_HEAD:
         v.copy(f, out, f, fr + plan[last + p.F_YHAT], outputs)
