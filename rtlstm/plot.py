@@ -90,7 +90,7 @@ class RunPlot:
         if np.any(forecast > 0.0) and np.any(persistence > 0.0):
             axes.set_yscale("log")
         axes.set_title(
-            "Squared error, of the whole run's mean for the last value repeated",
+            "Squared error; 1 is the mean of repeating the last value, over the whole run",
             loc="left",
             fontsize="medium",
         )
