@@ -9,6 +9,7 @@ the names and shapes of the parameters. Traces are not moved when the weights ch
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,8 @@ import numpy as np
 from reference import cells
 from reference.cells import Array, Arrays, Hold, keep
 from reference.linear import Floor, Stack, pack, unpack
-from rtlstm.spec import LSTM, NetworkSpec
+from rtlstm.spec import LSTM
+from rtlstm.spec import NetworkSpec as Spec
 
 Update = Callable[[Arrays, Arrays], Arrays]
 
@@ -29,7 +31,7 @@ class Learned(NamedTuple):
     params: Arrays
 
 
-def _frozen(params: Arrays, gradient: Arrays) -> Arrays:
+def _same(params: Arrays, gradient: Arrays) -> Arrays:
     return params
 
 
@@ -39,41 +41,58 @@ def observed(y: Array) -> bool:
 
 
 # --------------------------------------------------------------------------- exact
-def bptt(
-    spec: NetworkSpec,
-    params: Arrays,
-    X: Array,
-    Y: Array,
-    loss: str,
-    state: Arrays | None = None,
-) -> Arrays:
-    """The gradient of the sum of all losses since the reset (or a given state), backwards in time:
-    lambda_t = dL_t/ds_t + J_{t+1}^T lambda_{t+1}, dL/dW = sum of F_t^T lambda_t + dL_t/dW.
-    Werbos 1990. The loss of step t alone: give NaN for the other targets.
-    """
-    net = Stack(spec, loss)
-    theta, steps = pack(params, net.weights), []
-    s = net.start() if state is None else pack(state, net.carried)
+class Pass(NamedTuple):
+    """What steps left: (J, F, dL/ds, direct dL/dtheta) of each, predictions, the state after."""
+
+    steps: list[tuple[Array, Array, Array, Array]]
+    predictions: Array
+    state: Array
+
+
+def _forwards(net: Stack, theta: Array, s: Array, X: Array, Y: Array) -> Pass:
+    steps, made = [], []
     for x, y in zip(X, Y, strict=True):
         s, J, F = net.linearise(s, theta, x)
         steps.append((J, F, *net.error(s, theta, x, y)))
-    gradient, adjoint = np.zeros(len(theta)), np.zeros(len(s))
-    for J, F, e, direct in reversed(steps):
+        made.append(net.predict(s, theta, x))
+    return Pass(steps, np.array(made), s)
+
+
+def _backwards(passed: Pass, size: int) -> tuple[Array, Array]:
+    """lambda_t = dL_t/ds_t + J_{t+1}^T lambda_{t+1}; dL/dtheta = sum of F_t^T lambda_t + direct.
+
+    Returns that (size,) and the adjoint J_1^T lambda_1 of the state before the first step.
+    """
+    gradient, adjoint = np.zeros(size), np.zeros(len(passed.state))
+    for J, F, e, direct in reversed(passed.steps):
         adjoint = adjoint + e
-        gradient = gradient + adjoint @ F + direct
-        adjoint = adjoint @ J
+        gradient, adjoint = gradient + adjoint @ F + direct, adjoint @ J
+    return gradient, adjoint
+
+
+def bptt(
+    spec: Spec, params: Arrays, X: Array, Y: Array, loss: str, state: Arrays | None = None
+) -> Arrays:
+    """The gradient of the sum of all losses since the reset (or a given state). Werbos 1990.
+
+    The loss of step t alone: give NaN for the other targets.
+    """
+    net = Stack(spec, loss)
+    theta = pack(params, net.weights)
+    s = net.start() if state is None else pack(state, net.carried)
+    gradient, _ = _backwards(_forwards(net, theta, s, X, Y), len(theta))
     return unpack(gradient, net.weights)
 
 
 def rtrl(
-    spec: NetworkSpec, params: Arrays, X: Array, Y: Array, loss: str, update: Update = _frozen
+    spec: Spec, params: Arrays, X: Array, Y: Array, loss: str, update: Update = _same
 ) -> Iterator[Learned]:
     """E_t = J_t E_{t-1} + F_t, dL_t/dW = (dL_t/ds_t) E_t + the direct part: at every step the
     gradient of that step's loss alone. Williams & Zipser 1989.
     """
     net = Stack(spec, loss)
     s = net.start()
-    E: Array = np.zeros((len(s), len(pack(params, net.weights))))
+    E = np.zeros((len(s), len(pack(params, net.weights))))
     for x, y in zip(X, Y, strict=True):
         theta = pack(params, net.weights)
         s, J, F = net.linearise(s, theta, x)
@@ -85,14 +104,14 @@ def rtrl(
 
 
 def blocks(
-    spec: NetworkSpec,
+    remember: bool,
+    spec: Spec,
     params: Arrays,
     X: Array,
     Y: Array,
     loss: str,
     length: int,
-    remember: bool,
-    update: Update = _frozen,
+    update: Update = _same,
 ) -> Iterator[Learned]:
     """Non-overlapping blocks of ``length`` steps, the last maybe shorter: the gradient of the sum
     of a block's losses, one update a block; one `Learned` a block, its predictions (steps,
@@ -100,58 +119,34 @@ def blocks(
 
     Within a block BPTT; what the past before it adds is (the adjoint at its start) times the
     influence E of the weights on the state there, moved on at its end by the block's Jacobian.
+    Without ``remember`` there is no past.
     """
     net = Stack(spec, loss)
     s = net.start()
-    E: Array = np.zeros((len(s), len(pack(params, net.weights))))
+    E = np.zeros((len(s), len(pack(params, net.weights))))
     for begin in range(0, len(X), length):
         rows = slice(begin, begin + length)
-        theta, steps, made = pack(params, net.weights), [], []
-        for x, y in zip(X[rows], Y[rows], strict=True):
-            s, J, F = net.linearise(s, theta, x)
-            steps.append((J, F, *net.error(s, theta, x, y)))
-            made.append(net.predict(s, theta, x))
-        flat, adjoint = np.zeros(len(theta)), np.zeros(len(s))
-        for J, F, e, direct in reversed(steps):
-            adjoint = adjoint + e
-            flat, adjoint = flat + adjoint @ F + direct, adjoint @ J
-        gradient = unpack(flat + adjoint @ E, net.weights)
-        yield Learned(np.array(made), gradient, params)
+        theta = pack(params, net.weights)
+        passed = _forwards(net, theta, s, X[rows], Y[rows])
+        inside, adjoint = _backwards(passed, len(theta))
+        gradient = unpack(inside + adjoint @ E, net.weights)
+        yield Learned(passed.predictions, gradient, params)
         params = update(params, gradient) if observed(Y[rows]) else params
-        for J, F, _, _ in steps if remember else []:
+        s = passed.state
+        for J, F, _, _ in passed.steps if remember else []:
             E = J @ E + F
 
 
-def hybrid(
-    spec: NetworkSpec,
-    params: Arrays,
-    X: Array,
-    Y: Array,
-    loss: str,
-    length: int,
-    update: Update = _frozen,
-) -> Iterator[Learned]:
-    """`blocks` whose gradients reach back to the reset. Schmidhuber 1992, "A fixed size storage
-    O(n^3) time complexity learning algorithm for fully recurrent continually running networks"."""
-    return blocks(spec, params, X, Y, loss, length, True, update)
-
-
-def tbptt(
-    spec: NetworkSpec,
-    params: Arrays,
-    X: Array,
-    Y: Array,
-    loss: str,
-    length: int,
-    update: Update = _frozen,
-) -> Iterator[Learned]:
-    """`blocks` whose gradients end at the block's start."""
-    return blocks(spec, params, X, Y, loss, length, False, update)
+# Gradients reach back to the reset. Schmidhuber 1992, "A fixed size storage O(n^3) time complexity
+# learning algorithm for fully recurrent continually running networks".
+hybrid = partial(blocks, True)
+# Gradients end at the block's start.
+tbptt = partial(blocks, False)
 
 
 # --------------------------------------------------------------------------- within layers
 def truncated(
-    spec: NetworkSpec, params: Arrays, X: Array, Y: Array, loss: str, update: Update = _frozen
+    spec: Spec, params: Arrays, X: Array, Y: Array, loss: str, update: Update = _same
 ) -> Iterator[Learned]:
     """The linearisation in which every recurrent output and gate, and every read of a cell by a
     peephole, is held constant: traces live on the carousels alone. The general form of
@@ -164,7 +159,7 @@ def truncated(
 
 
 def snap1(
-    spec: NetworkSpec, params: Arrays, X: Array, Y: Array, loss: str, update: Update = _frozen
+    spec: Spec, params: Arrays, X: Array, Y: Array, loss: str, update: Update = _same
 ) -> Iterator[Learned]:
     """RTRL with the influence matrix of each layer masked, at every step, to the memory block
     that a weight feeds: its c, y and recurrent gates. Menick et al. 2020.
@@ -173,7 +168,7 @@ def snap1(
 
 
 def _within_layers(
-    spec: NetworkSpec,
+    spec: Spec,
     params: Arrays,
     X: Array,
     Y: Array,
@@ -226,13 +221,7 @@ UORO_EPSILON = 1e-7
 
 
 def uoro(
-    spec: NetworkSpec,
-    params: Arrays,
-    X: Array,
-    Y: Array,
-    loss: str,
-    signs: Array,
-    update: Update = _frozen,
+    spec: Spec, params: Arrays, X: Array, Y: Array, loss: str, signs: Array, update: Update = _same
 ) -> Iterator[Learned]:
     """One rank-one estimate of E over the whole stack, E[s~ theta~] = E_t, from signs nu_t
     (T, S) of +1 and -1: s~ <- rho0 J s~ + rho1 nu, theta~ <- theta~ / rho0 + (nu F) / rho1 with
