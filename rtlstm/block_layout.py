@@ -17,6 +17,8 @@ from rtlstm.spec import NetworkSpec
 
 Plan = np.ndarray[Any, Any]
 BPTT_STEPS = 1000  # the longest sequence of `bptt` that is not told another
+SHORTEST, LONGEST = 8, 64  # blocks of `rtrl`
+CREW, SLAB, PANEL = 32, 8, 64  # adjoints, rows of W, columns that a push takes at once
 
 
 def window(spec: NetworkSpec, plan: Plan, arena: Arena, rule: Rule) -> None:
@@ -25,6 +27,32 @@ def window(spec: NetworkSpec, plan: Plan, arena: Arena, rule: Rule) -> None:
     history(spec, plan, arena, steps, steps)
     plan[p.HISTORY], plan[p.HISTORY_LEN] = arena.sizes["f"], 0
     plan[p.TURN] = steps if rule.name == "tbptt" else -1
+
+
+def hybrid(spec: NetworkSpec, plan: Plan, arena: Arena, rule: Rule) -> None:
+    """A block of as many steps as units, if not told otherwise, and the influence matrix."""
+    steps = rule.block or units(spec)
+    history(spec, plan, arena, steps, steps)
+    influence(spec, plan, arena)
+
+
+def rtrl(spec: NetworkSpec, plan: Plan, arena: Arena, rule: Rule) -> None:
+    """A block, what of the block before is still needed, the weights of both, the influence
+    matrix, whose push to the start of the block is spread over the first steps of it.
+    """
+    steps = rule.block or min(max(units(spec), SHORTEST), LONGEST)
+    plan[p.TURN] = -(-steps // 2)
+    plan[p.TURN_BACK] = plan[p.TURN] // 4
+    history(spec, plan, arena, steps, steps + int(plan[p.TURN]))
+    plan[p.BODY_LEN] = (plan[p.HEAD_W] if spec.head else plan[p.THETA] + plan[p.THETA_LEN]) - plan[p.THETA]
+    plan[p.H_THETA] = arena.take("f", plan[p.RING], plan[p.BODY_LEN], keep="history.weights")
+    plan[p.EARLIER] = arena.take("f", int(plan[p.STATE_LEN]))
+    influence(spec, plan, arena)
+
+
+def units(spec: NetworkSpec) -> int:
+    """Units of all layers."""
+    return sum(layer.units for layer in spec.layers)
 
 
 def history(spec: NetworkSpec, plan: Plan, arena: Arena, block: int, ring: int) -> None:
@@ -39,3 +67,27 @@ def history(spec: NetworkSpec, plan: Plan, arena: Arena, block: int, ring: int) 
     plan[p.H_FRAME] = arena.take("f", ring, int(plan[p.FRAME_LEN]), keep="history.frames")
     plan[p.H_ERROR] = arena.take("f", ring, spec.outputs, keep="history.errors")
     plan[p.H_DA] = arena.take("f", ring, int(plan[p.DA_LEN]))
+
+
+def influence(spec: NetworkSpec, plan: Plan, arena: Arena) -> None:
+    """The influence matrix of every layer and of its peepholes, and what a push needs."""
+    state = int(plan[p.STATE_LEN])
+    first = 0
+    plan[p.HISTORY] = arena.sizes["f"]
+    for number, layer in enumerate(spec.layers):
+        r = record(plan, number)
+        r[p.FIRST], r[p.REACH] = first, state - first
+        name, peeps = f"influence.layer{number}", len(getattr(layer, "peeps", ()))
+        r[p.TRACE] = arena.take("f", r[p.K], r[p.REACH], r[p.R], keep=name)
+        if peeps:
+            r[p.TRACE_PEEP] = arena.take("f", peeps, r[p.REACH], r[p.NP], keep=f"{name}.p")
+        first += int((2 - r[p.TIED]) * r[p.NP] + r[p.BACK] * r[p.NBP])
+    plan[p.HISTORY_LEN] = arena.sizes["f"] - plan[p.HISTORY]
+    for number in range(len(spec.layers)):
+        r = record(plan, number)
+        name = f"push.layer{number}"
+        r[p.PUSH] = arena.take("f", r[p.REACH], plan[p.BLOCK], r[p.R], keep=name)
+    plan[p.JACOBIAN] = arena.take("f", state, state, keep="push.jacobian")
+    plan[p.CREW_LEN], plan[p.SLAB], plan[p.PANEL_LEN] = min(CREW, state), SLAB, PANEL
+    plan[p.CREW] = arena.take("f", plan[p.CREW_LEN], plan[p.WORK_LEN])
+    plan[p.PANEL] = arena.take("f", state, PANEL)

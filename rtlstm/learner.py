@@ -127,8 +127,9 @@ class Learner(Held):
     ``optimizer``: rtlstm.SGD, RMSProp or Adam. ``loss``: "mse" (mean over outputs), "sse" (half
     the sum), "huber", "cross_entropy". ``clip``: largest norm of a gradient, None for no clipping.
     ``delay``: by how many steps a label may come late (:meth:`predict`, :meth:`learn`).
-    ``memory_limit``: bytes that it may hold, None for no limit. The learner adopts ``net``: ``net.parameters`` then
-    are the learned weights. Raises SpecError for what is not defined, LimitError above the limit.
+    ``memory_limit``: bytes that it may hold (None: any number). The learner adopts ``net``:
+    ``net.parameters`` then are the learned weights. Raises SpecError for what is not defined,
+    LimitError above the limit.
     """
 
     kind = "learner"

@@ -105,9 +105,13 @@ def _only_lstm(spec: NetworkSpec) -> None:
             )
 
 
+CHEAPER = "take 'snap1', 'uoro' or TBPTT(k), which keep no influence matrix, or a higher limit"
+
 ROOMS: dict[str, RuleRoom] = {
     "truncated": RuleRoom("truncated", _traces, _only_lstm),
     "uoro": RuleRoom("uoro", _rank_one, cost=lambda spec: 16),
+    "rtrl": RuleRoom("rtrl", block_layout.rtrl, cost=lambda spec: 8, instead=CHEAPER),
+    "hybrid": RuleRoom("hybrid", block_layout.hybrid, cost=lambda spec: 8, instead=CHEAPER),
     "tbptt": RuleRoom("windows", block_layout.window, cost=lambda spec: 16),
     "bptt": RuleRoom("windows", block_layout.window, cost=lambda spec: 16),
     "snap1": RuleRoom("snap1", _block_traces, cost=lambda spec: 16),

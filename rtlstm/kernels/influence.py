@@ -1,0 +1,205 @@
+"""The influence matrix S = ds/dW at the start of a block, and its push to the start of the next.
+
+S of a layer lies as (K, REACH, R): for each row of W the derivatives of the REACH entries of the
+state that its weights can touch; that of a peephole as (REACH, NP). A push over a block is
+
+    S <- J S + Σ_t (ds_B/da_t) ⊗ u_t
+
+with J and ds_B/da_t of all steps t by one backward pass of as many adjoints as the state has
+entries: O(n³) a step of the block, and one matrix product over S. Schmidhuber 1992, "A fixed size
+storage O(n³) time complexity learning algorithm for fully recurrent continually running networks".
+
+A push is cut into units of work in a fixed order: first CREW_LEN adjoints through one step each,
+then SLAB rows of W each. What is between two units is exact: a slab has moved or it has not.
+"""
+
+from __future__ import annotations
+
+from rtlstm.kernels import blocks
+from rtlstm.kernels import plan as p
+from rtlstm.kernels import vector as v
+from rtlstm.kernels.adjoints import rows_back
+from rtlstm.kernels.cells import layer_at
+from rtlstm.kernels.jit import kernel
+
+
+@kernel
+def units_back(plan):
+    """How many units the backward pass of a push has."""
+    return -(-plan[p.STATE_LEN] // plan[p.CREW_LEN]) * plan[p.BLOCK]
+
+
+@kernel
+def slabs(plan, at):
+    """How many units the influence of one layer's weights has."""
+    return -(-plan[at + p.K] // plan[p.SLAB])
+
+
+@kernel
+def units(plan):
+    """How many units a push has."""
+    total = units_back(plan)
+    for layer in range(plan[p.LAYERS]):
+        total += slabs(plan, layer_at(layer))
+    return total
+
+
+@kernel
+def moved(plan, layer, done):
+    """Rows of a layer's W whose influence has moved when `done` units are done."""
+    done -= units_back(plan)
+    for below in range(layer):
+        done -= slabs(plan, layer_at(below))
+    return min(max(done * plan[p.SLAB], 0), plan[layer_at(layer) + p.K])
+
+
+@kernel
+def push(plan, f, first, start, stop):
+    """Units start … stop - 1 of a push over the block whose first slot is `first`."""
+    back = units_back(plan)
+    for unit in range(start, min(stop, back)):
+        crew, step = unit // plan[p.BLOCK], plan[p.BLOCK] - 1 - unit % plan[p.BLOCK]
+        adjoints(plan, f, first, crew * plan[p.CREW_LEN], step)
+        if unit == back - 1:
+            transpose(plan, f)
+    unit = back
+    for layer in range(plan[p.LAYERS]):
+        at = layer_at(layer)
+        for slab in range(slabs(plan, at)):
+            if start <= unit < stop:
+                push_slab(plan, at, f, first, slab * plan[p.SLAB])
+            unit += 1
+
+
+# ---------------------------------------------------------------- the Jacobian of a block
+@kernel
+def adjoints(plan, f, first, row, step):
+    """Adjoints row … row + CREW_LEN - 1 of the state at the block's end, through one step of it."""
+    rows = min(plan[p.CREW_LEN], plan[p.STATE_LEN] - row)
+    jacobian, slot = plan[p.JACOBIAN] + row * plan[p.STATE_LEN], (first + step) % plan[p.RING]
+    if step == plan[p.BLOCK] - 1:
+        v.fill(f, jacobian, 0.0, rows * plan[p.STATE_LEN])
+        for layer in range(plan[p.LAYERS]):
+            seed(plan, layer_at(layer), f, row, rows)
+    w = blocks.weights_at(plan, f, slot)
+    rows_back(plan, w, f, blocks.frame_at(plan, slot), jacobian, plan[p.CREW], rows)
+    for layer in range(plan[p.LAYERS]):
+        at = layer_at(layer)
+        for i in range(max(plan[at + p.FIRST] - row, 0), rows):
+            entry = (row + i - plan[at + p.FIRST]) * plan[p.BLOCK] + step
+            da = plan[p.CREW] + i * plan[p.WORK_LEN] + plan[at + p.W_DA]
+            v.copy(f, plan[at + p.PUSH] + entry * plan[at + p.R], f, da, plan[at + p.R])
+
+
+@kernel
+def seed(plan, at, f, row, rows):
+    """Ones where the entries of this layer's state that are not padding meet themselves."""
+    if not plan[at + p.TIED]:
+        seed_some(plan, f, row, rows, plan[at + p.S_C], plan[at + p.N])
+    seed_some(plan, f, row, rows, plan[at + p.S_Y], plan[at + p.N])
+    for k in range(plan[at + p.BACK]):
+        start = plan[at + p.S_GATES] + k * plan[at + p.NBP]
+        seed_some(plan, f, row, rows, start, plan[at + p.NB])
+
+
+@kernel
+def seed_some(plan, f, row, rows, start, n):
+    """Ones for entries start … start + n - 1."""
+    for entry in range(max(start, row), min(start + n, row + rows)):
+        f[plan[p.JACOBIAN] + entry * plan[p.STATE_LEN] + entry] = 1.0
+
+
+@kernel
+def transpose(plan, f):
+    """Turn the rows of adjoints into J transposed."""
+    n, at = plan[p.STATE_LEN], plan[p.JACOBIAN]
+    for i in range(n):
+        for j in range(i):
+            a, b = at + i * n + j, at + j * n + i
+            f[a], f[b] = f[b], f[a]
+
+
+# ---------------------------------------------------------------- the push itself
+@kernel
+def push_slab(plan, at, f, first, k):
+    """Move the influence of rows k … of a layer's W, with its last row that of its peepholes."""
+    reach, width = plan[at + p.REACH], plan[at + p.R]
+    rows, start = min(plan[p.SLAB], plan[at + p.K] - k), plan[at + p.TRACE] + k * reach * width
+    for i in range(rows):
+        through_jacobian(plan, at, f, start + i * reach * width, width)
+    for entry in range(reach):
+        da = plan[at + p.PUSH] + entry * plan[p.BLOCK] * width
+        add_block(plan, at, f, first, start + entry * width, k, rows, da)
+    if k + rows < plan[at + p.K]:
+        return
+    trace = plan[at + p.TRACE_PEEP]
+    for i in range(plan[at + p.GROUPS] + 1):
+        if blocks.peephole(plan, at, i)[0] >= 0:
+            through_jacobian(plan, at, f, trace, plan[at + p.NP])
+            add_block_peephole(plan, at, f, first, trace, i)
+            trace += reach * plan[at + p.NP]
+
+
+@kernel
+def through_jacobian(plan, at, f, start, width):
+    """J S in place for the columns at f[start], (REACH, width), a panel of columns at a time."""
+    reach, panel, n = plan[at + p.REACH], plan[p.PANEL], plan[p.STATE_LEN]
+    jacobian = plan[p.JACOBIAN] + plan[at + p.FIRST] * (n + 1)
+    for column in range(0, width, plan[p.PANEL_LEN]):
+        some = min(plan[p.PANEL_LEN], width - column)
+        for entry in range(reach):
+            source = start + column + entry * width
+            v.flush(f, panel + entry * some, source, some)
+            v.fill(f, source, 0.0, some)
+        v.outers_add(
+            f, start + column, width, jacobian, n, panel, some, reach, some, reach
+        )
+
+
+@kernel
+def add_block(plan, at, f, first, start, k, rows, da):
+    """Σ_t ds/da_t ⊗ u_t of one entry of the state over a block, for rows k … of W.
+
+    start: of row k; the rows lie REACH * R apart. da: (BLOCK, R).
+    """
+    width, left, slot = plan[at + p.R], plan[p.BLOCK], first
+    while left > 0:
+        part = min(left, plan[p.RING] - slot)
+        u = blocks.frame_at(plan, slot) + plan[at + p.F_U] + k
+        apart, between = plan[at + p.REACH] * width, plan[p.FRAME_LEN]
+        v.outers_add(f, start, apart, u, between, da, width, rows, width, part)
+        slot, left, da = 0, left - part, da + part * width
+
+
+@kernel
+def add_block_peephole(plan, at, f, first, start, i):
+    """Σ_t ds/da_t c of every entry of the state over a block, for the i-th peephole (REACH, NP)."""
+    _, column, c = blocks.peephole(plan, at, i)
+    for entry in range(plan[at + p.REACH]):
+        for step in range(plan[p.BLOCK]):
+            fr = blocks.frame_at(plan, (first + step) % plan[p.RING])
+            da = plan[at + p.PUSH] + (entry * plan[p.BLOCK] + step) * plan[at + p.R] + column
+            blocks.add_products(plan, at, f, start + entry * plan[at + p.NP], da, fr, c)
+
+
+# ---------------------------------------------------------------- reading it
+@kernel
+def read_rows(plan, at, f, adjoint, k, stop):
+    """Add adjoint S to the gradient of rows k … stop - 1 of a layer's W."""
+    reach, width = plan[at + p.REACH], plan[at + p.R]
+    g, error = blocks.gradient_at(plan, plan[at + p.W]), adjoint + plan[at + p.FIRST]
+    for row in range(k, stop):
+        start = plan[at + p.TRACE] + row * reach * width
+        v.matvec_add(f, start, f, error, g + row * width, reach, width)
+
+
+@kernel
+def read_peepholes(plan, at, f, adjoint):
+    """Add adjoint S to the gradient of the peepholes."""
+    n, error, trace = plan[at + p.NP], adjoint + plan[at + p.FIRST], plan[at + p.TRACE_PEEP]
+    for i in range(plan[at + p.GROUPS] + 1):
+        theta, _, _ = blocks.peephole(plan, at, i)
+        if theta >= 0:
+            g = blocks.gradient_at(plan, theta)
+            v.matvec_add(f, trace, f, error, g, plan[at + p.REACH], n)
+            trace += plan[at + p.REACH] * n
