@@ -5,6 +5,7 @@ Short here; `tools/bars` runs the same at full length and prints the figures.
 
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -120,38 +121,40 @@ def test_memory_does_not_grow_with_the_stream(tmp_path: Path) -> None:
 
 
 def test_the_first_forecast_comes_soon(recording: Path, tmp_path: Path) -> None:
-    seconds = [first_forecast(recording, tmp_path / "kernels") for _ in range(3)]
-    print(f"\nstart to first forecast: {seconds[0]:.2f} s cold, {min(seconds[1:]):.2f} s warm")
-    assert seconds[0] <= 15.0
-    assert min(seconds[1:]) <= 2.0
+    cold, *warm = (first_forecast(recording, tmp_path / "kernels") for _ in range(4))
+    print(f"\nstart to first forecast: {cold:.2f} s cold, {min(warm):.2f} s warm ({CLOCK})")
+    assert cold <= 15.0
+    assert min(warm) <= 2.0
+
+
+CLOCK = "by the clock" if FULL else "of processor time, since tests run side by side"
 
 
 def first_forecast(source: Path, kernels: Path) -> float:
-    start = time.monotonic()
-    with subprocess.Popen(
-        command("stream", source, "--out", "-"),
+    start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        command("stream", source, "--limit", 1, "--out", "-"),
         stdout=subprocess.PIPE,
+        check=True,
         env={**os.environ, "RTLSTM_CACHE_DIR": str(kernels)},
-    ) as run:
-        assert run.stdout
-        run.stdout.readline()
-        row = run.stdout.readline()
-        seconds = time.monotonic() - start
-        run.stdout.read()
-    assert row.startswith(b"2024-01-01T00:00:00Z,")
-    return seconds
+    )
+    seconds, after = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.stdout.splitlines()[1].startswith(b"2024-01-01T00:00:00Z,")
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds if FULL else spent
 
 
 def test_import_costs_little_beyond_numpy_and_numba() -> None:
+    clock = "perf_counter" if FULL else "process_time"
     code = (
-        "import time, numpy, numba; t = time.perf_counter();"
-        "import rtlstm; rtlstm.Forecaster; rtlstm.Network; print(time.perf_counter() - t)"
+        f"import numpy, numba; from time import {clock} as clock; start = clock();"
+        "import rtlstm; rtlstm.Forecaster; print(clock() - start)"
     )
     runs = [
         float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
         for _ in range(3)
     ]
-    print(f"\nimport beyond numpy and numba: {min(runs):.3f} s")
+    print(f"\nimport beyond numpy and numba: {min(runs):.3f} s ({CLOCK})")
     assert min(runs) <= 0.3
 
 
