@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import numba
 import numpy as np
 
 from rtlstm import initial, layout
@@ -13,6 +14,7 @@ from rtlstm.errors import SampleError
 from rtlstm.held import Held
 from rtlstm.kernels import cells
 from rtlstm.kernels import plan as p
+from rtlstm.kernels.jit import entry
 from rtlstm.samples import as_rows, as_sample, output
 from rtlstm.spec import Layer, NetworkSpec
 
@@ -69,6 +71,7 @@ class Network(Held):
         self._dtype = np.dtype(self.spec.dtype)
         self._in, self._out = (self.spec.inputs,), (self.spec.outputs,)
         self._lock = threading.RLock()
+        self._run: Callable[..., int] = self._compile
 
     @classmethod
     def from_spec(cls, spec: NetworkSpec) -> Network:
@@ -85,13 +88,31 @@ class Network(Held):
         contiguous, is written and returned if given. Raises SampleError for a wrong shape or type,
         or a value that is not finite, and leaves every byte of the state as it was.
         """
-        x = as_sample(x, self._in, self._dtype, "x")
-        y = output(out, self._out, self._dtype)
+        # Written out, since two calls here would cost more than the kernel at 8 units.
+        if (
+            type(x) is not np.ndarray
+            or x.dtype is not self._dtype
+            or x.shape != self._in
+            or not x.flags.c_contiguous
+        ):
+            x = as_sample(x, self._in, self._dtype, "x")
+        y = np.empty(self._out, self._dtype) if out is None else self._output(out)
         with self._lock:
-            status = cells.run(self._plan, self._f, x, y, 1)
+            status = self._run(self._plan, self._f, x, y, 1)
         if status:
             refuse(status)
         return y
+
+    def _output(self, out: Array) -> Array:
+        return output(out, self._out, self._dtype)
+
+    def _compile(self, *args: Any) -> int:
+        """Get the machine code, then be replaced by it: the first call of `_run`."""
+        floats = numba.types.Array(numba.from_dtype(self._dtype), 1, "C")
+        plan = numba.types.Array(numba.int64, 1, "C", readonly=True)
+        signature = (plan, floats, floats, floats, numba.int64)
+        self._run = entry(cells.run, signature)
+        return int(self._run(*args))
 
     def run(self, X: Any, out: Array | None = None) -> Array:
         """Answers to the rows of X (T, inputs) as (T, outputs): bit for bit those of `step`.
@@ -106,7 +127,7 @@ class Network(Held):
         with self._lock:
             for start in range(0, len(X), chunk):
                 x, y = X[start : start + chunk], Y[start : start + chunk]
-                status = cells.run(self._plan, self._f, x.ravel(), y.ravel(), len(x))
+                status = self._run(self._plan, self._f, x.ravel(), y.ravel(), len(x))
                 if status:
                     refuse(status, start)
         return Y
