@@ -113,7 +113,7 @@ class Forecaster(Held):
         self._step_parts = (self._net, block.f, block.d, block.q, *self._border())
         self._shape = (3, len(spec.horizons), len(spec.targets))
         self._stage = block.q[self._plan[k.COUNTS] + k.STAGE :][:1]
-        self._clock = block.d[self._plan[k.CLOCK] + k.TIME :][:1]
+        self._clock = block.d[self._plan[k.CLOCK] :][: k.CLOCK_LEN]
 
     def _border(self) -> tuple[Array, Array, Array]:
         """Views of the learning trajectory's next input, target and (unused) answer."""
@@ -154,7 +154,7 @@ class Forecaster(Held):
             if unknown:
                 self._count(k.UNKNOWN_FIELDS, unknown)
             self._take(values, seconds, learn, out.reshape(-1))
-            return Forecast(out[0], out[1], out[2], self._anomaly())
+            return Forecast(out[0], out[1], out[2], float(self._clock[k.ANOMALY]))
 
     def run(self, rows: Any, times: Any = None, learn: bool = True) -> Array:
         """Forecasts (T, horizons, targets) issued after each of rows (T, columns).
@@ -176,7 +176,7 @@ class Forecaster(Held):
 
     def _take(self, values: Array, seconds: float, learn: bool, out: Array) -> None:
         """One row: arrive, the rule's step, issue; an interrupt finds it done or not begun."""
-        if seconds <= self._clock[0] and not self._accept(seconds):
+        if seconds <= self._clock[k.TIME] and not self._accept(seconds):
             forecasting.repeat(self._plan, self._block.d, self._block.q, out)
             return
         try:
@@ -207,7 +207,7 @@ class Forecaster(Held):
         if self.spec.times == "raise":
             raise SampleError(
                 f"a row's time must come after the last one's, got {seconds} after"
-                f" {self._clock[0]}; nothing was changed"
+                f" {self._clock[k.TIME]}; nothing was changed"
             )
         accepted = self.spec.times == "accept"
         self._count(k.ACCEPTED_TIMES if accepted else k.DROPPED_TIMES)
@@ -215,11 +215,6 @@ class Forecaster(Held):
 
     def _count(self, which: int, by: int = 1) -> None:
         self._block.q[self._plan[k.COUNTS] + which] += by
-
-    def _anomaly(self) -> float:
-        """Chebyshev's bound: of errors with this sigma, at most 1 / z² are beyond z sigmas."""
-        z = float(np.abs(self._block.view(self._kept["residual"])).max())
-        return max(0.0, 1.0 - 1.0 / (z * z)) if z > 0.0 else 0.0
 
     # ------------------------------------------------------------------ what it holds
     @property

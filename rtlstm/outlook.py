@@ -33,7 +33,7 @@ CLIP = 1.0  # largest norm of a gradient of the network
 FORGET = 0.9998
 PRIOR, PRIOR_HIDDEN = 0.03, 0.1  # variance of the weights before the first row
 WINDOW = 1024  # rows of the past that seasonal regressors can reach
-LONGEST = 400  # rows of the longest season that is looked for
+LONGEST = 512  # rows, half as much again as the longest season that is looked for
 SETTINGS = {
     k.FORGET: FORGET,
     k.GUARD: 6.0,

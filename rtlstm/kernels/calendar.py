@@ -4,8 +4,10 @@ With a clock the calendar is that of the day and the week: cos and sin of 2π m 
 and of 2π t / week. Without one, or when rows come faster than a day is useful, it is that of the
 season in rows, which is looked for in the autocorrelation of what has been seen:
 
-    R(l) = Σ_t Σ_columns z_t z_{t-l}, forgetting; a season is the first lag at which R peaks nearly
-    as far above the valley before it as at any lag.
+    R(l) = Σ_t Σ_columns z_t z_{t-l}, forgetting      Q(l) = R(l) - ½ (R(l/2) + R(3l/2))
+
+Q is large at a season, not at twice it, where all three terms are alike, nor where R merely falls.
+The shortest lag with a large Q is made exact where R bends most, which a falling R cannot displace.
 
 A longer horizon needs no calendar of its own: for a fixed distance the harmonics of the later row
 are a rotation of these, which the readout of that horizon learns with its weights.
@@ -24,9 +26,13 @@ DAY = 86400.0
 WEEK = 7.0 * DAY
 MOST_ROWS = 5000.0  # a day of more rows than this says nothing of the next one
 FIRST_LOOK = 128  # rows before the first look at the autocorrelation; the next ones at 256, 512 …
-LOOK_EVERY = 4  # rows, since neighbours say the same
+EVERY = 8  # rows, after the first EAGER, since neighbours say the same
+EAGER = 2048
 KEEP = 0.999  # of the autocorrelation, from one look to the next
-PEAK = 0.15  # least height of a peak over the valley before it, of R(0)
+PEAK = 0.1  # least Q of a season, of R(0)
+SHARE = 0.7  # the shortest season with this share of the largest Q is taken
+KEPT_SHARE = 0.4  # and kept while it has this one
+SHORTEST = 4  # rows
 
 
 @kernel
@@ -89,7 +95,7 @@ def harmonics(d, cal, place, count, rows):
 def correlate(plan, d, q):
     """Add this row to the autocorrelation; rows lie newest last in the ring Z."""
     row = q[plan[k.COUNTS] + k.TAKEN]
-    if row % LOOK_EVERY:
+    if row > EAGER and row % EVERY:
         return
     C, window, z, acf = plan[k.COLUMNS], plan[k.WINDOW], plan[k.Z], plan[k.ACF]
     now = z + row % window * C
@@ -126,30 +132,35 @@ def look(plan, d, q):
 
 @kernel
 def peak(d, acf, longest, old):
-    """The season in an autocorrelation, 0 if none stands out; the old one if it does as well."""
-    best, valley = 0.0, d[acf]
-    for lag in range(2, longest):
-        valley = min(valley, d[acf + lag])
-        if is_peak(d, acf, lag):
-            best = max(best, d[acf + lag] - valley)
-    if best < PEAK * d[acf]:
-        return 0
-    valley, first = d[acf], 0
-    for lag in range(2, longest):
-        valley = min(valley, d[acf + lag])
-        if lag >= 4 and is_peak(d, acf, lag) and d[acf + lag] - valley >= 0.85 * best:
-            if first == 0:
-                first = lag
-            if abs(lag - old) <= 1:
-                return old
-    return first
+    """The season in an autocorrelation, 0 if none stands out; the old one while it does well."""
+    best, last = PEAK * d[acf], 2 * longest // 3
+    for lag in range(SHORTEST, last):
+        best = max(best, bend(d, acf, lag, lag // 2))
+    if SHORTEST <= old < last and bend(d, acf, old, old // 2) >= KEPT_SHARE * best:
+        return sharpest(d, acf, old, longest)
+    for lag in range(SHORTEST, last):
+        height = bend(d, acf, lag, lag // 2)
+        rising = height < bend(d, acf, lag + 1, (lag + 1) // 2)
+        if height >= SHARE * best and not rising:
+            return sharpest(d, acf, lag, longest)
+    return 0
 
 
 @kernel
-def is_peak(d, acf, lag):
-    """Whether the autocorrelation is largest at this lag among its neighbours."""
-    r = d[acf + lag]
-    return r > 0.0 and r >= d[acf + lag - 1] and r > d[acf + lag + 1]
+def sharpest(d, acf, season, longest):
+    """The lag around a season at which the autocorrelation bends most."""
+    reach, best, found = max(1, season // 8), -math.inf, season
+    for lag in range(season - reach, min(season + reach, longest - reach) + 1):
+        height = bend(d, acf, lag, reach)
+        if height > best:
+            best, found = height, lag
+    return found
+
+
+@kernel
+def bend(d, acf, lag, reach):
+    """How far the autocorrelation at this lag lies above the line through those `reach` away."""
+    return d[acf + lag] - 0.5 * (d[acf + lag - reach] + d[acf + lag + reach])
 
 
 @kernel

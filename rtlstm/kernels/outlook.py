@@ -141,8 +141,9 @@ ANY_MISSING_HOLD, ANY_MISSING_FORECAST, ANY_MISSING_SKIP = range(3)
     STEP,  # usual time between rows, 0 while unknown
     STRETCH,  # of the last step: dt / STEP - 1, clipped
     PHASE,  # place in the season of the row to be forecast, [0, 1)
+    ANOMALY,  # of the row just seen
     CLOCK_LEN,
-) = range(5)
+) = range(6)
 
 (
     TAKEN,  # rows

@@ -169,10 +169,11 @@ def ridge(plan, d, j, row):
     if (row + j) % RIDGE_ROWS != 0:
         return
     n, i = plan[k.WIDTH], (row + j) // RIDGE_ROWS % plan[k.WIDTH]
-    settle(plan, d, j)
     P, column, scale = plan[k.COVARIANCE] + j * n * n, plan[k.RIDGE], d[plan[k.CSCALE] + j]
     for c in range(n):
         d[column + c] = entry(d, P, n, i, c)
+    waits = plan[k.PENDING] + j * n  # downdates commute: this one need not be made first
+    v.axpy(d, column, -d[plan[k.PENDING_BY] + j] * d[waits + i], d, waits, n)
     weight = (1.0 - d[plan[k.SETTINGS] + k.CYCLE]) / d[plan[k.PRIOR] + i]
     by = weight * scale / (1.0 + weight * scale * d[column + i])
     downdate(d, P, column, by, n)

@@ -2,8 +2,9 @@
 
 Every scale is a running mean of squares that counts a square only up to a multiple of what the
 mean is now, so that a spike moves it by a fraction, and a lasting shift in tens of rows. A value is
-taken for a fault of the sensor, and so for missing, if it jumps SPIKE sigmas, lands further outside
-the range seen than that range is wide, and is not confirmed by the next two.
+taken for a fault of transmission, and so for missing, if it jumps SPIKE sigmas, lands outside the
+range seen by FAR times its width, and is not confirmed by the next two: a sensor that fails falls to
+a value not that far away, and is believed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from rtlstm.kernels.jit import kernel
 
 HUGE = 1e150  # values beyond are held there: their squares still are numbers
 WARM = 20  # values after which a scale can be relied on
+FAR = 10.0
 CONFIRMED = 3  # far values in a row that are believed
 RANGE_RATE = 1e-5  # at which the range forgets
 
@@ -59,7 +61,7 @@ def is_fault(plan, d, q, j, x):
     """Whether x is a spike far outside all that the column has shown."""
     low, high = d[field(plan, k.LOW, j)], d[field(plan, k.HIGH, j)]
     width, last = high - low, d[field(plan, k.LAST, j)]
-    far = x < low - width or x > high + width
+    far = x < low - FAR * width or x > high + FAR * width
     jump = d[plan[k.SETTINGS] + k.SPIKE] * math.sqrt(d[field(plan, k.FAST2, j)])
     if q[plan[k.SEEN] + j] < WARM or width <= 0.0 or not far or abs(x - last) <= jump:
         q[plan[k.SUSPECTS] + j] = 0
