@@ -247,6 +247,47 @@ def test_inspect_of_a_foreign_file_is_one_line(
     assert name in said
 
 
+def test_a_network_is_exported_and_held_against_its_file(
+    rtlstm_command: Command, tmp_path: Path
+) -> None:
+    model, out = tmp_path / "model.safetensors", tmp_path / "model.onnx"
+    network = rtlstm.Network(inputs=2, layers=[rtlstm.LSTM(3)], outputs=1)
+    network.save(model)
+    assert rtlstm_command("export", model, out, "--form", "primitive", "--opset", 17)[0] == 0
+    code, printed, _ = rtlstm_command("verify", out, model, "--rows", 50)
+    assert code == 0
+    assert printed.startswith("50 rows: largest difference")
+    _, page, _ = rtlstm_command("inspect", out)
+    assert "opset" in page and "h0.layer0" in page
+
+    network.parameters["head.b"][:] += 1.0
+    network.save(model)
+    code, _, said = rtlstm_command("verify", out, model)
+    assert code == 1
+    assert "differs" in said
+
+
+def test_a_stream_is_exported_and_held_against_its_file(
+    rtlstm_command: Command, waves: Path, tmp_path: Path
+) -> None:
+    model, out, report = (tmp_path / name for name in ("m.safetensors", "m.onnx", "r.json"))
+    code, _, said = rtlstm_command(
+        *("stream", waves, "--horizon", 3, "--save", model, "--onnx", out, "--report", report)
+    )
+    assert (code, said) == (0, "")
+    assert 0.0 <= json.loads(report.read_text())["onnx_difference"] <= 1e-5
+    for samples in ([], ["--samples", waves]):
+        code, printed, said = rtlstm_command("verify", out, model, *samples)
+        assert (code, said) == (0, ""), printed
+
+
+def test_warmup_tells_what_it_compiled_and_where(rtlstm_command: Command) -> None:
+    code, page, _ = rtlstm_command("warmup", "--rule", "truncated")
+    assert code == 0
+    for part in ("network, float32", "learner, truncated", "forecaster, truncated", "MiB"):
+        assert part in page
+
+
 def test_without_click_the_command_says_what_to_install(
     rtlstm_command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

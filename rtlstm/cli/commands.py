@@ -1,17 +1,34 @@
-"""The commands of `rtlstm`, each of them short: the work is done elsewhere."""
+"""The commands of `rtlstm` by name; each is imported when it is asked for."""
+
+from importlib import import_module
 
 import click
 
 import rtlstm
-from rtlstm.cli.inspect import inspect
-from rtlstm.cli.stream import stream
+
+_ROOMS = {
+    "stream": "rtlstm.cli.stream",
+    "export": "rtlstm.cli.onnx",
+    "verify": "rtlstm.cli.onnx",
+    "inspect": "rtlstm.cli.inspect",
+    "warmup": "rtlstm.cli.warmup",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """A group that knows its commands' names alone, so that none waits for another's imports."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_ROOMS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _ROOMS:
+            return None
+        command: click.Command = getattr(import_module(_ROOMS[cmd_name]), cmd_name)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(rtlstm.__version__, package_name="rtlstm")
 def commands() -> None:
     """LSTM networks that learn from every sample of a stream as it passes."""
-
-
-commands.add_command(stream)
-commands.add_command(inspect)

@@ -16,7 +16,7 @@ from rtlstm.errors import DamagedFileError, ForeignFileError
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Write JSON instead of a page.")
 def inspect(file: Path, as_json: bool) -> None:
-    """Tell what FILE, a model saved by rtlstm or an ONNX model, holds.
+    """Tell what FILE holds, a saved model or an ONNX model.
 
     The exit code is 1 if the file is damaged.
     """

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +18,7 @@ import rtlstm
 from rtlstm.cli.interrupt import Interrupt
 from rtlstm.cli.progress import Progress
 from rtlstm.cli.scores import mean_skill, scores
+from rtlstm.errors import MissingExtraError
 from rtlstm.stream import Source, csv_sink
 
 if TYPE_CHECKING:
@@ -127,7 +129,12 @@ class Run:
         """Largest difference of the exported model over the last rows; None if there are none."""
         if not self._last:
             return None
-        return rtlstm.verify_onnx(path, self.forecaster, list(self._last)).difference
+        rows, times = zip(*self._last, strict=True)
+        try:
+            return rtlstm.verify_onnx(path, self.forecaster, np.array(rows), times).difference
+        except MissingExtraError as missing:
+            click.echo(f"rtlstm: {path} was not compared: {missing}", err=True)
+            return None
 
 
 def forecast_columns(forecaster: "Forecaster") -> list[str]:

@@ -70,7 +70,7 @@ def _horizon(
 )
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Stop after N rows.")
 def stream(source: str, **options: Any) -> None:
-    """Learn from every row of SOURCE as it passes, and forecast the next.
+    """Learn each row of SOURCE, and forecast the next.
 
     SOURCE is a file of CSV or JSON lines (gzipped or not), - for standard input, `host` for this
     machine's own telemetry, or `recording` for the recording of such telemetry that is shipped.

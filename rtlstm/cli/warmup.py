@@ -17,10 +17,10 @@ from rtlstm.optim import Rule
 @click.option("--rule", type=click.Choice(sorted(rules.ROOMS)), help="This learning rule alone.")
 @click.option("--float64", is_flag=True, help="Kernels in double precision, too.")
 def warmup(rule: str | None, float64: bool) -> None:
-    """Compile the kernels and keep them on disk; later processes start without a wait.
+    """Compile the kernels ahead of use.
 
-    Prints what it compiled, how long each took and where the compiled kernels lie. Set
-    RTLSTM_CACHE_DIR to keep them elsewhere.
+    They are kept on disk, so that later processes start without a wait. Prints what it compiled,
+    how long each took and where they lie. Set RTLSTM_CACHE_DIR to keep them elsewhere.
     """
     precisions = ("float32", "float64") if float64 else ("float32",)
     for name, compiled in _jobs([rule] if rule else list(rules.ROOMS), precisions):
