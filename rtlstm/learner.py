@@ -3,121 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from rtlstm import layout, rules
-from rtlstm.errors import LimitError, SpecError, StateError
+from rtlstm.errors import LimitError, StateError
 from rtlstm.held import Held
 from rtlstm.kernels import learning
 from rtlstm.kernels import plan as p
+from rtlstm.kernels.rows import entry_of
+from rtlstm.learner_spec import LearnerSpec, lay_out, settle_in
 from rtlstm.network import Network, chunk_rows, refuse
-from rtlstm.optim import OPTIMIZERS, Adam, Optimizer, Rule, SGD, RMSProp, rule_of
-from rtlstm.samples import as_rows, as_sample, as_targets, output
-from rtlstm.spec import NetworkSpec
+from rtlstm.optim import Adam, Optimizer, Rule, rule_of
+from rtlstm.samples import as_rows, as_sample, as_target, as_targets, output
 
 Array = np.ndarray[Any, Any]
-LOSSES = {"mse": p.MSE, "sse": p.SSE, "huber": p.HUBER, "cross_entropy": p.CROSS_ENTROPY}
 MEMORY_LIMIT = 4 << 30  # bytes
-LIMIT = {"float32": 1e18, "float64": 1e150}  # a longer step of a weight is a fault, not learning
-
-
-@dataclasses.dataclass(frozen=True)
-class LearnerSpec:
-    """What a learner is, beside its network."""
-
-    network: NetworkSpec
-    rule: Rule
-    optimizer: Optimizer
-    loss: str = "mse"
-    clip: float | None = None
-    delay: int = 0
-    huber_delta: float = 1.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        rules.room_of(self.rule).check(self.network)
-        if not isinstance(self.optimizer, Optimizer):
-            raise SpecError(f"optimizer must be rtlstm.SGD, RMSProp or Adam, got {self.optimizer!r}")
-        if self.loss not in LOSSES:
-            raise SpecError(f"loss must be one of {', '.join(LOSSES)}, got {self.loss!r}")
-        if self.loss == "cross_entropy" and self.network.head not in ("softmax", "logistic"):
-            raise SpecError(
-                f"cross_entropy needs a softmax or logistic head, got {self.network.head!r}"
-            )
-        for name, value in (("clip", self.clip), ("huber_delta", self.huber_delta)):
-            if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
-                raise SpecError(f"{name} must be a finite number above 0, got {value!r}")
-        if not isinstance(self.delay, int) or not 0 <= self.delay <= 1_000_000:
-            raise SpecError(f"delay must be 0 to 1,000,000 steps, got {self.delay!r}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain dictionary for a file; :meth:`from_dict` is its inverse."""
-        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        plain["network"] = self.network.to_dict()
-        plain["rule"] = dataclasses.asdict(self.rule)
-        kind = type(self.optimizer).__name__
-        plain["optimizer"] = {"kind": kind, **dataclasses.asdict(self.optimizer)}
-        return plain
-
-    @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> LearnerSpec:
-        """The description that :meth:`to_dict` wrote; raises SpecError for anything else."""
-        try:
-            values = dict(plain)
-            network = NetworkSpec.from_dict(values.pop("network"))
-            rule = Rule(**values.pop("rule"))
-            settings = dict(values.pop("optimizer"))
-            optimizer = OPTIMIZERS[settings.pop("kind")](**settings)
-            return cls(network, rule, optimizer, **values)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise SpecError(f"not the description of a learner: {error}") from None
-
-
-@dataclasses.dataclass(frozen=True)
-class LearnerLayout:
-    """The plan of a learner, the arena of its block, and where its queue of late labels lies."""
-
-    spec: LearnerSpec
-    network: layout.NetworkLayout
-    plan: Array
-    arena: layout.Arena
-    queue_x: layout.Place | None
-    queue_y: layout.Place | None
-
-
-def lay_out(spec: LearnerSpec) -> LearnerLayout:
-    """Lay a learner out: first its network just as alone, then what learning adds."""
-    arena = layout.Arena()
-    net = layout.network(spec.network, arena)
-    plan = net.plan.copy()
-    arena.take("d", p.D_LEN, keep="settings")
-    arena.take("q", p.Q_LEN, keep="counters")
-    plan[p.LEARN_STATE], plan[p.AHEAD] = plan[p.STATE], plan[p.FRAME]
-    queue_x = queue_y = None
-    if spec.delay:
-        plan[p.LEARN_STATE] = arena.take("f", int(plan[p.STATE_LEN]), keep="learn_state")
-        plan[p.AHEAD] = arena.take("f", int(plan[p.FRAME_LEN]))
-        arena.take("f", spec.delay, spec.network.inputs, keep="queue.x")
-        arena.take("f", spec.delay, spec.network.outputs, keep="queue.y")
-        queue_x, queue_y = arena.kept["queue.x"], arena.kept["queue.y"]
-        arena.take("q", spec.delay, keep="queue.known")
-    arena.keep("f", int(plan[p.FRAME]), int(plan[p.FRAME_LEN]), "frame")
-    rules.work(spec.network, plan, arena)
-    plan[p.LOSS] = LOSSES[spec.loss]
-    plan[p.OPTIMIZER] = {SGD: p.SGD, RMSProp: p.RMSPROP, Adam: p.ADAM}[type(spec.optimizer)]
-    plan[p.OPT_CONST] = arena.take("f", 8)
-    size = int(plan[p.THETA_LEN])
-    plan[p.MOMENT1] = arena.take("f", size, keep="moment1")
-    if isinstance(spec.optimizer, Adam):
-        plan[p.MOMENT2] = arena.take("f", size, keep="moment2")
-    rules.room_of(spec.rule).lay_out(spec.network, plan, arena, spec.rule)
-    plan.setflags(write=False)
-    return LearnerLayout(spec, net, plan, arena, queue_x, queue_y)
+MAX_CHUNK = 4096  # rows that one call into the kernels takes
 
 
 class Learner(Held):
@@ -169,9 +74,16 @@ class Learner(Held):
         self._lock, self._kept = net._lock, plan.arena.kept
         self._parts = (self._plan, block.f, block.d, block.q)
         self._kernels = rules.room_of(spec.rule).kernels()
+        self._fleet_of_one = (
+            self._plan,
+            *(part[np.newaxis] for part in (block.f, block.d, block.q)),
+        )
+        self._who = np.zeros(MAX_CHUNK, np.int64)
+        self._first = self._who[:1]
+        self._rows: Callable[..., int] = self._compile
         self._unknown = np.full(spec.network.outputs, np.nan, spec.network.dtype)
         self._worst, self._bounded = 0, spec.rule.name == "bptt"
-        self._settings(spec)
+        settle_in(spec, block)
         if spec.delay:
             self._copy_state(self._plan[p.LEARN_STATE], self._plan[p.STATE])
 
@@ -188,20 +100,6 @@ class Learner(Held):
         """See :meth:`Held.places`."""
         return lay_out(spec).arena.kept, spec.network.dtype
 
-    def _settings(self, spec: LearnerSpec) -> None:
-        d, o = self._block.d, spec.optimizer
-        d[p.D_LR], d[p.D_LIMIT] = o.lr, LIMIT[spec.network.dtype]
-        d[p.D_CLIP] = math.inf if spec.clip is None else spec.clip
-        d[p.D_POWER1] = d[p.D_POWER2] = 1.0
-        d[p.D_DELTA], d[p.D_LOSS] = spec.huber_delta, math.nan
-        if isinstance(o, Adam):
-            d[p.D_HYPER], d[p.D_HYPER2], d[p.D_EPS] = o.beta1, o.beta2, o.eps
-        elif isinstance(o, RMSProp):
-            d[p.D_HYPER], d[p.D_HYPER2] = o.alpha, o.eps
-        else:
-            d[p.D_HYPER], d[p.D_HYPER2] = o.momentum, float(o.nesterov)
-        self._block.q[p.Q_SEED] = spec.seed
-
     # ------------------------------------------------------------------ learning
     def step(self, x: Any, y: Any = None, out: Array | None = None) -> Array:
         """Predict from x (inputs,), then learn from y (outputs,); returns the prediction.
@@ -216,16 +114,13 @@ class Learner(Held):
             return answer
         net = self.net
         x = as_sample(x, net._in, net._dtype, "x")
-        if y is None:
-            y = self._unknown
-        elif type(y) is not np.ndarray or y.dtype is not net._dtype or y.shape != net._out:
-            y = as_targets(y, None, net.spec)
+        y = self._unknown if y is None else as_target(y, net._out, net._dtype, net.spec)
         answer = output(out, net._out, net._dtype)
         with self._lock:
             if self._bounded:
                 self._need_room(1)
             started = time.perf_counter_ns()
-            status = self._kernels.run(*self._parts, x, y, answer, 1)
+            status = self._rows(*self._fleet_of_one, self._first, x, y, answer)
             self._worst = max(self._worst, time.perf_counter_ns() - started)
         if status:
             refuse(status)
@@ -245,17 +140,23 @@ class Learner(Held):
             for x, y, answer in zip(X, Y, P):
                 self.step(x, y, answer)
             return P
-        chunk = chunk_rows(spec, rules.room_of(self.spec.rule).cost(spec))
+        chunk = min(MAX_CHUNK, chunk_rows(spec, rules.room_of(self.spec.rule).cost(spec)))
         with self._lock:
             self._need_room(len(X))
             for start in range(0, len(X), chunk):
                 x, y, answer = (a[start : start + chunk] for a in (X, Y, P))
-                status = self._kernels.run(
-                    *self._parts, x.ravel(), y.ravel(), answer.ravel(), len(x)
+                who = self._who[: len(x)]
+                status = self._rows(
+                    *self._fleet_of_one, who, x.ravel(), y.ravel(), answer.ravel()
                 )
                 if status:
                     refuse(status, start)
         return P
+
+    def _compile(self, *args: Any) -> int:
+        """Get the machine code, then be replaced by it: the first call of `_rows`."""
+        self._rows = entry_of(self._kernels.run, self.net._dtype)
+        return int(self._rows(*args))
 
     def _need_room(self, rows: int) -> None:
         """Raise LimitError if `bptt` cannot keep so many more steps."""
@@ -300,6 +201,8 @@ class Learner(Held):
         with self._lock:
             waiting = self._block.q[p.Q_ISSUED] - self._block.q[p.Q_SETTLED]
             self._need_room(int(waiting) + 1)
+            if not x.flags.writeable:  # a type of its own for numba, which would compile again
+                x = x.copy()
             status = learning.look_ahead(self._plan, self._block.f, self._block.q, x, answer)
             if status:
                 refuse(status)
@@ -323,7 +226,8 @@ class Learner(Held):
         Raises StateError for a ticket that was never issued, was given up, or was used.
         """
         self._need_delay()
-        target = self._unknown if y is None else as_targets(y, None, self.net.spec)
+        net = self.net
+        target = self._unknown if y is None else as_target(y, net._out, net._dtype, net.spec)
         with self._lock:
             q, size = self._block.q, self.spec.delay
             if not q[p.Q_SETTLED] <= ticket < q[p.Q_ISSUED]:
@@ -345,7 +249,7 @@ class Learner(Held):
         spare = np.empty(self.net.spec.outputs, self.net._dtype)
         while q[p.Q_SETTLED] < q[p.Q_ISSUED] and known[q[p.Q_SETTLED] % size]:
             place = q[p.Q_SETTLED] % size
-            self._kernels.run(*self._parts, X[place], Y[place], spare, 1)
+            self._rows(*self._fleet_of_one, self._first, X[place], Y[place], spare)
             q[p.Q_SETTLED] += 1
         if q[p.Q_SETTLED] == q[p.Q_ISSUED]:
             self._copy_state(self._plan[p.STATE], self._plan[p.LEARN_STATE])
@@ -359,7 +263,7 @@ class Learner(Held):
 
     def _need_delay(self) -> None:
         if not self.spec.delay:
-            raise StateError("predict and learn need Learner(delay=D), D steps at most between them")
+            raise StateError("predict and learn need Learner(delay=D): D steps at most between")
 
     # ------------------------------------------------------------------ what it holds
     @property

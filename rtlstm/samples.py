@@ -40,6 +40,15 @@ def as_rows(
     return X
 
 
+def as_target(
+    y: Any, shape: tuple[int, ...], dtype: np.dtype[Any], spec: NetworkSpec
+) -> Array:
+    """One target as a C-contiguous array (outputs,); see :func:`as_targets` for what it may be."""
+    if type(y) is np.ndarray and y.dtype is dtype and y.shape == shape and y.flags.c_contiguous:
+        return y
+    return as_targets(y, None, spec)
+
+
 def as_targets(Y: Any, rows: int | None, spec: NetworkSpec, what: str = "y") -> Array:
     """Targets as (rows, outputs), or (outputs,) for rows None; NaN means unknown.
 
@@ -68,9 +77,8 @@ def _cast(x: Any, shape: tuple[int | None, ...], dtype: np.dtype[Any], what: str
         raise SampleError(
             f"{what} must hold real numbers, got dtype {array.dtype}; nothing was changed"
         )
-    want = "(" + ", ".join("T" if n is None else str(n) for n in shape) + ("," if len(shape) == 1 else "") + ")"
-    fits = array.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, array.shape))
-    if not fits:
+    if array.ndim != len(shape) or any(n not in (None, m) for n, m in zip(shape, array.shape)):
+        want = str(shape).replace("None", "T")
         raise SampleError(f"{what} must have shape {want}, got {array.shape}; nothing was changed")
     with np.errstate(over="ignore"):  # what overflows float32 is infinite, and refused as such
         return np.ascontiguousarray(array, dtype)

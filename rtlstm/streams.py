@@ -28,7 +28,7 @@ class Streams:
 
     def __init__(self, net: Network, count: int) -> None:
         if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_STREAMS:
-            raise SpecError(f"streams must be a whole number from 1 to {MAX_STREAMS}, got {count!r}")
+            raise SpecError(f"streams must be from 1 to {MAX_STREAMS}, got {count!r}")
         self.net, self.count = net, count
         arena = layout.Arena()
         plan = net._layout.plan

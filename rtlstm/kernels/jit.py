@@ -46,17 +46,19 @@ class CacheWarning(RuntimeWarning):
 def kernel(py_func: Callable[..., Any]) -> Any:
     """Compile `py_func` on first use, without the GIL, cached on disk across processes.
 
-    A function that is no plain function of a source below rtlstm/kernels is compiled but not kept:
-    the key of the cache would not notice a change in it.
+    A function from elsewhere than a source below rtlstm/kernels, or that closes over anything but
+    kernels, is compiled but not kept: the key of the cache would not notice a change in it.
     Returns the numba dispatcher, or `py_func` itself under NUMBA_DISABLE_JIT=1.
     """
     if config.DISABLE_JIT:
         return py_func
     options = {"nogil": True, "error_model": "numpy", "fastmath": set(FASTMATH)}
     dispatcher = KernelDispatcher(py_func, options)
-    known = ROOT in Path(py_func.__code__.co_filename).parents and py_func.__closure__ is None
-    if known:
-        dispatcher._cache = KernelCache(py_func)
+    inner = [cell.cell_contents for cell in py_func.__closure__ or ()]
+    known = all(isinstance(part, KernelDispatcher) for part in inner)
+    if known and ROOT in Path(py_func.__code__.co_filename).parents:
+        names = [f"{part.py_func.__module__}.{part.py_func.__qualname__}" for part in inner]
+        dispatcher._cache = KernelCache(py_func, names)
     return dispatcher
 
 
@@ -174,8 +176,9 @@ _store = _Store()
 class KernelCache(FunctionCache):  # type: ignore[misc]
     """numba's cache of one function, over `_Store`; touches no file before the first compile."""
 
-    def __init__(self, py_func: Callable[..., Any]) -> None:
+    def __init__(self, py_func: Callable[..., Any], inner: list[str]) -> None:
         self._py_func = py_func
+        self._inner = inner  # names of the kernels that it closes over
         self._impl = _Impl(py_func)
         self._enabled = True
 
@@ -217,7 +220,7 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
     def _path(self, sig: Any, codegen: Any) -> Path | None:
         if not self._enabled:
             return None
-        name = f"{self._py_func.__module__}.{self._py_func.__qualname__}"
+        name = ".".join([self._py_func.__module__, self._py_func.__qualname__, *self._inner])
         line = self._py_func.__code__.co_firstlineno
         key = repr((name, line, str(sig), codegen.magic_tuple())).encode()
         readable = "".join(c if c.isalnum() or c in "._-" else "_" for c in name)[-80:]
