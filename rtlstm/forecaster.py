@@ -43,7 +43,7 @@ class Forecaster(Held):
     ``horizon``: n forecasts the next n rows, a sequence the rows that far ahead. ``lags``: past
     rows of its own that each target's readout sees besides the last. ``layers``: of the network.
     ``rule``: how that learns. ``coverage``: share of truths within the bounds. ``missing``: what
-    stands for a missing cell: "hold" its last value, "forecast" what was expected of it, or "skip"
+    stands for a missing cell: "forecast" what was expected of it, "hold" its last value, or "skip"
     the row. ``times``: what is done with a row whose time is not after the last one's: "accept",
     "drop" or "raise".
 
@@ -67,7 +67,7 @@ class Forecaster(Held):
         rule: str | Rule = "truncated",
         seed: int = 0,
         coverage: float = 0.9,
-        missing: str = "hold",
+        missing: str = "forecast",
         times: str = "accept",
     ) -> None:
         if isinstance(columns, str) or isinstance(targets, str):
@@ -253,11 +253,9 @@ class Forecaster(Held):
         plan, d = self._plan, self._block.d.copy()
         T, n = int(plan[k.TARGETS]), int(plan[k.WIDTH])
         P = d[plan[k.COVARIANCE] : plan[k.COVARIANCE] + T * n * n].reshape(T, n, n)
-        block = np.arange(n) // rls.BLOCK
         for j in range(T):
             rls.settle(plan, d, j)
-            P[j] = np.where(block[:, None] <= block, P[j], P[j].T)
-            P[j] *= d[plan[k.CSCALE] + j]
+            P[j] = (np.triu(P[j]) + np.triu(P[j], 1).T) * d[plan[k.CSCALE] + j]
         size = int(plan[k.REGRESSORS])
         return P[:, :size, :size]
 

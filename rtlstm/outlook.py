@@ -14,8 +14,8 @@ from rtlstm.kernels import outlook as k
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.rls import RIDGE_ROWS
 from rtlstm.layout import Arena, padded
-from rtlstm.learner import LearnerLayout, LearnerSpec
-from rtlstm.learner import lay_out as learner_layout
+from rtlstm.learner_spec import LearnerLayout, LearnerSpec
+from rtlstm.learner_spec import lay_out as learner_layout
 from rtlstm.optim import Adam, Rule
 from rtlstm.spec import Layer, NetworkSpec
 
@@ -60,7 +60,7 @@ class ForecasterSpec:
     rule: Rule
     seed: int = 0
     coverage: float = 0.9
-    missing: str = "hold"
+    missing: str = "forecast"
     times: str = "accept"
 
     def __post_init__(self) -> None:

@@ -3,8 +3,8 @@
 Every scale is a running mean of squares that counts a square only up to a multiple of what the
 mean is now, so that a spike moves it by a fraction, and a lasting shift in tens of rows. A value is
 taken for a fault of transmission, and so for missing, if it jumps SPIKE sigmas, lands outside the
-range seen by FAR times its width, and is not confirmed by the next two: a sensor that fails falls to
-a value not that far away, and is believed.
+range seen by FAR times its width, and is not confirmed by the next two: a sensor that fails falls
+to a value not that far away, and is believed.
 """
 
 from __future__ import annotations
@@ -51,8 +51,11 @@ def take(plan, d, q, row):
     for i in range(plan[k.TARGETS]):
         j = plan[plan[k.TARGET_AT] + i]
         d[plan[k.TRUTH] + i] = d[plan[k.ROW] + j]
-        if math.isnan(d[plan[k.ROW] + j]) and plan[k.MISSING] == k.ANY_MISSING_FORECAST:
-            d[plan[k.ROW] + j] = d[plan[k.EXPECTED] + i]
+        expected = d[plan[k.EXPECTED] + i]
+        if plan[k.MISSING] == k.ANY_MISSING_FORECAST and q[plan[k.GAP] + j]:
+            if not math.isnan(expected):  # and a long gap must not wander off with the forecasts
+                low, high = d[field(plan, k.LOW, j)], d[field(plan, k.HIGH, j)]
+                d[plan[k.ROW] + j] = min(max(expected, 2.0 * low - high), 2.0 * high - low)
     return 0
 
 
