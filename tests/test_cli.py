@@ -130,6 +130,7 @@ USER_ERRORS = {
     "no source": ([], "SOURCE"),
     "every without save": (["{waves}", "--every", "5"], "--save"),
     "continue without resume": (["{waves}", "--continue"], "--resume"),
+    "continue live": (["host", "--resume", "m", "--continue"], "host"),
     "new shape for an old model": (["{waves}", "--resume", "m", "--lags", "3"], "--lags"),
     "no such directory": (["{waves}", "--save", "/nowhere/m"], "/nowhere"),
     "unwritable forecasts": (["{waves}", "--out", "/dev/full"], "/dev/full"),

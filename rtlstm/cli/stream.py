@@ -82,7 +82,7 @@ def stream(source: str, **options: Any) -> None:
     their forecasts kept. Either way the forecasts are those of a run that never stopped.
     """
     outputs = Outputs(**{field.name: options[field.name] for field in fields(Outputs)})
-    _check(outputs, options)
+    _check(source, outputs, options)
     old = _load(options["resume"]) if options["resume"] else None
     columns = _columns(source, old, options)
     opened = open_source(source, columns, rate=options["rate"], on_error=options["on_error"])
@@ -95,12 +95,14 @@ def stream(source: str, **options: Any) -> None:
         click.echo(f"rtlstm: passed over in the source: {counts}", err=True)
 
 
-def _check(outputs: Outputs, options: dict[str, Any]) -> None:
+def _check(source: str, outputs: Outputs, options: dict[str, Any]) -> None:
     """What can be told wrong before the first row, is."""
     if outputs.every and not outputs.save:
         raise click.UsageError("--every says how often to write --save, which is not given")
     if options["again"] and not options["resume"]:
         raise click.UsageError("--continue goes on with a --resume, which is not given")
+    if options["again"] and source == "host":
+        raise click.UsageError("--continue skips rows that a source gives again; host never does")
     fixed = [f"--{name}" for name in _NEW if options[name] is not None]
     if options["resume"] and fixed:
         raise click.UsageError(f"{', '.join(fixed)} cannot be changed in a --resume")
