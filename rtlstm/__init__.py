@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rtlstm.export.verify import verify_onnx as verify_onnx
     from rtlstm.forecaster import Forecast as Forecast
     from rtlstm.forecaster import Forecaster as Forecaster
+    from rtlstm.fleet import Fleet as Fleet
     from rtlstm.learner import Learner as Learner
     from rtlstm.network import Network as Network
     from rtlstm.optim import SGD as SGD
@@ -74,6 +75,7 @@ _ROOMS = {
     "rtlstm.export.torch_in": ("import_torch",),
     "rtlstm.export.verify": ("verify_onnx",),
     "rtlstm.forecaster": ("Forecast", "Forecaster"),
+    "rtlstm.fleet": ("Fleet",),
     "rtlstm.learner": ("Learner",),
     "rtlstm.network": ("Network",),
     "rtlstm.optim": ("SGD", "TBPTT", "Adam", "Hybrid", "RMSProp"),

@@ -15,7 +15,7 @@ from rtlstm.held import Held
 from rtlstm.kernels import learning
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.rows import entry_of
-from rtlstm.learner_spec import LearnerSpec, lay_out, settle_in
+from rtlstm.learner_spec import LearnerSpec, forget, lay_out, settle_in
 from rtlstm.network import Network, chunk_rows, refuse
 from rtlstm.optim import Adam, Optimizer, Rule, rule_of
 from rtlstm.samples import as_rows, as_sample, as_target, as_targets, output
@@ -321,14 +321,6 @@ class Learner(Held):
         A rule of blocks first learns from the steps of its unfinished block: `bptt` here alone.
         """
         with self._lock:
-            plan, f, q = self._plan, self._block.f, self._block.q
-            if plan[p.BLOCK] >= 0:
+            if self._plan[p.BLOCK] >= 0:
                 self._kernels.close(*self._parts)
-            for base, size in (
-                (p.STATE, p.STATE_LEN),
-                (p.LEARN_STATE, p.STATE_LEN),
-                (p.HISTORY, p.HISTORY_LEN),
-            ):
-                f[plan[base] : plan[base] + max(plan[size], 0)] = 0.0
-            q[[p.Q_ROW, p.Q_SLOT, p.Q_PENDING, p.Q_UNITS]] = 0
-            q[p.Q_SETTLED] = q[p.Q_ISSUED]
+            forget(self._plan, self._block.f, self._block.q)

@@ -129,3 +129,15 @@ def settle_in(spec: LearnerSpec, block: layout.Block) -> None:
     else:
         d[p.D_HYPER], d[p.D_HYPER2] = o.momentum, float(o.nesterov)
     block.q[p.Q_SEED] = spec.seed
+
+
+def forget(plan: Array, f: Array, q: Array) -> None:
+    """State, traces and waiting labels of a learner to zero, in its parts f and q."""
+    for base, size in (
+        (p.STATE, p.STATE_LEN),
+        (p.LEARN_STATE, p.STATE_LEN),
+        (p.HISTORY, p.HISTORY_LEN),
+    ):
+        f[plan[base] : plan[base] + max(plan[size], 0)] = 0.0
+    q[[p.Q_ROW, p.Q_SLOT, p.Q_PENDING, p.Q_UNITS]] = 0
+    q[p.Q_SETTLED] = q[p.Q_ISSUED]

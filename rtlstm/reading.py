@@ -13,6 +13,7 @@ from rtlstm.held import Held
 # kind in the file -> module, class, class of its specification; imported when such a file is read
 KINDS = {
     "network": ("rtlstm.network", "Network", "NetworkSpec"),
+    "fleet": ("rtlstm.fleet", "Fleet", "FleetSpec"),
     "learner": ("rtlstm.learner", "Learner", "LearnerSpec"),
     "forecaster": ("rtlstm.forecaster", "Forecaster", "ForecasterSpec"),
 }

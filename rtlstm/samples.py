@@ -67,7 +67,8 @@ def as_targets(Y: Any, rows: int | None, spec: NetworkSpec, what: str = "y") -> 
 
 
 def _cast(x: Any, shape: tuple[int | None, ...], dtype: np.dtype[Any], what: str) -> Array:
-    if isinstance(x, np.ma.MaskedArray):
+    parts = x if isinstance(x, list | tuple) else (x,)
+    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
         raise SampleError(f"{what} must be a plain array, got a masked one; nothing was changed")
     try:
         array = np.asarray(x)
