@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from rtlstm.errors import SpecError
-from rtlstm.export import model_file
+from rtlstm.export import forecaster, model_file
+from rtlstm.export.frozen import Frozen
 from rtlstm.export.graph import Array, Graph
 from rtlstm.export.network import Recipe, inference, slots
+from rtlstm.forecaster import Forecaster
 from rtlstm.network import Network
 
 
@@ -40,15 +42,44 @@ def export_onnx(
     state is handed on unchanged, as in-process it is refused; over sequences, the whole sequence.
     Metadata under "rtlstm.": version, kind, spec, state, digest of the constants.
     """
-    if not isinstance(model, Network):
-        model = getattr(model, "net", model)
-    if not isinstance(model, Network):
-        raise SpecError(f"export_onnx takes a Network, Learner or Forecaster, got {type(model)}")
     g = Graph(model_file.check_opset(opset))
-    names = inference(g, Recipe(model.spec, model.parameters, form, sequence, quantize))
-    facts = {"kind": "network", "spec": model.spec.to_dict(), "state": names, "sequence": sequence}
-    model_file.write(g, path, facts)
-    model_file.write_init(path, opset, network_state(model))
+    if isinstance(model, Forecaster):
+        if sequence:
+            raise SpecError("a forecaster is exported a step at a time: sequence=False")
+        facts, state = forecaster_graph(g, model, form, quantize)
+    else:
+        net = getattr(model, "net", model)
+        if not isinstance(net, Network):
+            raise SpecError(f"export_onnx takes a Network, Learner or Forecaster: {type(model)}")
+        inference(g, Recipe(net.spec, net.parameters, form, sequence, quantize))
+        facts, state = {"kind": "network", "spec": net.spec.to_dict()}, network_state(net)
+    model_file.write(g, path, {**facts, "state": list(state), "sequence": sequence})
+    model_file.write_init(path, opset, state)
+
+
+def forecaster_graph(
+    g: Graph, model: Forecaster, form: str, quantize: str | None
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Write a forecaster's graph; returns its metadata and its state by input name."""
+    with model._lock:
+        model._finish()
+        net, frozen = model.network, Frozen(model)
+        recipe = Recipe(net.spec, net.parameters, form, False, quantize)
+        state = forecaster.write(g, frozen, recipe)
+    facts = {
+        "kind": "forecaster",
+        "spec": model.spec.to_dict(),
+        "columns": list(model.columns),
+        "targets": list(model.targets),
+        "horizons": list(model.horizons),
+        "season": frozen.season,
+    }
+    return facts | ({"time": "epoch seconds"} if frozen.by_clock else {}), state
+
+
+def forecaster_state(model: Forecaster) -> dict[str, Array]:
+    """The current state by the names of the graph's inputs."""
+    return forecaster_graph(Graph(model_file.OLDEST_OPSET), model, "auto", None)[1]
 
 
 def network_state(net: Network) -> dict[str, Array]:

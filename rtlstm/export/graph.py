@@ -82,9 +82,9 @@ class Graph:
         self.inputs.append(helper.make_tensor_value_info(name, _KINDS[kind], list(dims)))
         return name
 
-    def output(self, name: str, dims: Dims) -> None:
+    def output(self, name: str, dims: Dims, kind: str = "float") -> None:
         """Declare a value as an output."""
-        self.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(dims)))
+        self.outputs.append(helper.make_tensor_value_info(name, _KINDS[kind], list(dims)))
 
     def body(self) -> Graph:
         """A graph inside this one, for a Scan; names and constants are the root's."""

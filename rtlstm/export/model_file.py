@@ -78,9 +78,9 @@ def write_init(path: Path_, opset: int, state: Mapping[str, Array]) -> None:
     """Write the second graph, without inputs: its outputs are the state inputs of the model."""
     nodes, outputs = [], []
     for name, value in state.items():
-        value = np.ascontiguousarray(value, np.float32)
-        nodes.append(helper.make_node("Constant", [], [name], value=numpy_helper.from_array(value)))
-        outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape))
+        tensor = numpy_helper.from_array(np.ascontiguousarray(value).reshape(value.shape))
+        nodes.append(helper.make_node("Constant", [], [name], value=tensor))
+        outputs.append(helper.make_tensor_value_info(name, tensor.data_type, value.shape))
     model = _model(helper.make_graph(nodes, "rtlstm_init", [], outputs), opset)
     _save(model, init_path(path), {"version": rtlstm.__version__, "state": list(state)})
 

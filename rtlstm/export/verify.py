@@ -13,9 +13,11 @@ import numpy as np
 
 from rtlstm.errors import DamagedFileError, MissingExtraError, SampleError, SpecError
 from rtlstm.export import model_file
-from rtlstm.export.face import network_state
+from rtlstm.export.face import forecaster_state, network_state
 from rtlstm.export.graph import Array
+from rtlstm.forecaster import Forecaster
 from rtlstm.network import Network
+from rtlstm.rows import as_time
 
 # What goes into the graph at one step, and the answers that the model in this process gives.
 Step = tuple[dict[str, Array], list[Array]]
@@ -42,11 +44,15 @@ class Verification:
         )
 
 
-def verify_onnx(path: str | os.PathLike[str], model: Any, samples: Any) -> Verification:
+def verify_onnx(
+    path: str | os.PathLike[str], model: Any, samples: Any, times: Any = None
+) -> Verification:
     """Run a file of `export_onnx` in onnxruntime and the model in this process, side by side.
 
     model: what was exported; both start from its current state, and it is as before afterwards.
-    samples: (rows, inputs); a row with NaN or infinity must be answered NaN by the graph. Raises
+    samples: (rows, inputs); for a network, a row with NaN or infinity must be answered NaN by the
+    graph, for a forecaster it has missing values. times: epoch seconds of a forecaster's rows,
+    negative or None if unknown. Both sides see the samples as float32. Raises
     DamagedFileError if the file's constants are not those that were written, SpecError if it is
     of another model, MissingExtraError without onnxruntime.
     """
@@ -59,7 +65,7 @@ def verify_onnx(path: str | os.PathLike[str], model: Any, samples: Any) -> Verif
     runtime = session(path)
     before = model.snapshot()
     try:
-        state, steps = _twin(facts, model, samples)
+        state, steps = _twin(facts, model, samples, times)
         if list(state) != _state_names(runtime, state):
             raise SpecError(f"{path} is not an export of {model!r}: their states differ")
         rows, difference, seconds = _compare(runtime, state, steps)
@@ -90,14 +96,37 @@ def _state_names(runtime: Any, state: dict[str, Array]) -> list[str]:
 
 
 def _twin(
-    facts: dict[str, str], model: Any, samples: Any
+    facts: dict[str, str], model: Any, samples: Any, times: Any
 ) -> tuple[dict[str, Array], Iterable[Step]]:
     """The starting state by input name, and the steps of the model in this process."""
-    net = getattr(model, "net", model)
-    if not isinstance(net, Network) or facts.get("kind") != "network":
-        raise SpecError(f"a file of kind {facts.get('kind')!r} is not an export of {model!r}")
-    whole = facts.get("sequence") == "true"
-    return network_state(net), (_sequence if whole else _network)(net, samples)
+    kind, net = facts.get("kind"), getattr(model, "net", model)
+    if kind == "forecaster" and isinstance(model, Forecaster):
+        told = "time" in facts
+        return forecaster_state(model), _forecaster(model, samples, times, told)
+    if kind == "network" and isinstance(net, Network):
+        whole = facts.get("sequence") == "true"
+        return network_state(net), (_sequence if whole else _network)(net, samples)
+    raise SpecError(f"a file of kind {kind!r} is not an export of {model!r}")
+
+
+def _forecaster(model: Forecaster, samples: Any, times: Any, told: bool) -> Iterator[Step]:
+    rows = np.asarray(samples, np.float32)
+    clock = [-1] * len(rows) if times is None else [_second(time) for time in times]
+    for row, second in zip(rows, clock, strict=True):
+        feeds = {"x": row[None]} | ({"time": np.array([second])} if told else {})
+        try:
+            found = model.update(row, second if told and second >= 0 else None, learn=False)
+        except SampleError:
+            nothing = np.full((1, len(model.horizons), len(model.targets)), np.nan)
+            yield feeds, [nothing] * 3
+        else:
+            yield feeds, [found.values[None], found.lower[None], found.upper[None]]
+
+
+def _second(time: Any) -> int:
+    """Whole epoch seconds, -1 if unknown."""
+    seconds = as_time(time)
+    return -1 if np.isnan(seconds) else int(np.floor(seconds))
 
 
 def _network(net: Network, samples: Any) -> Iterator[Step]:
