@@ -25,6 +25,7 @@ LOSS_KEEP = 0.999
 KAPPA = 0.02
 MAX_SHIFT = 2.0
 MAX_LOG = 7.0
+EDGE = 1e-9  # of a bin: many times the rounding of a place in the season
 
 
 @kernel
@@ -35,8 +36,8 @@ def pair(plan, which, i):
 
 @kernel
 def place_bin(place):
-    """The bin of a place in the season, [0, 1)."""
-    return min(int(place * k.BINS), k.BINS - 1)
+    """The bin of a place in the season, [0, 1); rounding moves no whole hour to the one before."""
+    return min(int(place * k.BINS + EDGE), k.BINS - 1)
 
 
 @kernel
