@@ -18,7 +18,7 @@ from rtlstm.spec import NetworkSpec
 Plan = np.ndarray[Any, Any]
 BPTT_STEPS = 1000  # the longest sequence of `bptt` that is not told another
 SHORTEST, LONGEST = 8, 64  # blocks of `rtrl`
-CREW, SLAB, PANEL = 32, 8, 64  # adjoints, rows of W, columns that a push takes at once
+CREW, SLAB, PANEL = 32, 8, 32  # adjoints, rows of W, columns that a push takes at once
 
 
 def window(spec: NetworkSpec, plan: Plan, arena: Arena, rule: Rule) -> None:
@@ -91,3 +91,4 @@ def influence(spec: NetworkSpec, plan: Plan, arena: Arena) -> None:
     plan[p.CREW_LEN], plan[p.SLAB], plan[p.PANEL_LEN] = min(CREW, state), SLAB, PANEL
     plan[p.CREW] = arena.take("f", plan[p.CREW_LEN], plan[p.WORK_LEN])
     plan[p.PANEL] = arena.take("f", state, PANEL)
+    plan[p.INPUTS_PACKED] = arena.take("f", plan[p.BLOCK], SLAB)

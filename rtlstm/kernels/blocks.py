@@ -117,11 +117,11 @@ def peephole(plan, at, i):
 
 
 @kernel
-def add_products(plan, at, f, g, da, fr, c):
-    """The gradient of a peephole of one step, dL/da c, added to f[g] (NP)."""
+def add_products(plan, at, f, g, da, c, start, n):
+    """dL/da c of cells start … start + n - 1, the gradient of a peephole, added to f[g] (n)."""
     size = plan[at + p.S]
-    for j in range(plan[at + p.N]):
-        f[g + j] += f[da + j // size] * f[fr + c + j]
+    for j in range(start, min(start + n, plan[at + p.N])):
+        f[g + j - start] += f[da + j // size] * f[c + j]
 
 
 @kernel
@@ -131,7 +131,7 @@ def add_peephole(plan, at, f, g, i, first, count):
     for step in range(count):
         slot = (first + step) % plan[p.RING]
         da = plan[p.H_DA] + slot * plan[p.DA_LEN] + plan[at + p.L_DA] + column
-        add_products(plan, at, f, g, da, frame_at(plan, slot), c)
+        add_products(plan, at, f, g, da, frame_at(plan, slot) + c, 0, plan[at + p.N])
 
 
 @kernel

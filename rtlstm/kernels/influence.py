@@ -1,7 +1,9 @@
 """The influence matrix S = ds/dW at the start of a block, and its push to the start of the next.
 
 S of a layer lies as (K, REACH, R): for each row of W the derivatives of the REACH entries of the
-state that its weights can touch; that of a peephole as (REACH, NP). A push over a block is
+state that its weights can touch; that of a peephole as (REACH, NP). Columns are cut into panels of
+PANEL_LEN, each contiguous, the first panel first: S is then read as one stream (27 GB/s from
+memory where rows of 512 gave 10), and so is PUSH, (REACH, BLOCK, R). A push over a block is
 
     S <- J S + Σ_t (ds_B/da_t) ⊗ u_t
 
@@ -86,9 +88,18 @@ def adjoints(plan, f, first, row, step):
     for layer in range(plan[p.LAYERS]):
         at = layer_at(layer)
         for i in range(max(plan[at + p.FIRST] - row, 0), rows):
-            entry = (row + i - plan[at + p.FIRST]) * plan[p.BLOCK] + step
             da = plan[p.CREW] + i * plan[p.WORK_LEN] + plan[at + p.W_DA]
-            v.copy(f, plan[at + p.PUSH] + entry * plan[at + p.R], f, da, plan[at + p.R])
+            for column in range(0, plan[at + p.R], plan[p.PANEL_LEN]):
+                to, some = pushed(plan, at, row + i - plan[at + p.FIRST], column)
+                v.copy(f, to + step * some, f, da + column, some)
+
+
+@kernel
+def pushed(plan, at, entry, column):
+    """The panel (BLOCK, width) of PUSH of an entry of the reach from a column, and its width."""
+    width = plan[at + p.R]
+    start = plan[at + p.PUSH] + (entry * width + column) * plan[p.BLOCK]
+    return start, min(plan[p.PANEL_LEN], width - column)
 
 
 @kernel
@@ -122,67 +133,83 @@ def transpose(plan, f):
 # ---------------------------------------------------------------- the push itself
 @kernel
 def push_slab(plan, at, f, first, k):
-    """Move the influence of rows k … of a layer's W, with its last row that of its peepholes."""
+    """Move the influence of a slab of rows of W from row k, with the last that of the peepholes."""
     reach, width = plan[at + p.REACH], plan[at + p.R]
     rows, start = min(plan[p.SLAB], plan[at + p.K] - k), plan[at + p.TRACE] + k * reach * width
-    for i in range(rows):
-        through_jacobian(plan, at, f, start + i * reach * width, width)
-    for entry in range(reach):
-        da = plan[at + p.PUSH] + entry * plan[p.BLOCK] * width
-        add_block(plan, at, f, first, start + entry * width, k, rows, da)
+    pack_inputs(plan, at, f, first, k, rows)
+    for column in range(0, width, plan[p.PANEL_LEN]):
+        some, to = min(plan[p.PANEL_LEN], width - column), start + column * reach
+        for i in range(rows):
+            through_jacobian(plan, at, f, to + i * reach * width, some)
+        add_block(plan, at, f, to, rows, column)
     if k + rows < plan[at + p.K]:
         return
     trace = plan[at + p.TRACE_PEEP]
     for i in range(plan[at + p.GROUPS] + 1):
         if blocks.peephole(plan, at, i)[0] >= 0:
-            through_jacobian(plan, at, f, trace, plan[at + p.NP])
+            for column in range(0, plan[at + p.NP], plan[p.PANEL_LEN]):
+                some = min(plan[p.PANEL_LEN], plan[at + p.NP] - column)
+                through_jacobian(plan, at, f, trace + column * reach, some)
             add_block_peephole(plan, at, f, first, trace, i)
             trace += reach * plan[at + p.NP]
 
 
 @kernel
-def through_jacobian(plan, at, f, start, width):
-    """J S in place for the columns at f[start], (REACH, width), a panel of columns at a time."""
-    reach, panel, n = plan[at + p.REACH], plan[p.PANEL], plan[p.STATE_LEN]
-    jacobian = plan[p.JACOBIAN] + plan[at + p.FIRST] * (n + 1)
-    for column in range(0, width, plan[p.PANEL_LEN]):
-        some = min(plan[p.PANEL_LEN], width - column)
-        for entry in range(reach):
-            source = start + column + entry * width
-            v.flush(f, panel + entry * some, source, some)
-            v.fill(f, source, 0.0, some)
-        v.outers_add(
-            f, start + column, width, jacobian, n, panel, some, reach, some, reach
-        )
+def pack_inputs(plan, at, f, first, k, rows):
+    """u of rows k … of every step of a block, side by side: (BLOCK, rows)."""
+    to = plan[p.INPUTS_PACKED]
+    for step in range(plan[p.BLOCK]):
+        u = blocks.frame_at(plan, (first + step) % plan[p.RING]) + plan[at + p.F_U] + k
+        for i in range(rows):
+            f[to + step * rows + i] = f[u + i]
 
 
 @kernel
-def add_block(plan, at, f, first, start, k, rows, da):
-    """Σ_t ds/da_t ⊗ u_t of one entry of the state over a block, for rows k … of W.
+def through_jacobian(plan, at, f, start, some):
+    """J S in place for one panel at f[start], (REACH, some)."""
+    reach, panel, n = plan[at + p.REACH], plan[p.PANEL], plan[p.STATE_LEN]
+    jacobian = plan[p.JACOBIAN] + plan[at + p.FIRST] * (n + 1)
+    v.flush(f, panel, start, reach * some)
+    v.fill(f, start, 0.0, reach * some)
+    v.outers_add(f, start, some, jacobian, n, panel, some, reach, some, reach)
 
-    start: of row k; the rows lie REACH * R apart. da: (BLOCK, R).
-    """
-    width, left, slot = plan[at + p.R], plan[p.BLOCK], first
-    while left > 0:
-        part = min(left, plan[p.RING] - slot)
-        u = blocks.frame_at(plan, slot) + plan[at + p.F_U] + k
-        apart, between = plan[at + p.REACH] * width, plan[p.FRAME_LEN]
-        v.outers_add(f, start, apart, u, between, da, width, rows, width, part)
-        slot, left, da = 0, left - part, da + part * width
+
+@kernel
+def add_block(plan, at, f, start, rows, column):
+    """Σ_t ds/da_t ⊗ u_t over a block for one panel of a slab, whose rows lie REACH R apart."""
+    reach, u, steps = plan[at + p.REACH], plan[p.INPUTS_PACKED], plan[p.BLOCK]
+    for entry in range(reach):
+        da, some = pushed(plan, at, entry, column)
+        to, apart = start + entry * some, reach * plan[at + p.R]
+        v.outers_add(f, to, apart, u, rows, da, some, rows, some, steps)
 
 
 @kernel
 def add_block_peephole(plan, at, f, first, start, i):
-    """Σ_t ds/da_t c of every entry of the state over a block, for the i-th peephole (REACH, NP)."""
-    _, column, c = blocks.peephole(plan, at, i)
-    for entry in range(plan[at + p.REACH]):
+    """Σ_t ds/da_t c of every entry of the reach over a block, for the i-th peephole (REACH, NP)."""
+    _, gate, c = blocks.peephole(plan, at, i)
+    n, reach = plan[at + p.NP], plan[at + p.REACH]
+    for entry in range(reach):
         for step in range(plan[p.BLOCK]):
             fr = blocks.frame_at(plan, (first + step) % plan[p.RING])
-            da = plan[at + p.PUSH] + (entry * plan[p.BLOCK] + step) * plan[at + p.R] + column
-            blocks.add_products(plan, at, f, start + entry * plan[at + p.NP], da, fr, c)
+            for column in range(0, plan[at + p.R], plan[p.PANEL_LEN]):
+                da, some = pushed(plan, at, entry, column)
+                v.copy(f, plan[p.ROW] + column, f, da + step * some, some)
+            for column in range(0, n, plan[p.PANEL_LEN]):
+                some = min(plan[p.PANEL_LEN], n - column)
+                to = start + column * reach + entry * some
+                blocks.add_products(plan, at, f, to, plan[p.ROW] + gate, fr + c, column, some)
 
 
 # ---------------------------------------------------------------- reading it
+@kernel
+def read(plan, f, start, error, g, reach, width):
+    """Add error (reach) times S at f[start], (reach, width), to f[g]."""
+    for column in range(0, width, plan[p.PANEL_LEN]):
+        some = min(plan[p.PANEL_LEN], width - column)
+        v.matvec_add(f, start + column * reach, f, error, g + column, reach, some)
+
+
 @kernel
 def read_rows(plan, at, f, adjoint, k, stop):
     """Add adjoint S to the gradient of rows k … stop - 1 of a layer's W."""
@@ -190,7 +217,7 @@ def read_rows(plan, at, f, adjoint, k, stop):
     g, error = blocks.gradient_at(plan, plan[at + p.W]), adjoint + plan[at + p.FIRST]
     for row in range(k, stop):
         start = plan[at + p.TRACE] + row * reach * width
-        v.matvec_add(f, start, f, error, g + row * width, reach, width)
+        read(plan, f, start, error, g + row * width, reach, width)
 
 
 @kernel
@@ -201,5 +228,5 @@ def read_peepholes(plan, at, f, adjoint):
         theta, _, _ = blocks.peephole(plan, at, i)
         if theta >= 0:
             g = blocks.gradient_at(plan, theta)
-            v.matvec_add(f, trace, f, error, g, plan[at + p.REACH], n)
+            read(plan, f, trace, error, g, plan[at + p.REACH], n)
             trace += plan[at + p.REACH] * n

@@ -76,6 +76,7 @@ OK, BAD_INPUT, BAD_OUTPUT, FULL = range(4)  # FULL: no room for a further step o
     CREW_LEN,
     PANEL,  # f: (STATE_LEN, PANEL_LEN) columns of the influence matrix on their way
     PANEL_LEN,
+    INPUTS_PACKED,  # f: (BLOCK, SLAB) entries of u of a slab
     SLAB,  # rows of W whose influence moves at once
     TURN,  # steps over which a push is spread; windows: steps after which one closes, or -1
     TURN_BACK,  # of these for the Jacobian
@@ -84,7 +85,7 @@ OK, BAD_INPUT, BAD_OUTPUT, FULL = range(4)  # FULL: no room for a further step o
     SOURCES,  # f: its u, the widest K
     SCRATCH,  # f: what else the rule needs inside a step
     HEADER_LEN,
-) = range(56)
+) = range(57)
 
 # ---------------------------------------------------------------- one layer
 (
