@@ -11,7 +11,7 @@ import numpy as np
 
 from rtlstm import store
 from rtlstm.errors import StateError
-from rtlstm.layout import Block, Place
+from rtlstm.layout import Block, Place, part_type
 
 Array = np.ndarray[Any, Any]
 
@@ -86,8 +86,7 @@ class Held:
     def expected(cls, spec: Any) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Names, dtypes and shapes of the tensors in a file of this specification."""
         places, dtype = cls.places(spec)
-        kinds = {"f": dtype, "d": "float64", "q": "int64"}
-        return {name: (kinds[at.part], at.shape) for name, at in places.items()}
+        return {name: (part_type(at.part, dtype), at.shape) for name, at in places.items()}
 
     def __getstate__(self) -> dict[str, Any]:
         return {"spec": self.spec, "bytes": self.snapshot()}

@@ -1,7 +1,8 @@
 """Where every array of a network or learner lies in its block.
 
-A block is one allocation with three typed parts: f (the network's dtype: weights, state, traces),
-d (float64: least squares, statistics) and q (int64: counters). An :class:`Arena` hands out places
+A block is one allocation with typed parts: f (the network's dtype: weights, state, traces), d
+(float64: least squares, statistics), q (int64: counters), and h (uint16: the matrices of a network
+with bfloat16 storage, the upper halves of float32 numbers). An :class:`Arena` hands out places
 and remembers them by name; :func:`network` lays out a network and writes its plan. Whatever builds
 on a network goes on with the same arena, so a network's plan stays true inside a learner's block.
 """
@@ -30,7 +31,7 @@ def padded(n: int) -> int:
 
 @dataclass(frozen=True)
 class Place:
-    """A view of the block: part "f", "d" or "q", element offset, shape, element strides."""
+    """A view of the block: part "f", "d", "q" or "h", element offset, shape, element strides."""
 
     part: str
     offset: int
@@ -54,7 +55,7 @@ class Arena:
 
     def take(self, part: str, *shape: int, keep: str | None = None) -> int:
         """Reserve an array, each dimension as given; returns its offset, a multiple of LANES."""
-        offset = self.sizes[part]
+        offset = self.sizes.setdefault(part, 0)
         strides = tuple(int(np.prod(shape[i + 1 :], dtype=np.int64)) for i in range(len(shape)))
         self.sizes[part] += padded(int(np.prod(shape, dtype=np.int64)))
         if keep is not None:
@@ -77,8 +78,9 @@ class Block:
         self.bytes = room[start : start + nbytes]
         self.parts: dict[str, np.ndarray[Any, Any]] = {}
         offset = 0
-        for part, kind in (("f", dtype), ("d", "float64"), ("q", "int64")):
-            size = sizes[part] * np.dtype(kind).itemsize
+        for part, length in sizes.items():
+            kind = part_type(part, dtype)
+            size = length * np.dtype(kind).itemsize
             self.parts[part] = self.bytes[offset : offset + size].view(kind)
             offset += -(-size // ALIGN) * ALIGN
         self.f, self.d, self.q = self.parts["f"], self.parts["d"], self.parts["q"]
@@ -88,9 +90,14 @@ class Block:
         return place.view(self.parts[place.part])
 
 
+def part_type(part: str, dtype: str) -> str:
+    """The element type of a part of a block whose network has this dtype."""
+    return {"f": dtype, "d": "float64", "q": "int64", "h": "uint16"}[part]
+
+
 def block_bytes(sizes: dict[str, int], dtype: str) -> int:
     """Bytes of a block with these part sizes."""
-    widths = {"f": np.dtype(dtype).itemsize, "d": 8, "q": 8}
+    widths = {part: np.dtype(part_type(part, dtype)).itemsize for part in sizes}
     return sum(-(-sizes[part] * widths[part] // ALIGN) * ALIGN for part in sizes)
 
 
@@ -112,10 +119,11 @@ class NetworkLayout:
 
 def network(spec: NetworkSpec, arena: Arena) -> NetworkLayout:
     """Lay a network out in an arena: parameters first, then its state, then one frame."""
-    records = [_record(layer, m, arena) for layer, m in _widths(spec)]
+    theta, store = arena.sizes["f"], "h" if spec.storage == "bfloat16" else "f"
+    records = [_record(layer, m, arena, store) for layer, m in _widths(spec)]
     head = np.full(p.HEADER_LEN, -1, np.int64)
     _head(spec, head, arena)
-    head[p.THETA], head[p.THETA_LEN] = records[0][p.W], arena.sizes["f"] - records[0][p.W]
+    head[p.THETA], head[p.THETA_LEN] = theta, arena.sizes["f"] - theta
     constants = dict(c for (la, _), r in zip(_widths(spec), records) for c in _constants(la, r, arena))
     head[p.STATE_LEN] = _stack_up(records, _STATE)
     head[p.STATE] = arena.take("f", int(head[p.STATE_LEN]))
@@ -155,7 +163,7 @@ def _groups(layer: Layer) -> list[str]:
     return ["n", "r", "z", "nh"] if isinstance(layer, GRU) else ["a"]
 
 
-def _record(layer: Layer, m: int, arena: Arena) -> np.ndarray[Any, Any]:
+def _record(layer: Layer, m: int, arena: Arena, store: str) -> np.ndarray[Any, Any]:
     r = np.full(p.LAYER_LEN, -1, np.int64)
     n, size = layer.units, getattr(layer, "block_size", 1)
     r[p.CELL], r[p.M], r[p.N], r[p.NP] = CELLS[type(layer)], m, n, padded(n)
@@ -165,7 +173,7 @@ def _record(layer: Layer, m: int, arena: Arena) -> np.ndarray[Any, Any]:
     r[p.RESIDUAL], r[p.HIGHWAY] = layer.residual, layer.highway
     _columns(layer, r)
     _rows(layer, r)
-    r[p.W] = arena.take("f", r[p.K], r[p.R])
+    r[p.W] = arena.take(store, r[p.K], r[p.R])
     for letter in getattr(layer, "peeps", ()):
         at = p.O_PEEP if letter == "o" else p.GROUP_PEEP + r[{"i": p.G_I, "f": p.G_F}[letter]]
         r[at] = arena.take("f", r[p.NP])
@@ -283,7 +291,7 @@ def _parameters(
     spec: NetworkSpec, head: np.ndarray[Any, Any], records: list[np.ndarray[Any, Any]]
 ) -> Iterator[tuple[str, Place]]:
     for number, (layer, r) in enumerate(zip(spec.layers, records)):
-        for name, place in _layer_parameters(layer, r):
+        for name, place in _layer_parameters(layer, r, spec.storage):
             yield f"layer{number}.{name}", place
     if spec.head:
         features, width = int(head[p.FEATURES] - (head[p.HEAD_BIAS] >= 0)), int(head[p.FEATURES_P])
@@ -293,7 +301,9 @@ def _parameters(
             yield "head.b", Place("f", w + features, (spec.outputs,), (width,))
 
 
-def _layer_parameters(layer: Layer, r: np.ndarray[Any, Any]) -> Iterator[tuple[str, Place]]:
+def _layer_parameters(
+    layer: Layer, r: np.ndarray[Any, Any], storage: str | None
+) -> Iterator[tuple[str, Place]]:
     """W, R, G (from the gates' last activations), b and p of each column group, live parts only."""
     n, nb = int(r[p.N]), int(r[p.NB])
     names = [("t", int(r[p.COL_T]), n)] if layer.highway else []
@@ -301,7 +311,7 @@ def _layer_parameters(layer: Layer, r: np.ndarray[Any, Any]) -> Iterator[tuple[s
         names.append(("o", int(r[p.O_COL]), nb))
     for g, letter in enumerate(_groups(layer)):
         names.append((letter, int(r[p.GROUP_COL + g]), nb if r[p.GROUP_GATE + g] else n))
-    stride, base = int(r[p.R]), int(r[p.W])
+    stride, base, part = int(r[p.R]), int(r[p.W]), "h" if storage else "f"
     kinds = (
         ("W", 0, int(r[p.M]), r[p.X_LO], r[p.X_HI]),
         ("R", int(r[p.ROW_Y]), n, r[p.Y_LO], r[p.Y_HI]),
@@ -314,10 +324,10 @@ def _layer_parameters(layer: Layer, r: np.ndarray[Any, Any]) -> Iterator[tuple[s
                 continue
             at = base + row * stride + column
             if kind == "b":
-                yield f"b.{'hn' if letter == 'nh' else letter}", Place("f", at, (width,), (1,))
+                yield f"b.{'hn' if letter == 'nh' else letter}", Place(part, at, (width,), (1,))
             else:
                 letter = "n" if letter == "nh" else letter
-                yield f"{kind}.{letter}", Place("f", at, (rows, width), (stride, 1))
+                yield f"{kind}.{letter}", Place(part, at, (rows, width), (stride, 1))
     for letter, at in (("o", p.O_PEEP), ("i", p.GROUP_PEEP + r[p.G_I]), ("f", p.GROUP_PEEP + r[p.G_F])):
         if letter in getattr(layer, "peeps", ()):
             size = int(r[p.S])

@@ -33,6 +33,8 @@ class LearnerSpec:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.network.storage:
+            raise SpecError("a network with bfloat16 storage cannot learn; net.stored(None) can")
         rules.room_of(self.rule).check(self.network)
         if not isinstance(self.optimizer, Optimizer):
             raise SpecError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -32,7 +33,9 @@ class Network(Held):
     :class:`rtlstm.LSTM`, :class:`rtlstm.GRU`, :class:`rtlstm.RNN`. ``head``: "linear", "logistic",
     "softmax", or None (the last layer's y is the answer); ``head_bias``: it has a bias;
     ``head_inputs``: it also sees the sample. ``dtype``: "float32" or "float64". The same ``seed``
-    gives the same weights on every platform. Raises SpecError for what cannot be built.
+    gives the same weights on every platform. ``storage="bfloat16"`` keeps the matrices in half the
+    bytes, rounded to 8 bits of precision, and computes in float32: faster from 64 units on, where
+    reading weights is the cost; such a network cannot learn (see :meth:`stored`). Raises SpecError for what cannot be built.
     """
 
     kind = "network"
@@ -48,11 +51,12 @@ class Network(Held):
         head_init: Any = "glorot",
         dtype: str = "float32",
         seed: int = 0,
+        storage: str | None = None,
     ) -> None:
         stack = tuple(layers) if isinstance(layers, list | tuple) else (layers,)
         self._build(
             NetworkSpec(
-                inputs, stack, outputs, head, head_bias, head_inputs, head_init, dtype, seed
+                inputs, stack, outputs, head, head_bias, head_inputs, head_init, dtype, seed, storage
             )
         )
         initial.fill(self.spec, self.parameters)
@@ -68,6 +72,7 @@ class Network(Held):
     def _adopt(self, block: layout.Block, net: layout.NetworkLayout) -> None:
         """Live in a block: the network's own, or a learner's that begins like it."""
         self._block, self._plan, self._f = block, net.plan, block.f
+        self._h = block.parts.get("h", block.f)
         self._dtype = np.dtype(self.spec.dtype)
         self._in, self._out = (self.spec.inputs,), (self.spec.outputs,)
         self._lock = threading.RLock()
@@ -98,7 +103,7 @@ class Network(Held):
             x = as_sample(x, self._in, self._dtype, "x")
         y = np.empty(self._out, self._dtype) if out is None else self._output(out)
         with self._lock:
-            status = self._run(self._plan, self._f, x, y, 1)
+            status = self._run(self._plan, self._h, self._f, x, y, 1)
         if status:
             refuse(status)
         return y
@@ -110,7 +115,8 @@ class Network(Held):
         """Get the machine code, then be replaced by it: the first call of `_run`."""
         floats = numba.types.Array(numba.from_dtype(self._dtype), 1, "C")
         plan = numba.types.Array(numba.int64, 1, "C", readonly=True)
-        signature = (plan, floats, floats, floats, numba.int64)
+        matrices = numba.types.Array(numba.from_dtype(self._h.dtype), 1, "C")
+        signature = (plan, matrices, floats, floats, floats, numba.int64)
         self._run = entry(cells.run, signature)
         return int(self._run(*args))
 
@@ -127,7 +133,7 @@ class Network(Held):
         with self._lock:
             for start in range(0, len(X), chunk):
                 x, y = X[start : start + chunk], Y[start : start + chunk]
-                status = self._run(self._plan, self._f, x.ravel(), y.ravel(), len(x))
+                status = self._run(self._plan, self._h, self._f, x.ravel(), y.ravel(), len(x))
                 if status:
                     refuse(status, start)
         return Y
@@ -137,6 +143,14 @@ class Network(Held):
         with self._lock:
             start = self._plan[p.STATE]
             self._f[start : start + self._plan[p.STATE_LEN]] = 0.0
+
+    def stored(self, storage: str | None) -> Network:
+        """A copy of this network, weights and state, with other storage ("bfloat16" or None)."""
+        copy = Network.from_spec(dataclasses.replace(self.spec, storage=storage))
+        for mine, other in ((copy.parameters, self.parameters), (copy.state, self.state)):
+            for name, view in mine.items():
+                view[...] = other[name].astype(np.float32)
+        return copy
 
     def streams(self, count: int) -> Streams:
         """``count`` independent states that share this network's weights, stepped in one call."""
@@ -148,7 +162,12 @@ class Network(Held):
     @property
     def parameters(self) -> dict[str, Array]:
         """Weights by name, as views: writing to an element changes the network."""
-        return {name: self._block.view(at) for name, at in self._layout.parameters.items()}
+        views = {name: self._block.view(at) for name, at in self._layout.parameters.items()}
+        if self.spec.storage:
+            from ml_dtypes import bfloat16
+
+            views = {n: v.view(bfloat16) if v.dtype == np.uint16 else v for n, v in views.items()}
+        return views
 
     @property
     def state(self) -> dict[str, Array]:
@@ -163,6 +182,8 @@ class Network(Held):
     # ------------------------------------------------------------------ copies
     @property
     def _bytes(self) -> Array:
+        if self.spec.storage:
+            return self._block.bytes
         return self._f[: self._own_size()].view(np.uint8)  # its part of a learner's block
 
     @classmethod

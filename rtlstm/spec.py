@@ -311,6 +311,7 @@ class NetworkSpec:
     head_init: Any = "glorot"
     dtype: str = "float32"
     seed: int = 0
+    storage: str | None = None
 
     def __post_init__(self) -> None:
         _check_size("inputs", self.inputs, MAX_INPUTS)
@@ -324,6 +325,9 @@ class NetworkSpec:
         object.__setattr__(self, "head_init", _init(self.head_init))
         _check_flag("head", self.head, (*HEADS, None))
         _check_flag("dtype", self.dtype, DTYPES)
+        _check_flag("storage", self.storage, (None, "bfloat16"))
+        if self.storage and self.dtype != "float32":
+            raise SpecError("bfloat16 storage is for float32 networks")
         for name in ("head_bias", "head_inputs"):
             _check_flag(name, getattr(self, name), (True, False))
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:

@@ -55,7 +55,7 @@ class Streams:
         with self._lock, net._lock:
             old, new = self._states[self._now], self._states[1 - self._now]
             status = streams.step(
-                net._plan, net._f, self._block.f, old, new, self._frame,
+                net._plan, net._h, net._f, self._block.f, old, new, self._frame,
                 X.ravel(), Y.ravel(), self.count,
             )  # fmt: skip
             if status:

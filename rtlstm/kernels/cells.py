@@ -9,9 +9,10 @@ For a layer with inputs x, last outputs y', last gate activations g' and last ce
 
 GRU (reset after; Cho et al. 2014): n = tanh(a_n + r a_nh), y = (1 - z) n + z y'. RNN: y = g(a).
 A highway layer hands on t y + (1 - t) x with t = σ(a_t) (Srivastava et al. 2015), a residual one
-y + x. Arguments: plan (int64), at: the layer's record in it, w: the block that holds the weights
-(float, 1-D), f: the block that holds state and frame (the same array, but for streams that share
-weights), st and fr: bases of state and frame in f.
+y + x. Arguments: plan (int64), at: the layer's record in it, h: the array that holds the matrices
+(float, or uint16 for bfloat16), w: that of all other weights, f: that of state and frame (one and
+the same array, but for bfloat16 storage and for streams that share weights), st and fr: bases of
+state and frame in f.
 """
 
 from __future__ import annotations
@@ -190,7 +191,7 @@ def sources(plan, layer, f, st, fr):
 
 
 @kernel
-def forward(plan, w, f, st, fr):
+def forward(plan, h, w, f, st, fr):
     """All layers and the head, one step: the first layer's x stands in its u already.
 
     Returns OK, or BAD_OUTPUT when the prediction is not finite; writes the frame alone.
@@ -199,7 +200,7 @@ def forward(plan, w, f, st, fr):
         at = layer_at(layer)
         sources(plan, layer, f, st, fr)
         u, a = fr + plan[at + p.F_U], fr + plan[at + p.F_A]
-        v.matvec(w, plan[at + p.W], f, u, a, plan[at + p.K], plan[at + p.R])
+        v.matvec(h, plan[at + p.W], f, u, a, plan[at + p.K], plan[at + p.R])
         cell(plan, at, w, f, fr)
     return head(plan, w, f, fr)
 
@@ -292,12 +293,12 @@ def take_input(plan, f, fr, x):
 
 
 @kernel
-def step(plan, f, x, out):
+def step(plan, h, f, x, out):
     """One step of a network's own state; out (OUTPUTS). Returns OK, BAD_INPUT or BAD_OUTPUT."""
     st, fr = plan[p.STATE], plan[p.FRAME]
     status = take_input(plan, f, fr, x)
     if status == p.OK:
-        status = forward(plan, f, f, st, fr)
+        status = forward(plan, h, f, f, st, fr)
     if status == p.OK:
         commit(plan, f, st, fr)
         v.copy(out, 0, f, fr + plan[p.OUT], plan[p.OUTPUTS])
@@ -305,7 +306,7 @@ def step(plan, f, x, out):
 
 
 @kernel
-def run(plan, f, X, Y, rows):
+def run(plan, h, f, X, Y, rows):
     """Steps over X (rows * INPUTS) into Y (rows * OUTPUTS), both flat.
 
     Returns 0, or 4 * row + status of the first row that was refused. One row is a `step` from
@@ -313,7 +314,7 @@ def run(plan, f, X, Y, rows):
     """
     m, n = plan[p.INPUTS], plan[p.OUTPUTS]
     for t in range(rows):
-        status = step(plan, f, X[t * m : (t + 1) * m], Y[t * n : (t + 1) * n])
+        status = step(plan, h, f, X[t * m : (t + 1) * m], Y[t * n : (t + 1) * n])
         if status != p.OK:
             return 4 * t + status
     return p.OK

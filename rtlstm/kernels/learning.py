@@ -23,7 +23,7 @@ def foresee(plan, f, q, st, fr, x, out):
     """
     status = take_input(plan, f, fr, x)
     if status == p.OK:
-        status = forward(plan, f, f, st, fr)
+        status = forward(plan, f, f, f, st, fr)
     if status == p.OK:
         v.copy(out, 0, f, fr + plan[p.OUT], plan[p.OUTPUTS])
     else:

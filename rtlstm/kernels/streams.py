@@ -16,19 +16,19 @@ GROUP = 16  # frames at once: few enough to stay in the first-level cache, many 
 
 
 @kernel
-def layer_group(plan, layer, w, f, old, frame, count):
+def layer_group(plan, layer, h, w, f, old, frame, count):
     """One layer of `count` streams, from states at `old` into frames at `frame`."""
     at, size, length = layer_at(layer), plan[p.STATE_LEN], plan[p.FRAME_LEN]
     for b in range(count):
         sources(plan, layer, f, old + b * size, frame + b * length)
     u, a = frame + plan[at + p.F_U], frame + plan[at + p.F_A]
-    v.matmat(w, plan[at + p.W], f, u, length, a, length, plan[at + p.K], plan[at + p.R], count)
+    v.matmat(h, plan[at + p.W], f, u, length, a, length, plan[at + p.K], plan[at + p.R], count)
     for b in range(count):
         cell(plan, at, w, f, frame + b * length)
 
 
 @kernel
-def step(plan, w, f, old, new, frame, X, Y, streams):
+def step(plan, h, w, f, old, new, frame, X, Y, streams):
     """X (streams * INPUTS) into Y (streams * OUTPUTS), both flat; states from `old` to `new`.
 
     Returns 0, or 4 * stream + status of the first stream that was refused; `old` is never written.
@@ -41,7 +41,7 @@ def step(plan, w, f, old, new, frame, X, Y, streams):
             if take_input(plan, f, frame + b * length, x) != p.OK:
                 return 4 * (start + b) + p.BAD_INPUT
         for layer in range(plan[p.LAYERS]):
-            layer_group(plan, layer, w, f, old + start * size, frame, count)
+            layer_group(plan, layer, h, w, f, old + start * size, frame, count)
         for b in range(count):
             fr = frame + b * length
             if head(plan, w, f, fr) != p.OK:
