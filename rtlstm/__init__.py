@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from rtlstm.export.onnx_in import import_onnx as import_onnx
     from rtlstm.export.torch_in import import_torch as import_torch
     from rtlstm.export.verify import verify_onnx as verify_onnx
+    from rtlstm.fleet import Fleet as Fleet
     from rtlstm.forecaster import Forecast as Forecast
     from rtlstm.forecaster import Forecaster as Forecaster
-    from rtlstm.fleet import Fleet as Fleet
     from rtlstm.learner import Learner as Learner
     from rtlstm.network import Network as Network
     from rtlstm.optim import SGD as SGD

@@ -94,5 +94,3 @@ class Held:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(type(self).from_spec(state["spec"]).__dict__)
         self.restore(state["bytes"])
-
-

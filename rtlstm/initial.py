@@ -41,7 +41,9 @@ def orthogonal(rows: int, columns: int, uniform: Uniform) -> Array:
     Sums run strictly from left to right (cumsum), so that every platform rounds alike.
     """
     few, many = sorted((rows, columns))
-    q = sum(uniform(few, many) for _ in range(12)) / 2.0  # nearly Gaussian, so nearly Haar
+    q = uniform(few, many)
+    for _ in range(11):  # a sum of twelve is nearly Gaussian, so the rows are nearly Haar
+        q += uniform(few, many)
     for i in range(few):
         row = q[i]
         row /= math.sqrt(float(np.cumsum(row * row)[-1]))

@@ -21,7 +21,12 @@ from rtlstm.spec import GRU, LSTM, RNN, Layer, NetworkSpec, Squash
 ALIGN = 64  # bytes: every part and every fleet row starts on a cache line
 CELLS: dict[type, int] = {LSTM: p.LSTM, GRU: p.GRU, RNN: p.RNN}
 KINDS = {"identity": p.IDENTITY, "tanh": p.TANH, "logistic": p.LOGISTIC, "relu": p.RELU}
-HEADS = {None: p.NO_HEAD, "linear": p.LINEAR_HEAD, "logistic": p.LOGISTIC_HEAD, "softmax": p.SOFTMAX_HEAD}
+HEADS = {
+    None: p.NO_HEAD,
+    "linear": p.LINEAR_HEAD,
+    "logistic": p.LOGISTIC_HEAD,
+    "softmax": p.SOFTMAX_HEAD,
+}
 
 
 def padded(n: int) -> int:
@@ -124,7 +129,9 @@ def network(spec: NetworkSpec, arena: Arena) -> NetworkLayout:
     head = np.full(p.HEADER_LEN, -1, np.int64)
     _head(spec, head, arena)
     head[p.THETA], head[p.THETA_LEN] = theta, arena.sizes["f"] - theta
-    constants = dict(c for (la, _), r in zip(_widths(spec), records) for c in _constants(la, r, arena))
+    constants = dict(
+        c for (la, _), r in zip(_widths(spec), records) for c in _constants(la, r, arena)
+    )
     head[p.STATE_LEN] = _stack_up(records, _STATE)
     head[p.STATE] = arena.take("f", int(head[p.STATE_LEN]))
     frame = Arena()
@@ -238,7 +245,9 @@ def _head(spec: NetworkSpec, head: np.ndarray[Any, Any], arena: Arena) -> None:
         head[p.HEAD_W] = arena.take("f", spec.outputs, padded(features))
 
 
-def _constants(layer: Layer, r: np.ndarray[Any, Any], arena: Arena) -> Iterator[tuple[int, tuple[float, ...]]]:
+def _constants(
+    layer: Layer, r: np.ndarray[Any, Any], arena: Arena
+) -> Iterator[tuple[int, tuple[float, ...]]]:
     squashes: tuple[tuple[int, int, Squash], ...]
     if isinstance(layer, LSTM):
         squashes = (
@@ -328,14 +337,20 @@ def _layer_parameters(
             else:
                 letter = "n" if letter == "nh" else letter
                 yield f"{kind}.{letter}", Place(part, at, (rows, width), (stride, 1))
-    for letter, at in (("o", p.O_PEEP), ("i", p.GROUP_PEEP + r[p.G_I]), ("f", p.GROUP_PEEP + r[p.G_F])):
+    for letter, at in (
+        ("o", p.O_PEEP),
+        ("i", p.GROUP_PEEP + r[p.G_I]),
+        ("f", p.GROUP_PEEP + r[p.G_F]),
+    ):
         if letter in getattr(layer, "peeps", ()):
             size = int(r[p.S])
             shape, strides = ((n,), (1,)) if size == 1 else ((size, nb), (1, size))
             yield f"p.{letter}", Place("f", int(r[at]), shape, strides)
 
 
-def _state(spec: NetworkSpec, base: int, records: list[np.ndarray[Any, Any]]) -> Iterator[tuple[str, Place]]:
+def _state(
+    spec: NetworkSpec, base: int, records: list[np.ndarray[Any, Any]]
+) -> Iterator[tuple[str, Place]]:
     for number, (layer, r) in enumerate(zip(spec.layers, records)):
         n, nb = int(r[p.N]), int(r[p.NB])
         if isinstance(layer, LSTM):

@@ -146,9 +146,7 @@ class Learner(Held):
             for start in range(0, len(X), chunk):
                 x, y, answer = (a[start : start + chunk] for a in (X, Y, P))
                 who = self._who[: len(x)]
-                status = self._rows(
-                    *self._fleet_of_one, who, x.ravel(), y.ravel(), answer.ravel()
-                )
+                status = self._rows(*self._fleet_of_one, who, x.ravel(), y.ravel(), answer.ravel())
                 if status:
                     refuse(status, start)
         return P

@@ -35,7 +35,8 @@ class Network(Held):
     ``head_inputs``: it also sees the sample. ``dtype``: "float32" or "float64". The same ``seed``
     gives the same weights on every platform. ``storage="bfloat16"`` keeps the matrices in half the
     bytes, rounded to 8 bits of precision, and computes in float32: faster from 64 units on, where
-    reading weights is the cost; such a network cannot learn (see :meth:`stored`). Raises SpecError for what cannot be built.
+    reading weights is the cost; such a network cannot learn (see :meth:`stored`). Raises SpecError
+    for what cannot be built.
     """
 
     kind = "network"
@@ -56,7 +57,16 @@ class Network(Held):
         stack = tuple(layers) if isinstance(layers, list | tuple) else (layers,)
         self._build(
             NetworkSpec(
-                inputs, stack, outputs, head, head_bias, head_inputs, head_init, dtype, seed, storage
+                inputs,
+                stack,
+                outputs,
+                head,
+                head_bias,
+                head_inputs,
+                head_init,
+                dtype,
+                seed,
+                storage,
             )
         )
         initial.fill(self.spec, self.parameters)

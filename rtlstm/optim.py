@@ -79,7 +79,8 @@ class Rule:
 
     def __post_init__(self) -> None:
         if self.name not in RULES:
-            raise SpecError(f"rule must be one of {', '.join(RULES)} or TBPTT(k), got {self.name!r}")
+            names = ", ".join(RULES)
+            raise SpecError(f"rule must be one of {names} or TBPTT(k), got {self.name!r}")
         if self.block is not None and self.name not in BLOCK_RULES:
             raise SpecError(f"rule {self.name!r} has no block length")
         if self.name == "tbptt" and self.block is None:

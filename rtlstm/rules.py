@@ -47,9 +47,7 @@ def _traces(spec: NetworkSpec, plan: Plan, arena: Arena, rule: Rule) -> None:
         r[p.TRACE] = arena.take("f", r[p.K], r[p.GROUPS], r[p.NP], keep=f"trace.layer{number}")
         gates = sum(letter in getattr(layer, "peeps", ()) for letter in "if")
         if gates:
-            r[p.TRACE_PEEP] = arena.take(
-                "f", gates, r[p.S], r[p.NP], keep=f"trace.layer{number}.p"
-            )
+            r[p.TRACE_PEEP] = arena.take("f", gates, r[p.S], r[p.NP], keep=f"trace.layer{number}.p")
     plan[p.HISTORY_LEN] = arena.sizes["f"] - plan[p.HISTORY]
 
 

@@ -20,29 +20,26 @@ def as_sample(x: Any, shape: tuple[int, ...], dtype: np.dtype[Any], what: str) -
     are refused. The common case, an array that fits already, costs four comparisons.
     """
     if type(x) is np.ndarray and x.dtype is dtype and x.shape == shape and x.flags.c_contiguous:
-        return x
+        fits: Array = x
+        return fits
     return _cast(x, shape, dtype, what)
 
 
-def as_rows(
-    X: Any, width: int, dtype: np.dtype[Any], what: str, *, checked: bool = True
-) -> Array:
+def as_rows(X: Any, width: int, dtype: np.dtype[Any], what: str, *, checked: bool = True) -> Array:
     """X as a C-contiguous (T, width) array; every value is finite if it is to be ``checked``."""
-    X = _cast(X, (None, width), dtype, what)
+    rows = _cast(X, (None, width), dtype, what)
     if not checked:
-        return X
-    good = np.isfinite(X).all(axis=1)
+        return rows
+    good = np.isfinite(rows).all(axis=1)
     if not good.all():
         row = int(np.argmin(good))
         raise SampleError(
             f"{what} must be finite, got NaN or infinity in row {row}; no row was taken"
         )
-    return X
+    return rows
 
 
-def as_target(
-    y: Any, shape: tuple[int, ...], dtype: np.dtype[Any], spec: NetworkSpec
-) -> Array:
+def as_target(y: Any, shape: tuple[int, ...], dtype: np.dtype[Any], spec: NetworkSpec) -> Array:
     """One target as a C-contiguous array (outputs,); see :func:`as_targets` for what it may be."""
     if type(y) is np.ndarray and y.dtype is dtype and y.shape == shape and y.flags.c_contiguous:
         return y
@@ -60,7 +57,7 @@ def as_targets(Y: Any, rows: int | None, spec: NetworkSpec, what: str = "y") -> 
     if spec.head == "softmax" and n > 1 and array.shape == lead and array.dtype.kind in "iu":
         if array.size and not 0 <= array.min() <= array.max() < n:
             raise SampleError(f"{what} must name classes from 0 to {n - 1}; nothing was learned")
-        return np.eye(n, dtype=dtype)[array]
+        Y = np.eye(n, dtype=dtype)[array]
     if n == 1 and array.shape == lead:
         Y = array.reshape(*lead, 1)
     return _cast(Y, (*lead, n), dtype, what)

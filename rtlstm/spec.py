@@ -46,7 +46,7 @@ def _is_finite_number(value: object) -> bool:
 # --------------------------------------------------------------------------- squashing functions
 @dataclass(frozen=True)
 class Squash:
-    """A squashing function: ``identity``, ``tanh`` (alpha tanh(beta v)), ``logistic`` or ``relu``."""
+    """A squashing function: identity, tanh (alpha tanh(beta v)), logistic or relu."""
 
     kind: str
     alpha: float = 1.0
@@ -92,12 +92,15 @@ class Init:
 
     def __post_init__(self) -> None:
         matrix, vector = ("glorot", "orthogonal", "torch", "zeros"), ("torch", "zeros")
-        for part, names in (("input", matrix), ("recurrent", matrix), ("peephole", vector), ("bias", vector)):
+        parts = {"input": matrix, "recurrent": matrix, "peephole": vector, "bias": vector}
+        for part, names in parts.items():
             value = getattr(self, part)
             if isinstance(value, str) and value in names:
                 continue
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
-                raise SpecError(f"init {part} must be one of {names} or a range >= 0, got {value!r}")
+            if not _is_finite_number(value) or value < 0:
+                raise SpecError(
+                    f"init {part} must be one of {names} or a range >= 0, got {value!r}"
+                )
         pairs = self.gate_bias.items() if isinstance(self.gate_bias, Mapping) else self.gate_bias
         fixed = {}
         for letter, value in pairs:
@@ -125,7 +128,10 @@ def _init(value: str | float | Init) -> Init:
         r = float(value)  # type: ignore[arg-type]
         return Init(r, r, r, r)
     if not isinstance(value, Init):
-        raise SpecError(f"init must be one of {', '.join(INITS)}, a range r, or rtlstm.Init(...), got {value!r}")
+        names = ", ".join(INITS)
+        raise SpecError(
+            f"init must be one of {names}, a range r, or rtlstm.Init(...), got {value!r}"
+        )
     return value
 
 
@@ -186,7 +192,9 @@ class _Layer:
     def _check_gate_bias(self, letters: tuple[str, ...], blocks: int) -> None:
         for letter, values in self.init.gate_bias:
             if letter not in letters and self.init not in INITS.values():
-                raise SpecError(f"init gate_bias names {letter!r}, but this layer has biases {letters}")
+                raise SpecError(
+                    f"init gate_bias names {letter!r}, but this layer has biases {letters}"
+                )
             if len(values) not in (1, blocks):
                 raise SpecError(
                     f"init gate_bias of {letter!r} needs 1 or {blocks} values, got {len(values)}"
@@ -330,7 +338,8 @@ class NetworkSpec:
             raise SpecError("bfloat16 storage is for float32 networks")
         for name in ("head_bias", "head_inputs"):
             _check_flag(name, getattr(self, name), (True, False))
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+        whole = isinstance(self.seed, int) and not isinstance(self.seed, bool)
+        if not whole or not 0 <= self.seed < 2**63:
             raise SpecError(f"seed must be an integer in [0, 2**63), got {self.seed!r}")
         self._check_shapes()
 
@@ -346,7 +355,8 @@ class NetworkSpec:
             width = layer.units
         if self.head is None and self.outputs != width:
             raise SpecError(
-                f"without a head the last layer is the output: outputs must be {width}, got {self.outputs}"
+                f"without a head the last layer is the output: outputs must be {width},"
+                f" got {self.outputs}"
             )
         if self.head is None and self.head_inputs:
             raise SpecError("head_inputs=True needs a head")

@@ -153,7 +153,9 @@ def test_the_same_seed_gives_the_same_weights_everywhere() -> None:
     assert np.allclose(W @ W.T, np.eye(4), atol=1e-6)
     # Written down once: a change of these figures changes what every seed has meant so far.
     assert net.parameters["layer0.W.i"][0, :2].tolist() == pytest.approx(FIRST_WEIGHTS, abs=0)
-    assert not np.array_equal(W, rtlstm.Network(3, rtlstm.LSTM(4), 1, seed=8).parameters["layer0.R.i"])
+    assert not np.array_equal(
+        W, rtlstm.Network(3, rtlstm.LSTM(4), 1, seed=8).parameters["layer0.R.i"]
+    )
 
 
 def test_an_answer_that_overflows_is_refused_and_the_state_kept() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cells
 import numpy as np
 import pytest
-from reference import rules
 from cells import Row
 from following import follow, network
+from reference import rules
 
 import rtlstm
 

@@ -113,7 +113,8 @@ def lstm(plan, at, w, f, fr):
         v.one_minus(f, forget, i, n)
     else:
         lstm_gate(plan, at, w, f, fr, plan[at + p.G_F], forget)
-    squash_with(plan, at, w, f, p.G_KIND, p.G_CONST, z, a + plan[at + p.GROUP_COL + plan[at + p.G_Z]])
+    a_z = a + plan[at + p.GROUP_COL + plan[at + p.G_Z]]
+    squash_with(plan, at, w, f, p.G_KIND, p.G_CONST, z, a_z)
     v.blend(f, c, forget, cp, i, z, n)
     squash_with(plan, at, w, f, p.H_KIND, p.H_CONST, hc, c)
     if plan[at + p.O_COL] < 0:
@@ -150,7 +151,7 @@ def clear_pads(plan, at, f, start):
 @kernel
 def cell(plan, at, w, f, fr):
     """What a layer computes from its pre-activations: its new state, its output, in the frame."""
-    n, a, y = plan[at + p.NP], fr + plan[at + p.F_A], fr + plan[at + p.F_Y]
+    a, y = fr + plan[at + p.F_A], fr + plan[at + p.F_Y]
     if plan[at + p.CELL] == p.LSTM:
         lstm(plan, at, w, f, fr)
         clear_pads(plan, at, f, fr + plan[at + p.F_C])

@@ -195,7 +195,7 @@ def advance_peepholes(plan, at, f, fr, wk):
     blocks = inputs + (2 * parts + size) * width
     trace, dy = plan[at + p.TRACE_PEEP], wk + plan[at + p.W_DY]
     for index in range(-1, plan[at + p.GROUPS]):
-        column, gate = group_at(plan, at, index)
+        column, _ = group_at(plan, at, index)
         peep = plan[at + p.O_PEEP] if index < 0 else plan[at + p.GROUP_PEEP + index]
         if peep < 0:
             continue

@@ -12,7 +12,7 @@ from rtlstm.kernels import vector as v
 from rtlstm.kernels.cells import cell, commit, head, layer_at, sources, take_input
 from rtlstm.kernels.jit import kernel
 
-GROUP = 16  # frames at once: few enough to stay in the first-level cache, many enough to share reads
+GROUP = 16  # frames at once: few enough for the first-level cache, enough to share reads
 
 
 @kernel

@@ -24,8 +24,8 @@ from rtlstm.kernels import update
 from rtlstm.kernels import vector as v
 from rtlstm.kernels.cells import commit, layer_at
 from rtlstm.kernels.jit import kernel
-from rtlstm.kernels.linear import linearise
 from rtlstm.kernels.learning import TINY, clear_overflow, judge, predict
+from rtlstm.kernels.linear import linearise
 
 
 @kernel
