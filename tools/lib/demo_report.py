@@ -20,8 +20,8 @@ def main() -> None:
     report = json.loads((folder / "report.json").read_text())
     rows, seconds = report["rows"], report["seconds"]
     print(f"{rows:,} rows learned in {seconds:.1f} s, with all that was written.")
-    print(f"Squared error against repeating the last value: {report['skill']:.1%} less.")
-    print(f"ONNX over the last 1,000 rows: differs by {report['onnx_difference']:.1e} at most.")
+    print(f"Skill against repeating the last value: {report['skill']:+.1%} (mean over the targets).")
+    print(f"ONNX in onnxruntime, last 1,000 rows: differs by {report['onnx_difference']:.1e} at most.")
     print()
     for name, meaning in FILES.items():
         path = folder / name
