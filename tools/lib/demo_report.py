@@ -18,10 +18,9 @@ def main() -> None:
     """Print the report and the files' sizes."""
     folder = Path(sys.argv[1])
     report = json.loads((folder / "report.json").read_text())
-    rows, seconds = report["rows"], report["seconds"]
-    print(f"{rows:,} rows learned in {seconds:.1f} s, with all that was written.")
-    print(f"Skill against repeating the last value: {report['skill']:+.1%} (mean over the targets).")
-    print(f"ONNX in onnxruntime, last 1,000 rows: differs by {report['onnx_difference']:.1e} at most.")
+    print("{rows:,} rows learned in {seconds:.1f} s, with all that was written.".format(**report))
+    print("Skill against repeating the last value: {skill:+.1%}, mean over targets.".format(**report))
+    print("ONNX, last 1,000 rows: differs by {onnx_difference:.1e} at most.".format(**report))
     print()
     for name, meaning in FILES.items():
         path = folder / name
