@@ -276,6 +276,18 @@ class Emitter:
             with otherwise:
                 no()
 
+    def choose(self, condition: Value, yes: Callable[[], Value], no: Callable[[], Value]) -> Value:
+        """yes() or no(): a branch where the condition is the same for all lanes."""
+        results = []
+        with self.builder.if_else(condition.llvm) as branches:
+            for branch, body in zip(branches, (yes, no), strict=True):
+                with branch:
+                    results.append((body().llvm, self.builder.block))
+        phi = self.builder.phi(results[0][0].type)
+        for value, block in results:
+            phi.add_incoming(value, block)
+        return Value(self, phi)
+
     def switch(
         self, value: Value, cases: dict[int, Callable[[], None]], default: Callable[[], None]
     ) -> None:

@@ -14,9 +14,11 @@ from numba.extending import intrinsic
 from rtlstm.kernels.jit import kernel
 from rtlstm.kernels.vector.emit import I64, Emitter, Slice, Value, declare
 
-__all__ = ["Array", "primitive"]
+__all__ = ["Array", "Plan", "primitive"]
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray[Any, Any]  # floats, of one type in a call; uint16: bfloat16
+Plan = np.ndarray[Any, np.dtype[np.int64]]
+FLOATS = (types.float32, types.float64)
 Emission = Callable[..., Value | None]
 
 
@@ -59,18 +61,19 @@ def primitive(emission: Emission, inline: bool = True) -> Callable[[Callable[...
 
 def _signature(twin: Any, kinds: list[str], given: tuple[Any, ...]) -> Any:
     """Return numba's signature for arguments of the types `given`, None if they do not fit."""
-    arrays = [t for t, kind in zip(given, kinds, strict=True) if kind == "Array"]
-    if not all(isinstance(a, types.Array) and a.ndim == 1 and a.layout == "C" for a in arrays):
-        return None
-    whole = [t for t, kind in zip(given, kinds, strict=True) if kind == "int"]
-    if not all(isinstance(t, types.Integer | types.Boolean) for t in whole):
+    of_kind = {kind: [t for t, k in zip(given, kinds) if k == kind] for kind in kinds}
+    arrays, plans = of_kind["Array"], of_kind.get("Plan", [])
+    for array in arrays + plans:
+        if not isinstance(array, types.Array) or array.ndim != 1 or array.layout != "C":
+            return None
+    if not all(isinstance(t, types.Integer | types.Boolean) for t in of_kind.get("int", [])):
         return None
     floats = {a.dtype for a in arrays} - {types.uint16}
-    if len(floats) != 1 or not floats <= {types.float32, types.float64}:
+    if len(floats) != 1 or not floats <= set(FLOATS) or {a.dtype for a in plans} - {types.int64}:
         return None
     scalar = floats.pop()
     known = {"int": types.int64, "float": scalar, "bool": types.boolean, "None": types.none}
-    arguments = [t if kind == "Array" else known[kind] for t, kind in zip(given, kinds)]
+    arguments = [known.get(kind, t) for t, kind in zip(given, kinds)]
     result = inspect.signature(twin).return_annotation
     return known[result](*arguments)
 
@@ -88,7 +91,7 @@ def _function(context: Any, module: Any, name: str, emission: Emission, signatur
     mangled = ".".join(["rtlstm", name, *(str(a.dtype) for a in arrays)])
     if mangled in module.globals:
         return module.globals[mangled]
-    scalar = next(context.get_value_type(a.dtype) for a in arrays if a.dtype != types.uint16)
+    scalar = next(context.get_value_type(a.dtype) for a in arrays if a.dtype in FLOATS)
     kinds = [_lowered_type(context, t) for t in signature.args]
     result = ir.VoidType()
     if signature.return_type != types.none:
