@@ -19,7 +19,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     report = json.loads((folder / "report.json").read_text())
     print("{rows:,} rows learned in {seconds:.1f} s, with all that was written.".format(**report))
-    print("Skill against repeating the last value: {skill:+.1%}, mean over targets.".format(**report))
+    print("Skill against the last value repeated: {skill:+.1%}, mean of targets.".format(**report))
     print("ONNX, last 1,000 rows: differs by {onnx_difference:.1e} at most.".format(**report))
     print()
     for name, meaning in FILES.items():
