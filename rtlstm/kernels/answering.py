@@ -253,13 +253,11 @@ def remember(plan, lab, d, q, at):
 def tabulate(plan, d, q, at):
     """Which class came after which: after the one last known when the row was answered."""
     K, truth = plan[w.OUTPUTS], at + plan[w.W_TRUTH]
-    rows = (int(d[at + plan[w.W_LAST]]), K)
-    for i in range(2):
-        if i == 1 and rows[0] == K:
-            break
-        table = plan[w.TABLE] + rows[i] * K
-        v.scale(d, table, d[plan[k.SETTINGS] + w.KEEP], K)
-        v.axpy(d, table, 1.0, d, truth, K)
+    last, keep = int(d[at + plan[w.W_LAST]]), d[plan[k.SETTINGS] + w.KEEP]
+    for row in range(last, K + 1, max(K - last, 1)):
+        for c in range(K):
+            entry = plan[w.TABLE] + row * K + c
+            d[entry] = keep * d[entry] + d[truth + c]
     for c in range(K):
         if d[truth + c] > 0.5:
             q[plan[w.TALLY] + w.LAST_CLASS] = c
