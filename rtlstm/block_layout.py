@@ -17,8 +17,8 @@ from rtlstm.spec import NetworkSpec
 
 Plan = np.ndarray[Any, Any]
 BPTT_STEPS = 1000  # the longest sequence of `bptt` that is not told another
-SHORTEST, LONGEST = 8, 64  # blocks of `rtrl`
-CREW, SLAB, PANEL = 32, 8, 32  # adjoints, rows of W, columns that a push takes at once
+SHORTEST, LONGEST = 4, 64  # blocks of `rtrl`, half as long as there are units between these
+SLAB, PANEL = 16, 32  # rows and columns of W whose influence a push moves at once
 
 
 def window(spec: NetworkSpec, plan: Plan, arena: Arena, rule: Rule) -> None:
@@ -40,11 +40,13 @@ def rtrl(spec: NetworkSpec, plan: Plan, arena: Arena, rule: Rule) -> None:
     """A block, what of the block before is still needed, the weights of both, the influence
     matrix, whose push to the start of the block is spread over the first steps of it.
     """
-    steps = rule.block or min(max(units(spec), SHORTEST), LONGEST)
-    plan[p.TURN] = -(-steps // 2)
+    steps = rule.block or min(max(units(spec) // 2, SHORTEST), LONGEST)
+    plan[p.TURN] = -(-steps // 3)
     plan[p.TURN_BACK] = plan[p.TURN] // 4
     history(spec, plan, arena, steps, steps + int(plan[p.TURN]))
-    plan[p.BODY_LEN] = (plan[p.HEAD_W] if spec.head else plan[p.THETA] + plan[p.THETA_LEN]) - plan[p.THETA]
+    bottom, end = record(plan, 0), plan[p.HEAD_W] if spec.head else plan[p.THETA] + plan[p.THETA_LEN]
+    plan[p.BODY] = plan[p.THETA] + bottom[p.M] * bottom[p.R]  # nothing flows back into the inputs
+    plan[p.BODY_LEN] = end - plan[p.BODY]
     plan[p.H_THETA] = arena.take("f", plan[p.RING], plan[p.BODY_LEN], keep="history.weights")
     plan[p.EARLIER] = arena.take("f", int(plan[p.STATE_LEN]))
     influence(spec, plan, arena)
@@ -88,7 +90,7 @@ def influence(spec: NetworkSpec, plan: Plan, arena: Arena) -> None:
         name = f"push.layer{number}"
         r[p.PUSH] = arena.take("f", r[p.REACH], plan[p.BLOCK], r[p.R], keep=name)
     plan[p.JACOBIAN] = arena.take("f", state, state, keep="push.jacobian")
-    plan[p.CREW_LEN], plan[p.SLAB], plan[p.PANEL_LEN] = min(CREW, state), SLAB, PANEL
+    plan[p.CREW_LEN], plan[p.SLAB], plan[p.PANEL_LEN] = min(max(state // 4, 8), state), SLAB, PANEL
     plan[p.CREW] = arena.take("f", plan[p.CREW_LEN], plan[p.WORK_LEN])
     plan[p.PANEL] = arena.take("f", state, PANEL)
     plan[p.INPUTS_PACKED] = arena.take("f", plan[p.BLOCK], SLAB)

@@ -60,7 +60,7 @@ def weights_at(plan, f, slot):
     """The block, seen so that the plan's places of the layers' weights are those of a slot."""
     if plan[p.H_THETA] < 0:
         return f
-    return f[plan[p.H_THETA] + slot * plan[p.BODY_LEN] - plan[p.THETA] :]
+    return f[plan[p.H_THETA] + slot * plan[p.BODY_LEN] - plan[p.BODY] :]
 
 
 @kernel
@@ -95,17 +95,21 @@ def gradient_at(plan, theta):
 
 
 @kernel
-def add_outers(plan, at, f, g, k, rows, first, count):
-    """Σ u ⊗ dL/da over `count` slots of the ring from `first`, added to f[g] (rows, R): rows k …
-    of a layer's W.
+def add_outers(plan, at, f, steps, rows, columns):
+    """Add Σ u ⊗ dL/da over slots of the ring to the gradient of a layer's W.
+
+    steps: (first slot, how many); rows and columns of W: (from, to).
     """
-    while count > 0:
-        part = min(count, plan[p.RING] - first)
-        u = frame_at(plan, first) + plan[at + p.F_U] + k
-        da = plan[p.H_DA] + first * plan[p.DA_LEN] + plan[at + p.L_DA]
-        width, between = plan[at + p.R], plan[p.FRAME_LEN]
-        v.outers_add(f, g, width, u, between, da, plan[p.DA_LEN], rows, width, part)
-        first, count = 0, count - part
+    k, width, between = rows[0], plan[at + p.R], plan[p.FRAME_LEN]
+    g = gradient_at(plan, plan[at + p.W]) + k * width + columns[0]
+    slot, left = steps
+    while left > 0:
+        part = min(left, plan[p.RING] - slot)
+        u = frame_at(plan, slot) + plan[at + p.F_U] + k
+        da = plan[p.H_DA] + slot * plan[p.DA_LEN] + plan[at + p.L_DA] + columns[0]
+        n = columns[1] - columns[0]
+        v.outers_add(f, g, width, u, between, da, plan[p.DA_LEN], rows[1] - k, n, part)
+        slot, left = 0, left - part
 
 
 @kernel
@@ -125,13 +129,17 @@ def add_products(plan, at, f, g, da, c, start, n):
 
 
 @kernel
-def add_peephole(plan, at, f, g, i, first, count):
-    """The gradient of the i-th peephole over `count` slots of the ring from `first`."""
-    _, column, c = peephole(plan, at, i)
-    for step in range(count):
-        slot = (first + step) % plan[p.RING]
-        da = plan[p.H_DA] + slot * plan[p.DA_LEN] + plan[at + p.L_DA] + column
-        add_products(plan, at, f, g, da, frame_at(plan, slot) + c, 0, plan[at + p.N])
+def add_peepholes(plan, at, f, steps):
+    """Add the gradient of a layer's peepholes over slots of the ring, (first slot, how many)."""
+    for i in range(plan[at + p.GROUPS] + 1):
+        theta, column, c = peephole(plan, at, i)
+        if theta < 0:
+            continue
+        g = gradient_at(plan, theta)
+        for step in range(steps[1]):
+            slot = (steps[0] + step) % plan[p.RING]
+            da = plan[p.H_DA] + slot * plan[p.DA_LEN] + plan[at + p.L_DA] + column
+            add_products(plan, at, f, g, da, frame_at(plan, slot) + c, 0, plan[at + p.N])
 
 
 @kernel
@@ -152,11 +160,8 @@ def gradient_of_block(plan, f, count):
     v.fill(f, plan[p.GRADIENT], 0.0, plan[p.THETA_LEN])
     for layer in range(plan[p.LAYERS]):
         at = layer_at(layer)
-        add_outers(plan, at, f, gradient_at(plan, plan[at + p.W]), 0, plan[at + p.K], 0, count)
-        for i in range(plan[at + p.GROUPS] + 1):
-            theta, _, _ = peephole(plan, at, i)
-            if theta >= 0:
-                add_peephole(plan, at, f, gradient_at(plan, theta), i, 0, count)
+        add_outers(plan, at, f, (0, count), (0, plan[at + p.K]), (0, plan[at + p.R]))
+        add_peepholes(plan, at, f, (0, count))
         clear_dead(plan, at, f)
     if plan[p.HEAD] != p.NO_HEAD:
         width, between = plan[p.FEATURES_P], plan[p.FRAME_LEN]

@@ -28,7 +28,7 @@ def close(plan, f, d, q):
     adjoint = plan[p.WORK] + plan[p.ADJOINT]
     for layer in range(plan[p.LAYERS]):
         at = layer_at(layer)
-        influence.read_rows(plan, at, f, adjoint, 0, plan[at + p.K])
+        influence.read_rows(plan, at, f, adjoint, (0, plan[at + p.K]), (0, plan[at + p.R]))
         influence.read_peepholes(plan, at, f, adjoint)
         blocks.clear_dead(plan, at, f)
     if count == plan[p.BLOCK]:

@@ -12,7 +12,8 @@ entries: O(n³) a step of the block, and one matrix product over S. Schmidhuber 
 storage O(n³) time complexity learning algorithm for fully recurrent continually running networks".
 
 A push is cut into units of work in a fixed order: first CREW_LEN adjoints through one step each,
-then SLAB rows of W each. What is between two units is exact: a slab has moved or it has not.
+then SLAB rows of W and a panel of columns each. Between two units all is exact: the influence of a
+weight has moved or it has not.
 """
 
 from __future__ import annotations
@@ -32,9 +33,15 @@ def units_back(plan):
 
 
 @kernel
-def slabs(plan, at):
+def panels(plan, width):
+    """How many panels so many columns are cut into."""
+    return -(-width // plan[p.PANEL_LEN])
+
+
+@kernel
+def units_of(plan, at):
     """How many units the influence of one layer's weights has."""
-    return -(-plan[at + p.K] // plan[p.SLAB])
+    return -(-plan[at + p.K] // plan[p.SLAB]) * panels(plan, plan[at + p.R])
 
 
 @kernel
@@ -42,17 +49,21 @@ def units(plan):
     """How many units a push has."""
     total = units_back(plan)
     for layer in range(plan[p.LAYERS]):
-        total += slabs(plan, layer_at(layer))
+        total += units_of(plan, layer_at(layer))
     return total
 
 
 @kernel
 def moved(plan, layer, done):
-    """Rows of a layer's W whose influence has moved when `done` units are done."""
+    """What of a layer has moved when `done` units are done: the rows of W below the first that is
+    returned, and of the slab from there on the columns below the second.
+    """
+    at = layer_at(layer)
     done -= units_back(plan)
     for below in range(layer):
-        done -= slabs(plan, layer_at(below))
-    return min(max(done * plan[p.SLAB], 0), plan[layer_at(layer) + p.K])
+        done -= units_of(plan, layer_at(below))
+    slab, panel = divmod(max(done, 0), panels(plan, plan[at + p.R]))
+    return min(slab * plan[p.SLAB], plan[at + p.K]), panel * plan[p.PANEL_LEN]
 
 
 @kernel
@@ -64,13 +75,16 @@ def push(plan, f, first, start, stop):
         adjoints(plan, f, first, crew * plan[p.CREW_LEN], step)
         if unit == back - 1:
             transpose(plan, f)
-    unit = back
+    begin = back
     for layer in range(plan[p.LAYERS]):
         at = layer_at(layer)
-        for slab in range(slabs(plan, at)):
-            if start <= unit < stop:
-                push_slab(plan, at, f, first, slab * plan[p.SLAB])
-            unit += 1
+        end = begin + units_of(plan, at)
+        for unit in range(max(start, begin), min(stop, end)):
+            slab, panel = divmod(unit - begin, panels(plan, plan[at + p.R]))
+            push_panel(plan, at, f, first, slab * plan[p.SLAB], panel * plan[p.PANEL_LEN])
+            if unit == end - 1:
+                push_peepholes(plan, at, f, first)
+        begin = end
 
 
 # ---------------------------------------------------------------- the Jacobian of a block
@@ -132,26 +146,28 @@ def transpose(plan, f):
 
 # ---------------------------------------------------------------- the push itself
 @kernel
-def push_slab(plan, at, f, first, k):
-    """Move the influence of a slab of rows of W from row k, with the last that of the peepholes."""
+def push_panel(plan, at, f, first, k, column):
+    """Move the influence of a slab of rows of W from row k, of one panel of columns."""
     reach, width = plan[at + p.REACH], plan[at + p.R]
-    rows, start = min(plan[p.SLAB], plan[at + p.K] - k), plan[at + p.TRACE] + k * reach * width
+    rows, some = min(plan[p.SLAB], plan[at + p.K] - k), min(plan[p.PANEL_LEN], width - column)
+    start = plan[at + p.TRACE] + (k * width + column) * reach
     pack_inputs(plan, at, f, first, k, rows)
-    for column in range(0, width, plan[p.PANEL_LEN]):
-        some, to = min(plan[p.PANEL_LEN], width - column), start + column * reach
-        for i in range(rows):
-            through_jacobian(plan, at, f, to + i * reach * width, some)
-        add_block(plan, at, f, to, rows, column)
-    if k + rows < plan[at + p.K]:
-        return
-    trace = plan[at + p.TRACE_PEEP]
+    for i in range(rows):
+        through_jacobian(plan, at, f, start + i * reach * width, some)
+    add_block(plan, at, f, start, rows, column)
+
+
+@kernel
+def push_peepholes(plan, at, f, first):
+    """Move the influence of a layer's peepholes."""
+    trace, n, reach = plan[at + p.TRACE_PEEP], plan[at + p.NP], plan[at + p.REACH]
     for i in range(plan[at + p.GROUPS] + 1):
         if blocks.peephole(plan, at, i)[0] >= 0:
-            for column in range(0, plan[at + p.NP], plan[p.PANEL_LEN]):
-                some = min(plan[p.PANEL_LEN], plan[at + p.NP] - column)
+            for column in range(0, n, plan[p.PANEL_LEN]):
+                some = min(plan[p.PANEL_LEN], n - column)
                 through_jacobian(plan, at, f, trace + column * reach, some)
             add_block_peephole(plan, at, f, first, trace, i)
-            trace += reach * plan[at + p.NP]
+            trace += reach * n
 
 
 @kernel
@@ -203,21 +219,24 @@ def add_block_peephole(plan, at, f, first, start, i):
 
 # ---------------------------------------------------------------- reading it
 @kernel
-def read(plan, f, start, error, g, reach, width):
-    """Add error (reach) times S at f[start], (reach, width), to f[g]."""
-    for column in range(0, width, plan[p.PANEL_LEN]):
-        some = min(plan[p.PANEL_LEN], width - column)
+def read(plan, f, start, error, g, reach, columns):
+    """Add error (reach) times S to f[g] from column to column of `columns`, (from, to).
+
+    f[start]: the panels of S, (reach, all columns); from and to fall between two of them.
+    """
+    for column in range(columns[0], columns[1], plan[p.PANEL_LEN]):
+        some = min(plan[p.PANEL_LEN], columns[1] - column)
         v.matvec_add(f, start + column * reach, f, error, g + column, reach, some)
 
 
 @kernel
-def read_rows(plan, at, f, adjoint, k, stop):
-    """Add adjoint S to the gradient of rows k … stop - 1 of a layer's W."""
+def read_rows(plan, at, f, adjoint, rows, columns):
+    """Add adjoint S to the gradient of a layer's W; rows and columns: (from, to)."""
     reach, width = plan[at + p.REACH], plan[at + p.R]
     g, error = blocks.gradient_at(plan, plan[at + p.W]), adjoint + plan[at + p.FIRST]
-    for row in range(k, stop):
+    for row in range(rows[0], rows[1]):
         start = plan[at + p.TRACE] + row * reach * width
-        read(plan, f, start, error, g + row * width, reach, width)
+        read(plan, f, start, error, g + row * width, reach, columns)
 
 
 @kernel
@@ -228,5 +247,5 @@ def read_peepholes(plan, at, f, adjoint):
         theta, _, _ = blocks.peephole(plan, at, i)
         if theta >= 0:
             g = blocks.gradient_at(plan, theta)
-            read(plan, f, trace, error, g, plan[at + p.REACH], n)
+            read(plan, f, trace, error, g, plan[at + p.REACH], (0, n))
             trace += plan[at + p.REACH] * n

@@ -68,8 +68,9 @@ OK, BAD_INPUT, BAD_OUTPUT, FULL = range(4)  # FULL: no room for a further step o
     DA_LEN,
     H_ERROR,  # f: (RING, ERROR_LEN) dL/d(PRE)
     ERROR_LEN,
-    H_THETA,  # f: (RING, BODY_LEN) the layers' weights as they were at each step
-    BODY_LEN,  # parameters of the layers, padding included
+    H_THETA,  # f: (RING, BODY_LEN) those weights as they were at each step
+    BODY,  # f: the first weight of a layer that a backward pass through the layers reads
+    BODY_LEN,  # from there to the last, padding included
     EARLIER,  # f: (STATE_LEN) dL/d(state) where the current block began
     JACOBIAN,  # f: (2, STATE_LEN, STATE_LEN) adjoints of a block: as rows, and transposed
     CREW,  # f: (CREW_LEN, WORK_LEN) one work a row of the Jacobian
@@ -85,7 +86,7 @@ OK, BAD_INPUT, BAD_OUTPUT, FULL = range(4)  # FULL: no room for a further step o
     SOURCES,  # f: its u, the widest K
     SCRATCH,  # f: what else the rule needs inside a step
     HEADER_LEN,
-) = range(57)
+) = range(58)
 
 # ---------------------------------------------------------------- one layer
 (

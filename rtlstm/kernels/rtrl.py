@@ -41,7 +41,7 @@ def step(plan, f, d, q, x, y, out):
         return status
     linearise(plan, f, fr)
     theta = plan[p.H_THETA] + slot * plan[p.BODY_LEN]
-    v.copy(f, theta, f, plan[p.THETA], plan[p.BODY_LEN])
+    v.copy(f, theta, f, plan[p.BODY], plan[p.BODY_LEN])
     if assess(plan, f, d, q, fr, wk, y):
         backward(plan, f, f, fr, wk + plan[p.ADJOINT], wk, 0)
         blocks.keep_da(plan, f, slot)
@@ -75,37 +75,36 @@ def gather(plan, f, q):
     for i in range(more):
         blocks.step_back(plan, f, first_slot(plan, q, row + 1 + i))
     v.fill(f, plan[p.GRADIENT], 0.0, plan[p.THETA_LEN])
-    before = first_slot(plan, q, row + more)
+    before, count = first_slot(plan, q, row + more), row + 1 + more
     for layer in range(plan[p.LAYERS]):
         at = layer_at(layer)
-        rows, all_rows = plan[at + p.K], plan[at + p.K]
+        k, column, width = plan[at + p.K], 0, plan[at + p.R]
         if more > 0:
-            rows = influence.moved(plan, layer, q[p.Q_UNITS])
-        collect(plan, at, f, first, row + 1, 0, rows, earlier)
-        collect(plan, at, f, before, row + 1 + more, rows, all_rows, now)
-        if rows == all_rows:
-            collect_peepholes(plan, at, f, first, row + 1, earlier)
+            k, column = influence.moved(plan, layer, q[p.Q_UNITS])
+        last = min(k + plan[p.SLAB], plan[at + p.K])
+        collect(plan, at, f, (first, row + 1), (0, k), (0, width), earlier)
+        collect(plan, at, f, (first, row + 1), (k, last), (0, column), earlier)
+        collect(plan, at, f, (before, count), (k, last), (column, width), now)
+        collect(plan, at, f, (before, count), (last, plan[at + p.K]), (0, width), now)
+        if k == plan[at + p.K]:
+            collect_peepholes(plan, at, f, (first, row + 1), earlier)
         else:
-            collect_peepholes(plan, at, f, before, row + 1 + more, now)
+            collect_peepholes(plan, at, f, (before, count), now)
         blocks.clear_dead(plan, at, f)
 
 
 @kernel
-def collect(plan, at, f, first, count, k, stop, adjoint):
-    """Rows k … stop - 1 of a layer's dL/dW: `count` slots from `first`, and what was before."""
-    if stop > k:
-        g = blocks.gradient_at(plan, plan[at + p.W]) + k * plan[at + p.R]
-        blocks.add_outers(plan, at, f, g, k, stop - k, first, count)
-        influence.read_rows(plan, at, f, adjoint, k, stop)
+def collect(plan, at, f, steps, rows, columns, adjoint):
+    """Some rows and columns of a layer's dL/dW: what slots say, and what was before them."""
+    if rows[1] > rows[0] and columns[1] > columns[0]:
+        blocks.add_outers(plan, at, f, steps, rows, columns)
+        influence.read_rows(plan, at, f, adjoint, rows, columns)
 
 
 @kernel
-def collect_peepholes(plan, at, f, first, count, adjoint):
-    """The gradient of a layer's peepholes: `count` slots from `first`, and what was before."""
-    for i in range(plan[at + p.GROUPS] + 1):
-        theta, _, _ = blocks.peephole(plan, at, i)
-        if theta >= 0:
-            blocks.add_peephole(plan, at, f, blocks.gradient_at(plan, theta), i, first, count)
+def collect_peepholes(plan, at, f, steps, adjoint):
+    """The gradient of a layer's peepholes: what slots say, and what was before them."""
+    blocks.add_peepholes(plan, at, f, steps)
     influence.read_peepholes(plan, at, f, adjoint)
 
 
