@@ -33,7 +33,10 @@ class Forecast(NamedTuple):
     lower: Array
     upper: Array
     anomaly: float
-    """How unexpected the row just seen was, [0, 1]: at most 1 - anomaly of rows are further off."""
+    """How far the row just seen lies beyond all before it, [0, 1]; 1/2 at 4 % of their range.
+
+    0 for most rows, and for what repeats a larger one within 100 rows; see kernels/anomaly.py.
+    """
 
 
 class Forecaster(Held):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rtlstm.errors import SpecError
+from rtlstm.kernels import anomaly
 from rtlstm.kernels import outlook as k
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.rls import RIDGE_ROWS
@@ -202,6 +203,8 @@ def _statistics(plan: Array, arena: Arena) -> None:
         (k.RESIDUAL, (T,), "residual"),
         (k.EXPECTED, (T,), "expected"),
         (k.EXPECTED_BY, (T,), "expected.sigma"),
+        (k.WATCH, (T, anomaly.FIELDS), "anomaly.signals"),
+        (k.NEWS, (anomaly.NEWS_LEN,), "anomaly.news"),
     ):
         plan[entry] = arena.take("d", *shape, keep=name)
     for entry, size, name in (

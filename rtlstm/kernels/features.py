@@ -43,16 +43,12 @@ def network_input(plan, f, d, q):
         f[x + i] = d[plan[k.CAL] + i]
     f[x + k.CALENDAR] = d[plan[k.CLOCK] + k.STRETCH]
     x += k.CALENDAR + 1
-    worst = 0.0
     for i in range(plan[k.TARGETS]):
         off = d[plan[k.TRUTH] + i] - d[plan[k.EXPECTED] + i]
         by = d[plan[k.EXPECTED_BY] + i]
         known = not math.isnan(off) and by > 0.0
         d[plan[k.RESIDUAL] + i] = off / by if known else 0.0
         f[x + i] = clipped(d[plan[k.RESIDUAL] + i], LIMIT)
-        worst = max(worst, abs(d[plan[k.RESIDUAL] + i]))
-    # Chebyshev: of errors with this sigma, at most 1 / z² are beyond z sigmas.
-    d[plan[k.CLOCK] + k.ANOMALY] = 1.0 - 1.0 / max(worst * worst, 1.0)
 
 
 @kernel

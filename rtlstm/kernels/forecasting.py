@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 
-from rtlstm.kernels import calendar, conformal, features, rls, scaling
+from rtlstm.kernels import anomaly, calendar, conformal, features, rls, scaling
 from rtlstm.kernels import outlook as k
 from rtlstm.kernels import plan as p
 from rtlstm.kernels import vector as v
@@ -35,6 +35,7 @@ def arrive(plan, net, f, d, q, row, time, learn):
     counts = plan[k.COUNTS]
     if scaling.take(plan, d, q, row):
         return 1
+    anomaly.see(plan, d, row, learn)
     v.fill(f, plan[k.Y_LEARN], 0.0, plan[k.UNITS])
     for h in range(plan[k.HORIZONS]):
         judge(plan, f, d, q, h, learn)
@@ -201,7 +202,11 @@ def expect(plan, d, j, value, scale):
 
 @kernel
 def repeat(plan, d, q, out):
-    """The forecasts made last, with their bounds, into out (3 H T); 0 before the first."""
+    """The forecasts made last, with their bounds, into out (3 H T); 0 before the first.
+
+    The row that brings nothing else brings no anomaly either.
+    """
+    d[plan[k.CLOCK] + k.ANOMALY] = 0.0
     taken, pairs = q[plan[k.COUNTS] + k.TAKEN], plan[k.HORIZONS] * plan[k.TARGETS]
     v.fill(out, 0, 0.0, 3 * pairs)
     if taken == 0:

@@ -55,6 +55,8 @@ ANY_MISSING_HOLD, ANY_MISSING_FORECAST, ANY_MISSING_SKIP = range(3)
     RESIDUAL,  # (T) of the shortest horizon, over its scale
     EXPECTED,  # (T) forecast of the row to come
     EXPECTED_BY,  # (T) sigma of its error, 0 if unknown
+    WATCH,  # (T, kernels.anomaly.FIELDS) ranges of what each target has shown
+    NEWS,  # (kernels.anomaly.NEWS_LEN) the largest excess of late
     COVARIANCE,  # (T, D, D) scaled by CSCALE; the blocks on and above the diagonal alone
     CSCALE,  # (T)
     PENDING,  # (T, D) vector of the downdate that the next sweep makes
@@ -84,7 +86,7 @@ ANY_MISSING_HOLD, ANY_MISSING_FORECAST, ANY_MISSING_SKIP = range(3)
     SLOT,  # Q: (SEASONAL) how many rows back, -1 if unused
     LEARNABLE,  # Q: (R) 0 nothing issued, 1 issued, 2 issued while learning
     HEADER_LEN,
-) = range(64)
+) = range(66)
 
 # ---------------------------------------------------------------- settings, d
 (
