@@ -66,9 +66,9 @@ def costs(
 
 
 def _calls_in(timer: Timer, seconds: float) -> int:
-    """How often a statement runs in so many seconds; it has run warm then."""
+    """How often a statement runs in so many seconds; it has run warm for as long then."""
     count = 1
-    while (taken := timer.timeit(count)) < seconds / 4:
+    while (taken := timer.timeit(count)) < seconds:
         count *= 2
     return max(1, round(count * seconds / taken))
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from benching import litert, native
 from onnx import TensorProto, helper, numpy_helper
 
 import rtlstm
+from benching import litert
 
 Array = np.ndarray[Any, Any]
 PARITY = 1e-5  # largest difference between a peer's answers and ours

@@ -1,0 +1,110 @@
+"""A learning step from Python, and what every layer of a call adds to its kernel."""
+
+import threading
+from collections import deque
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+import rtlstm
+from benching.setting import Effort, network, rows_for, samples
+from rtlstm.cli.table import Table
+from rtlstm.cli.timing import Case, costs, tails
+
+Array = np.ndarray[Any, Any]
+REQUIRED = {32: 6.0}  # µs of Learner.step on the machine that issue 7 names
+WINDOW = 10
+
+
+def learner_case(n: int) -> tuple[Case, Case]:
+    """Learner.step and Learner.run, `truncated` with Adam, on the same data."""
+    rows = rows_for(n)
+    X, Y = samples(rows), samples(rows, 1, seed=1)
+    one, many = (rtlstm.Learner(network(n), "truncated", rtlstm.Adam()) for _ in range(2))
+    names = {"step": one.step, "x": X[0], "y": Y[0], "out": one.step(X[0], Y[0])}
+    block = {"run": many.run, "X": X, "Y": Y, "P": many.run(X, Y)}
+    return (
+        Case("Learner.step", "step(x, y, out=out)", names),
+        Case("Learner.run", "run(X, Y, out=P)", block, rows),
+    )
+
+
+class TorchWindow:
+    """PyTorch: BPTT over the last WINDOW samples at every sample, with Adam."""
+
+    def __init__(self, net: rtlstm.Network) -> None:
+        import torch
+
+        torch.set_num_threads(1)
+        torch.set_grad_enabled(True)
+        self._lstm = torch.nn.LSTM(net.spec.inputs, net.spec.layers[0].units)
+        self._head = torch.nn.Linear(net.spec.layers[0].units, net.spec.outputs)
+        parameters = [*self._lstm.parameters(), *self._head.parameters()]
+        self._adam = torch.optim.Adam(parameters)
+        self._torch = torch
+        self._last: deque[Any] = deque(maxlen=WINDOW)
+
+    def step(self, x: Array, y: Array) -> None:
+        torch = self._torch
+        self._last.append(torch.from_numpy(x))
+        Y, _ = self._lstm(torch.stack(tuple(self._last)))
+        loss = torch.nn.functional.mse_loss(self._head(Y[-1]), torch.from_numpy(y))
+        self._adam.zero_grad()
+        loss.backward()
+        self._adam.step()
+
+
+def learner(effort: Effort) -> Table:
+    """Learner.step from Python."""
+    table = Table(
+        "learner",
+        "A learning step, `truncated` with Adam, µs",
+        ("n", "", "least", "median", "p50", "p99.9", "max", "required"),
+    )
+    for n in effort.of(8, 16, 32, 64, 128):
+        one, many = learner_case(n)
+        single = [one]
+        if find_spec("torch"):
+            names = {
+                "step": TorchWindow(network(n)).step,
+                "x": samples(1)[0],
+                "y": samples(1)[0, :1],
+            }
+            single.append(Case(f"PyTorch, window of {WINDOW}", "step(x, y)", names))
+        cost = costs([*single, many], effort.turns, effort.seconds)
+        tail = tails(single, max(1, effort.calls // 5))
+        for case in single:
+            c, t = cost[case.name], tail[case.name]
+            bar = REQUIRED.get(n) if case is one else None
+            figures = (c.least, c.median, t.p50, t.p999, t.worst)
+            table.add(n, case.name, *(ns / 1000 for ns in figures), bar)
+        inside, added = cost[many.name], cost[one.name].least - cost[many.name].least
+        table.add(n, many.name, inside.least / 1000, inside.median / 1000, *4 * [None])
+        table.add(n, "the call adds", added / 1000, *4 * [None], 1.5)
+    return table
+
+
+def lock(effort: Effort) -> Table:
+    """What a call to net.step is made of."""
+    table = Table(
+        "lock",
+        "What net.step adds to its kernel, ns",
+        ("n", "kernel by its entry", "with the lock", "net.step(x, out=y)", "net.step(x)", "lock"),
+    )
+    for n in effort.of(8, 32, 128):
+        net, x = network(n), samples(1)[0]
+        y = net.step(x)
+        bare = {"run": net._run, "plan": net._plan, "h": net._h, "f": net._f, "x": x, "y": y}
+        held = bare | {"lock": net._lock}
+        call = "run(plan, h, f, x, y, 1)"
+        cases = [
+            Case("bare", call, bare),
+            Case("held", f"with lock: {call}", held),
+            Case("out", "step(x, out=y)", {"step": net.step, "x": x, "y": y}),
+            Case("new", "step(x)", {"step": net.step, "x": x}),
+            Case("lock", "with lock: pass", {"lock": threading.RLock()}),
+        ]
+        found = costs(cases, effort.turns, effort.seconds)
+        table.add(n, *(found[case.name].least for case in cases))
+    return table
