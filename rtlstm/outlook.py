@@ -253,6 +253,8 @@ def _network_border(plan: Array, arena: Arena, learner: LearnerLayout) -> None:
     plan[k.X_LEARN] = arena.take("f", int(plan[k.INPUTS]), keep="network.input.late")
     plan[k.Y_LEARN] = arena.take("f", int(plan[k.UNITS]), keep="network.target")
     plan[k.P_LEARN] = arena.take("f", int(plan[k.UNITS]))
+    plan[k.ANSWER] = arena.take("f", int(plan[k.UNITS]), keep="network.answer")
+    plan[k.HIDDEN] = arena.take("f", int(plan[k.UNITS]), keep="network.output")
 
 
 def prepare(layout: OutlookLayout, d: Array, q: Array) -> None:
@@ -264,7 +266,8 @@ def prepare(layout: OutlookLayout, d: Array, q: Array) -> None:
     settings[k.CYCLE] = FORGET ** (RIDGE_ROWS * int(plan[k.WIDTH]))
     settings[k.MISS] = 1.0 - spec.coverage
     H, T, D = int(plan[k.HORIZONS]), int(plan[k.TARGETS]), int(plan[k.WIDTH])
-    d[plan[k.PAIR] + k.ERROR2 * H * T :][: H * T] = 1.0
+    for start in (k.TRUST, k.TRUST_SUM, k.ERROR2):
+        d[plan[k.PAIR] + start * H * T :][: H * T] = 1.0
     d[plan[k.BIN] :][: H * T * k.BINS] = 1.0
     d[plan[k.CLOCK] + k.TIME] = math.nan
     d[plan[k.EXPECTED] :][:T] = math.nan

@@ -274,7 +274,8 @@ def _readout(w: Writer, z: str, change: str, rest: list[str]) -> str:
     shared = g.op("Gemm", features_, g.const(weights, "readout.shared"), g.const(bias))
     total = g.op("Add", own, g.op("Reshape", shared, w.axis(-1, F.H, F.T)))
     limits = F.limits()
-    return g.op("Min", g.op("Max", total, g.const(-limits)), g.const(limits))
+    held = g.op("Min", g.op("Max", total, g.const(-limits)), g.const(limits))
+    return g.op("Mul", held, g.const(F.trust()))
 
 
 def _own(w: Writer, window: str, now: str, change: str, days: str) -> str:

@@ -142,6 +142,11 @@ class Frozen:
         limits: Array = quick * np.sqrt(self.horizons)[:, None] * self.setting(k.GUARD)
         return limits
 
+    def trust(self) -> Array:
+        """(H, T) the share of a foretold change that is believed; see kernels.forecasting.trust."""
+        ratio: Array = self.pair(k.TRUST) / np.maximum(self.pair(k.TRUST_SUM), 1e-300)
+        return np.minimum(ratio, 1.0)
+
     # ------------------------------------------------------------------ bounds
     def half_widths(self) -> Array:
         """(BINS, H·T) of the bounds, by place in the season; see kernels.conformal.half_width."""

@@ -30,6 +30,7 @@ EVERY = 8  # rows, after the first EAGER, since neighbours say the same
 EAGER = 2048
 KEEP = 0.999  # of the autocorrelation, from one look to the next
 PEAK = 0.1  # least Q of a season, of R(0)
+SURE = 4.0  # and over sqrt(rows): noise has peaks too
 SHARE = 0.7  # the shortest season with this share of the largest Q is taken
 KEPT_SHARE = 0.4  # and kept while it has this one
 SHORTEST = 4  # rows
@@ -120,7 +121,8 @@ def look(plan, d, q):
             season = rows
     elif row >= FIRST_LOOK and (row & (row - 1)) == 0:
         by_clock = 0
-        found = peak(d, plan[k.ACF], min(plan[k.LONGEST], row // 3), season)
+        least = max(PEAK, SURE / math.sqrt(row)) * d[plan[k.ACF]]
+        found = peak(d, plan[k.ACF], min(plan[k.LONGEST], row // 3), season, least)
         season = found if found > 0 else season
     if season == q[counts + k.SEASON] and by_clock == q[counts + k.BY_CLOCK]:
         return 0
@@ -131,13 +133,15 @@ def look(plan, d, q):
 
 
 @kernel
-def peak(d, acf, longest, old):
+def peak(d, acf, longest, old, least):
     """The season in an autocorrelation, 0 if none stands out; the old one while it does well."""
-    best, last = PEAK * d[acf], 2 * longest // 3
+    best, last = least, 2 * longest // 3
     for lag in range(SHORTEST, last):
         best = max(best, bend(d, acf, lag, lag // 2))
     if SHORTEST <= old < last and bend(d, acf, old, old // 2) >= KEPT_SHARE * best:
         return sharpest(d, acf, old, longest)
+    if best <= least:
+        return 0
     for lag in range(SHORTEST, last):
         height = bend(d, acf, lag, lag // 2)
         rising = height < bend(d, acf, lag + 1, (lag + 1) // 2)
@@ -148,10 +152,14 @@ def peak(d, acf, longest, old):
 
 @kernel
 def sharpest(d, acf, season, longest):
-    """The lag around a season at which the autocorrelation bends most."""
+    """The lag around a season at which, and at whose multiples, the autocorrelation bends most."""
     reach, best, found = max(1, season // 8), -math.inf, season
     for lag in range(season - reach, min(season + reach, longest - reach) + 1):
-        height = bend(d, acf, lag, reach)
+        height, multiples = 0.0, 0
+        for there in range(lag, longest - reach + 1, lag):
+            height += bend(d, acf, there, reach)
+            multiples += 1
+        height /= multiples
         if height > best:
             best, found = height, lag
     return found

@@ -6,7 +6,7 @@ makes that step. `issue`: the network runs ahead over the row, and the forecasts
 rows to come are made. The forecast of target j at horizon h, with x the regressors, s the slow
 sigma of the changes of j and σ the quick one:
 
-    forecast = last_j + clip(s W_jh'x, ± GUARD σ √h)
+    forecast = last_j + trust_jh clip(s W_jh'x, ± GUARD σ √h)
 
 and nothing in it is learned but W, so a frozen forecaster is plain tensor arithmetic.
 """
@@ -24,6 +24,8 @@ from rtlstm.kernels.conformal import pair
 from rtlstm.kernels.jit import kernel
 from rtlstm.kernels.scaling import clipped, field
 
+TRUST_ROWS = 1000.0
+
 
 @kernel
 def arrive(plan, net, f, d, q, row, time, learn):
@@ -35,7 +37,7 @@ def arrive(plan, net, f, d, q, row, time, learn):
     counts = plan[k.COUNTS]
     if scaling.take(plan, d, q, row):
         return 1
-    anomaly.see(plan, d, row, learn)
+    anomaly.see(plan, d, q, row, learn)
     v.fill(f, plan[k.Y_LEARN], 0.0, plan[k.UNITS])
     for h in range(plan[k.HORIZONS]):
         judge(plan, f, d, q, h, learn)
@@ -50,7 +52,7 @@ def arrive(plan, net, f, d, q, row, time, learn):
                 rls.forget_columns(plan, d, j, plan[k.AT_CALENDAR], plan[k.AT_STEP])
     calendar.write(plan, d, q)
     features.network_input(plan, f, d, q)
-    lay_ready(plan, net, f, d, q, learn)
+    lay_ready(plan, f, d, q, learn)
     q[counts + k.STEPS_THEN] = q[p.Q_STEPS]
     q[counts + k.LEARNING] = learn
     q[counts + k.STAGE] = 1
@@ -69,7 +71,7 @@ def judge(plan, f, d, q, h, learn):
     for j in range(T):
         truth, i = d[plan[k.TRUTH] + j], h * T + j
         if math.isnan(truth):
-            if plan[k.RING] == 1:  # the covariance has not taken this row in yet: it need not
+            if learn and plan[k.RING] == 1:  # the covariance has not taken this row in yet: it need not
                 d[plan[k.PENDING_BY] + j] = 0.0
             continue
         score(plan, d, at, j, i, truth)
@@ -102,11 +104,13 @@ def correct(plan, f, d, at, j, h, truth):
     if not scale > 0.0:
         return
     x, w = at + plan[k.I_X] + j * n, plan[k.WEIGHTS] + (j * H + h) * n
-    error = (truth - d[at + plan[k.I_BASE] + j]) / scale - v.dot(d, w, d, x, n)
+    told = v.dot(d, w, d, x, n)
+    error = (truth - d[at + plan[k.I_BASE] + j]) / scale - told
     i = h * plan[k.TARGETS] + j
     square = pair(plan, k.ERROR2, i)
     sigma = math.sqrt(d[square])
     taken = clipped(error, d[plan[k.SETTINGS] + k.HUBER] * sigma)
+    weigh(plan, d, i, told, told + taken)
     if h == 0:
         hidden, y = w + plan[k.AT_HIDDEN], plan[k.Y_LEARN]
         for u in range(plan[k.UNITS]):
@@ -117,23 +121,36 @@ def correct(plan, f, d, at, j, h, truth):
 
 
 @kernel
-def lay_ready(plan, net, f, d, q, learn):
+def weigh(plan, d, i, told, came):
+    """How much of a foretold change comes true, by least squares that forgets in TRUST_ROWS."""
+    keep, both, own = 1.0 - 1.0 / TRUST_ROWS, pair(plan, k.TRUST, i), pair(plan, k.TRUST_SUM, i)
+    d[both] = max(keep * d[both] + told * came, 0.0)
+    d[own] = keep * d[own] + told * told
+
+
+@kernel
+def trust(plan, d, i):
+    """The share of a foretold change that is believed, 0 to 1: a column that nobody can foretell
+    is left at its last value.
+    """
+    return min(d[pair(plan, k.TRUST, i)] / max(d[pair(plan, k.TRUST_SUM, i)], 1e-300), 1.0)
+
+
+@kernel
+def lay_ready(plan, f, d, q, learn):
     """X_LEARN and Y_LEARN: the row that the learning trajectory takes next, and its target.
 
     The network has no head and half the squared error as loss, so a target y - g makes its
-    dL/dy = g; y is what it is about to answer, from a forward step whose state is not kept.
+    dL/dy = g; y, what it is about to answer, is known from the row before (`look_forward`).
     """
     lead, m, units = plan[plan[k.HORIZON_AT]], plan[k.INPUTS], plan[k.UNITS]
     taken = q[plan[k.COUNTS] + k.TAKEN]
     slot = plan[k.QUEUE] + taken % lead * m
     v.copy(f, plan[k.X_LEARN], f, slot, m)
     v.copy(f, slot, f, plan[k.X_NOW], m)
-    frame, y = net[p.AHEAD], plan[k.Y_LEARN]
-    v.copy(f, frame + net[p.HEADER_LEN + p.F_U], f, plan[k.X_LEARN], m)
-    status = forward(net, f, f, net[p.LEARN_STATE], frame)
-    usable = learn and taken >= max(lead, features.WARM) and status == p.OK
+    y, usable = plan[k.Y_LEARN], learn and taken >= max(lead, features.WARM)
     for u in range(units):
-        f[y + u] = f[frame + net[p.OUT] + u] - f[y + u] if usable else math.nan
+        f[y + u] = f[plan[k.ANSWER] + u] - f[y + u] if usable else math.nan
     rows = q[p.Q_UPDATES] / d[plan[k.SETTINGS] + k.LR_ROWS]
     d[p.D_LR] = d[plan[k.SETTINGS] + k.LR] / math.sqrt(1.0 + rows)
 
@@ -144,21 +161,14 @@ def issue(plan, net, f, d, q, learn, out):
 
     The network's state runs ahead with the weights as they are now.
     """
-    counts, frame = plan[k.COUNTS], net[p.AHEAD]
-    v.copy(f, frame + net[p.HEADER_LEN + p.F_U], f, plan[k.X_NOW], plan[k.INPUTS])
-    if forward(net, f, f, net[p.STATE], frame) == p.OK:
-        commit(net, f, net[p.STATE], frame)
-    else:
-        v.fill(f, net[p.STATE], 0.0, net[p.STATE_LEN])
-        v.fill(f, frame + net[p.OUT], 0.0, net[p.OUTPUTS])
-        q[counts + k.NETWORK_RESETS] += 1
-    taken = q[counts + k.TAKEN]
+    counts, taken = plan[k.COUNTS], q[plan[k.COUNTS] + k.TAKEN]
+    run_ahead(plan, net, f, q, taken)
     place = taken % plan[k.RING]
     at = plan[k.ISSUED] + place * plan[k.RING_ROW]
     d[at + plan[k.I_PHASE]] = d[plan[k.CLOCK] + k.PHASE]
     for j in range(plan[k.TARGETS]):
         x = at + plan[k.I_X] + j * plan[k.WIDTH]
-        features.regressors(plan, f, d, q, j, x, frame + net[p.OUT])
+        features.regressors(plan, f, d, q, j, x, plan[k.HIDDEN])
         if learn:
             rls.gain(plan, d, q, j, x, at + plan[k.I_GAIN] + j * plan[k.WIDTH])
             rls.ridge(plan, d, j, taken)
@@ -167,6 +177,31 @@ def issue(plan, net, f, d, q, learn, out):
     q[counts + k.LEARNED] += learn
     q[counts + k.TAKEN] = taken + 1
     q[counts + k.STAGE] = 0
+
+
+@kernel
+def run_ahead(plan, net, f, q, taken):
+    """HIDDEN: the network's output after this row. ANSWER: what its learning trajectory will say.
+
+    The first is from the state that runs ahead, which moves; the second from the state that lags,
+    which stays, on the row that it takes next; NaN, from which nothing is learned, if not finite.
+    """
+    frame, m, units = net[p.AHEAD], plan[k.INPUTS], plan[k.UNITS]
+    late = plan[k.QUEUE] + (taken + 1) % plan[plan[k.HORIZON_AT]] * m
+    for turn in range(2):
+        x, state = (late, net[p.LEARN_STATE]) if turn == 0 else (plan[k.X_NOW], net[p.STATE])
+        answer = plan[k.ANSWER] if turn == 0 else plan[k.HIDDEN]
+        v.copy(f, frame + net[p.HEADER_LEN + p.F_U], f, x, m)
+        status = forward(net, f, f, f, state, frame)
+        v.copy(f, answer, f, frame + net[p.OUT], units)
+        if status != p.OK:
+            v.fill(f, answer, math.nan, units)
+    if status == p.OK:
+        commit(net, f, net[p.STATE], frame)
+    else:
+        v.fill(f, net[p.STATE], 0.0, net[p.STATE_LEN])
+        v.fill(f, plan[k.HIDDEN], 0.0, units)
+        q[plan[k.COUNTS] + k.NETWORK_RESETS] += 1
 
 
 @kernel
@@ -182,7 +217,7 @@ def foretell(plan, d, at, j, out):
         root = math.sqrt(plan[plan[k.HORIZON_AT] + h])
         change = scale * v.dot(d, w, d, at + plan[k.I_X] + j * n, n)
         limit = d[plan[k.SETTINGS] + k.GUARD] * quick * root
-        value = base + clipped(change, limit)
+        value = base + trust(plan, d, i) * clipped(change, limit)
         horizon = plan[plan[k.HORIZON_AT] + h]
         half, sigma = conformal.half_width(plan, d, i, horizon, phase, 2.0 * quick * root)
         d[at + plan[k.I_VALUE] + i], d[at + plan[k.I_HALF] + i] = value, half

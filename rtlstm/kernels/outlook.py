@@ -78,6 +78,8 @@ ANY_MISSING_HOLD, ANY_MISSING_FORECAST, ANY_MISSING_SKIP = range(3)
     X_LEARN,  # F: (INPUTS) the row that the learning trajectory takes
     Y_LEARN,  # F: (UNITS) its target
     P_LEARN,  # F: (UNITS) scratch
+    ANSWER,  # F: (UNITS) what the learning trajectory will answer to the row that it takes next
+    HIDDEN,  # F: (UNITS) output of the network after the last row
     QUEUE,  # F: (first horizon, INPUTS) rows that wait for the learning trajectory
     COUNTS,  # Q: (COUNTS_LEN)
     SEEN,  # Q: (C) values seen
@@ -86,7 +88,7 @@ ANY_MISSING_HOLD, ANY_MISSING_FORECAST, ANY_MISSING_SKIP = range(3)
     SLOT,  # Q: (SEASONAL) how many rows back, -1 if unused
     LEARNABLE,  # Q: (R) 0 nothing issued, 1 issued, 2 issued while learning
     HEADER_LEN,
-) = range(66)
+) = range(68)
 
 # ---------------------------------------------------------------- settings, d
 (
@@ -113,13 +115,16 @@ ANY_MISSING_HOLD, ANY_MISSING_FORECAST, ANY_MISSING_SKIP = range(3)
     VAR,
     FAST2,  # squared change, quick and slow running mean
     SLOW2,
+    RMS2,  # the same, whole: what no cap has cut
     LOW,  # range of what was seen
     HIGH,
     SUSPECT,
     COLUMN_FIELDS,
-) = range(10)
+) = range(11)
 
 (
+    TRUST,  # how far a foretold change is believed: Σ foretold true, by
+    TRUST_SUM,  # Σ foretold²
     ERROR2,  # robust running mean of the squared standardised error
     COUNT,  # metrics: steps, and sums over them
     SQUARES,
@@ -129,6 +134,7 @@ ANY_MISSING_HOLD, ANY_MISSING_FORECAST, ANY_MISSING_SKIP = range(3)
     BOUND_COUNT,  # bounds
     BOUND_FAST,
     BOUND_SLOW,
+    BOUND_EXCESS,  # misses more than there should be
     BOUND_SHIFT,
     BOUND_LOG,  # (RATES) fields
     BOUND_LOG_LAST,
@@ -136,7 +142,7 @@ ANY_MISSING_HOLD, ANY_MISSING_FORECAST, ANY_MISSING_SKIP = range(3)
     BOUND_LOSS_LAST,
     COVERED,  # truths within the bounds
     PAIR_FIELDS,
-) = range(16)
+) = range(19)
 
 (
     TIME,  # of the last row, NaN without a clock

@@ -13,8 +13,8 @@ Forgetting alone lets P grow without bound where nothing excites it (a silent co
 direction between two collinear ones), until rounding makes it indefinite. Here the prior is never
 forgotten: every RIDGE_ROWS rows one coordinate in turn sees a made-up observation "this weight is
 0", of such weight that all of them together are the prior, diag(PRIOR). So 1/P never falls below
-the information of the prior, in every direction, and P stays below PRIOR / CYCLE. It is symmetric
-by construction: only the blocks on and above the diagonal are stored and read.
+the information of the prior, in every direction, and P stays below PRIOR / CYCLE. The blocks on
+and above the diagonal alone are stored and read; those on it are made symmetric in time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from rtlstm.kernels.vector.primitive import Array, primitive
 
 BLOCK = 8  # rows and columns of a diagonal block, which is stored whole; divides D
 RIDGE_ROWS = 8
-MAX_SCALE = 1e6  # of what is put off
+MAX_SCALE = 1e3  # of what is put off: some 35,000 rows
 
 
 def _sweep(
@@ -140,9 +140,17 @@ def gain(plan, d, q, j, x, g):
 
 @kernel
 def rescale(plan, d, j):
-    """Carry out the division by λ that was put off."""
+    """Carry out the division by λ that was put off, and make the diagonal blocks symmetric.
+
+    Their halves are rounded apart, and nothing but this holds the difference back: it grows by
+    1/λ a row, a thousandfold from one time to the next, from the last digit.
+    """
     n, scale = plan[k.WIDTH], d[plan[k.CSCALE] + j]
-    v.scale(d, plan[k.COVARIANCE] + j * n * n, scale, n * n)
+    P = plan[k.COVARIANCE] + j * n * n
+    v.scale(d, P, scale, n * n)
+    for i in range(n):
+        for c in range(i // BLOCK * BLOCK, i):
+            d[P + i * n + c] = d[P + c * n + i]
     d[plan[k.PENDING_BY] + j] *= scale
     d[plan[k.CSCALE] + j] = 1.0
 

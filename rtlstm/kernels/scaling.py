@@ -19,6 +19,7 @@ WARM = 20  # values after which a scale can be relied on
 FAR = 10.0
 CONFIRMED = 3  # far values in a row that are believed
 RANGE_RATE = 1e-5  # at which the range forgets
+FLOOR = 0.01  # of the mean squared change: a column that rarely moves keeps a scale
 
 
 @kernel
@@ -115,9 +116,11 @@ def observe(plan, d, q, j, x):
     d[var] = off * off if n == 1 else d[var] + rate * (off * off - d[var])
     change2 = (x - d[field(plan, k.BEFORE, j)]) ** 2
     quick, calm = field(plan, k.FAST2, j), field(plan, k.SLOW2, j)
+    whole = field(plan, k.RMS2, j)
+    d[whole] += max(slow, 1.0 / n) * (change2 - d[whole])
     if n > 5:
         change2 = min(change2, 9.0 * d[quick])
-    floor = 1e-12 * d[var]
+    floor = max(1e-12 * d[var], FLOOR * d[whole])
     d[quick] = max(d[quick] + max(fast, 1.0 / n) * (change2 - d[quick]), floor)
     d[calm] = max(d[calm] + max(slow, 1.0 / n) * (change2 - d[calm]), floor)
 
