@@ -8,6 +8,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rtlstm.classifier import Classifier as Classifier
+    from rtlstm.classifier import Verdict as Verdict
+    from rtlstm.detector import Detection as Detection
+    from rtlstm.detector import Detections as Detections
+    from rtlstm.detector import Detector as Detector
     from rtlstm.errors import DamagedFileError as DamagedFileError
     from rtlstm.errors import FileTooLargeError as FileTooLargeError
     from rtlstm.errors import FileVersionError as FileVersionError
@@ -41,6 +46,8 @@ if TYPE_CHECKING:
     from rtlstm.optim import Hybrid as Hybrid
     from rtlstm.optim import RMSProp as RMSProp
     from rtlstm.reading import load as load
+    from rtlstm.regressor import Estimate as Estimate
+    from rtlstm.regressor import Regressor as Regressor
     from rtlstm.spec import GRU as GRU
     from rtlstm.spec import LSTM as LSTM
     from rtlstm.spec import RNN as RNN
@@ -50,6 +57,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
+    "rtlstm.classifier": ("Classifier", "Verdict"),
+    "rtlstm.detector": ("Detection", "Detections", "Detector"),
     "rtlstm.errors": (
         "DamagedFileError",
         "FileTooLargeError",
@@ -80,6 +89,7 @@ _ROOMS = {
     "rtlstm.network": ("Network",),
     "rtlstm.optim": ("SGD", "TBPTT", "Adam", "Hybrid", "RMSProp"),
     "rtlstm.reading": ("load",),
+    "rtlstm.regressor": ("Estimate", "Regressor"),
     "rtlstm.spec": ("GRU", "LSTM", "RNN", "Init", "scaled_tanh"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

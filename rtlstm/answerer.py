@@ -150,7 +150,9 @@ class Answerer(Held):
             if not isinstance(ticket, int | np.integer) or not first <= ticket < last:
                 self._tally[w.LATE] += 1
                 waiting = f"{first} to {last - 1} are" if first < last else "none is"
-                raise StateError(f"ticket {ticket!r} is not waiting: {waiting}; nothing was learned")
+                raise StateError(
+                    f"ticket {ticket!r} is not waiting: {waiting}; nothing was learned"
+                )
             place = int(ticket) % self.spec.delay
             if self._state[place]:
                 raise StateError(f"ticket {ticket} has its label already; nothing was learned")

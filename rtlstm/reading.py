@@ -16,6 +16,9 @@ KINDS = {
     "fleet": ("rtlstm.fleet", "Fleet", "FleetSpec"),
     "learner": ("rtlstm.learner", "Learner", "LearnerSpec"),
     "forecaster": ("rtlstm.forecaster", "Forecaster", "ForecasterSpec"),
+    "detector": ("rtlstm.detector", "Detector", "DetectorSpec"),
+    "classifier": ("rtlstm.classifier", "Classifier", "LabelledSpec"),
+    "regressor": ("rtlstm.regressor", "Regressor", "LabelledSpec"),
 }
 
 
@@ -28,7 +31,7 @@ def _classes(kind: str) -> tuple[type[Held], Any]:
 
 
 def load(path: str | os.PathLike[str], max_bytes: int = store.MAX_BYTES) -> Any:
-    """The Network, Learner or Forecaster that a file holds; it continues bit for bit.
+    """What a file holds: a Network, a Learner or what is built on one; it continues bit for bit.
 
     Nothing in the file is executed or believed before it is checked: names, types, shapes, sizes
     and digest. Raises a kind of ModelFileError for a damaged, foreign, too large or newer file.

@@ -142,9 +142,10 @@ def error(plan, d, at, e, c):
         return 0.0
     if plan[w.KIND] == w.CLASSES:
         return truth - said
-    scale = d[at + plan[w.W_SCALE] + c]
-    sigma = math.sqrt(d[plan[w.ERROR2] + c])
-    return clipped((truth - said) / scale, d[plan[k.SETTINGS] + k.HUBER] * sigma) if scale > 0.0 else 0.0
+    scale, sigma = d[at + plan[w.W_SCALE] + c], math.sqrt(d[plan[w.ERROR2] + c])
+    if not scale > 0.0:
+        return 0.0
+    return clipped((truth - said) / scale, d[plan[k.SETTINGS] + k.HUBER] * sigma)
 
 
 @kernel
