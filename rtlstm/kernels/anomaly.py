@@ -9,9 +9,11 @@ count a quarter. The score is
 
     b / (b + HALF)
 
-A row is news once: within HOLD rows of a score it takes a larger one to be heard. One wild value
-widens a range by GROW widths at most. A signal that has stayed beyond its old range for SHIFT rows
-has a new level: its range begins anew there.
+with b scaled by sqrt(n / EARLY) for the first EARLY values, whose range says less. A row is news
+once: within HOLD rows of a score it takes a larger one to be heard. One wild value widens a range by
+GROW widths at most, and one taken for a fault of transmission (kernels/scaling.py) leaves no trace.
+A signal that has stayed beyond its old range for SHIFT rows has a new level: its range begins anew
+there.
 
 Counting what breaks the range of a long memory was found on the tuning half of the Numenta Anomaly
 Benchmark to set off fewer false alarms than tail probabilities of errors (Lavin & Ahmad 2015) at
@@ -30,13 +32,15 @@ VALUE_RATES = (1.0, 0.1, 0.03)  # of running means
 ERROR_RATES = (1.0, 0.01)
 SIGNALS = len(VALUE_RATES) + len(ERROR_RATES)
 ERROR_SHARE = 0.25  # of the error of a single row
-WARM = 100  # rows before the first score
+WARM, EARLY = 100, 1000  # values before the first score, and before it counts in full
 FORGET = 1e-4
 GROW = 4.0
+FAR = 200.0  # widths beyond the range at which a running mean holds a value
 HOLD = 100
 SHIFT = 1000
 HALF = 0.04  # widths beyond the range that score 1/2
-FLAT = 1e-9  # width, over the value, below which a range is a point
+FLAT = 1e-12  # width, over the value, below which a range is a point
+MOST = 1e6  # widths
 
 # ---------------------------------------------------------------- fields of a target in d
 SEEN, EXCESS, SIGNAL_AT = range(3)  # values seen; b of the last row; first of the signals
@@ -57,18 +61,30 @@ HELD, AGE, NEWS_LEN = range(3)  # largest b of late, and how many rows ago that 
 
 
 @kernel
-def see(plan, d, row, learn):
+def see(plan, d, q, row, learn):
     """Score a raw row (C), faults included, against what was shown and forecast, into ANOMALY.
 
     EXPECTED still holds the forecasts of this row.
     """
     most = 0.0
     for j in range(plan[k.TARGETS]):
-        value = row[plan[plan[k.TARGET_AT] + j]]
-        value = min(max(value, -HUGE), HUGE) if math.isfinite(value) else math.nan
-        at = plan[k.WATCH] + j * FIELDS
-        most = max(most, watch(d, at, value, value - d[plan[k.EXPECTED] + j], learn))
+        column, at = plan[plan[k.TARGET_AT] + j], plan[k.WATCH] + j * FIELDS
+        value = min(max(row[column], -HUGE), HUGE) if math.isfinite(row[column]) else math.nan
+        if q[plan[k.GAP] + column]:
+            most = max(most, glance(d, at, value))
+        else:
+            most = max(most, watch(d, at, value, value - d[plan[k.EXPECTED] + j], learn))
     d[plan[k.CLOCK] + k.ANOMALY] = announce(d, plan[k.NEWS], most)
+
+
+@kernel
+def glance(d, at, value):
+    """The excess b of a value that is a fault, or of none (NaN); nothing but EXCESS moves."""
+    low, high = d[at + SIGNAL_AT + LOW], d[at + SIGNAL_AT + HIGH]
+    out, width = max(value - high, low - value), max(high - low, FLAT * abs(value))
+    known = d[at + SEEN] >= WARM and out > 0.0
+    d[at + EXCESS] = min(out / width, MOST) if known else 0.0
+    return d[at + EXCESS]
 
 
 @kernel
@@ -76,11 +92,7 @@ def watch(d, at, value, error, learn):
     """The excess b of one target's new value; its fields lie at d[at] (FIELDS).
 
     error: of the forecast of this value, NaN if there was none. learn=0: means move, ranges stay.
-    A value that is NaN leaves everything as it was, and its excess is 0.
     """
-    d[at + EXCESS] = 0.0
-    if math.isnan(value):
-        return 0.0
     seen, b = d[at + SEEN], 0.0
     d[at + SEEN] = seen + learn
     flat = FLAT * abs(value)
@@ -92,8 +104,8 @@ def watch(d, at, value, error, learn):
             rate = ERROR_RATES[i - len(VALUE_RATES)]
             share = ERROR_SHARE if rate == 1.0 else 1.0
             b = max(b, share * beyond(d, signal, error, rate, seen, flat, learn))
-    d[at + EXCESS] = b
-    return b
+    d[at + EXCESS] = b * math.sqrt(min(1.0, seen / EARLY))
+    return d[at + EXCESS]
 
 
 @kernel
@@ -105,6 +117,7 @@ def beyond(d, at, x, rate, seen, flat, learn):
         return 0.0
     width = max(high - low, flat)
     reach = GROW * width if seen >= WARM and high - low > flat else math.inf
+    x = min(max(x, low - FAR * width), high + FAR * width) if rate < 1.0 and seen >= WARM else x
     y = d[at + SMOOTH] + max(rate, 1.0 / (seen + 1.0)) * (x - d[at + SMOOTH])
     d[at + SMOOTH] = y
     out = max(y - high, low - y)
@@ -117,7 +130,7 @@ def beyond(d, at, x, rate, seen, flat, learn):
             d[at + HIGH] = max(high, min(y, high + reach))
         else:
             d[at + LOW], d[at + HIGH], d[at + GONE] = d[at + NEW_LOW], d[at + NEW_HIGH], 0.0
-    return out / width if seen >= WARM and out > flat else 0.0
+    return min(out / width, MOST) if seen >= WARM and out > flat else 0.0
 
 
 @kernel
