@@ -4,9 +4,9 @@ Around a forecast lie ± SIGMA exp(Q + SHIFT). SIGMA is the scale that the error
 geometric mean of a quick and a slow running mean of |e|, times a factor of the place in the season.
 Q is the log quantile of |e| / SIGMA, followed by steps of the pinball loss at two rates (Koenker &
 Bassett 1978), mixed by their past losses. SHIFT is adaptive conformal inference (Gibbs & Candès
-2021) on the log scale, as an integral controller: EXCESS grows by 1 - α with each miss of the bounds
-as issued and falls by α with each hit, and SHIFT with it, gently at first, steeply beyond FREE; so
-the excess stays bounded, and the share of misses tends to α for any sequence of errors. Everything
+2021) on the log scale, as an integral controller: EXCESS grows by 1 - α with each miss of the
+bounds as issued and falls by α with each hit, and SHIFT with it, gently at first, steeply beyond
+FREE; so it stays bounded, and the share of misses tends to α for any sequence of errors. Everything
 acts when the truth of its own forecast has come. With the horizon the rates fall, those of the
 start too, since the errors of h rows overlap and tell one thing.
 """

@@ -71,7 +71,7 @@ def judge(plan, f, d, q, h, learn):
     for j in range(T):
         truth, i = d[plan[k.TRUTH] + j], h * T + j
         if math.isnan(truth):
-            if learn and plan[k.RING] == 1:  # the covariance has not taken this row in yet: it need not
+            if learn and plan[k.RING] == 1:  # the covariance has yet to take this row in
                 d[plan[k.PENDING_BY] + j] = 0.0
             continue
         score(plan, d, at, j, i, truth)
@@ -141,7 +141,7 @@ def lay_ready(plan, f, d, q, learn):
     """X_LEARN and Y_LEARN: the row that the learning trajectory takes next, and its target.
 
     The network has no head and half the squared error as loss, so a target y - g makes its
-    dL/dy = g; y, what it is about to answer, is known from the row before (`look_forward`).
+    dL/dy = g; y, what it is about to answer, is known from the row before (`run_ahead`).
     """
     lead, m, units = plan[plan[k.HORIZON_AT]], plan[k.INPUTS], plan[k.UNITS]
     taken = q[plan[k.COUNTS] + k.TAKEN]

@@ -19,6 +19,7 @@ WARM = 20  # values after which a scale can be relied on
 FAR = 10.0
 CONFIRMED = 3  # far values in a row that are believed
 RANGE_RATE = 1e-5  # at which the range forgets
+RARE = 100.0  # rows between two moves of a column, of which the mean squared change still hears
 FLOOR = 0.01  # of the mean squared change: a column that rarely moves keeps a scale
 
 
@@ -53,10 +54,10 @@ def take(plan, d, q, row):
         j = plan[plan[k.TARGET_AT] + i]
         d[plan[k.TRUTH] + i] = d[plan[k.ROW] + j]
         expected = d[plan[k.EXPECTED] + i]
-        if plan[k.MISSING] == k.ANY_MISSING_FORECAST and q[plan[k.GAP] + j]:
-            if not math.isnan(expected):  # and a long gap must not wander off with the forecasts
-                low, high = d[field(plan, k.LOW, j)], d[field(plan, k.HIGH, j)]
-                d[plan[k.ROW] + j] = min(max(expected, 2.0 * low - high), 2.0 * high - low)
+        fill = plan[k.MISSING] == k.ANY_MISSING_FORECAST and q[plan[k.GAP] + j] == 1
+        if fill and not math.isnan(expected):  # a long gap must not wander off with the forecasts
+            low, high = d[field(plan, k.LOW, j)], d[field(plan, k.HIGH, j)]
+            d[plan[k.ROW] + j] = min(max(expected, 2.0 * low - high), 2.0 * high - low)
     return 0
 
 
@@ -117,7 +118,8 @@ def observe(plan, d, q, j, x):
     change2 = (x - d[field(plan, k.BEFORE, j)]) ** 2
     quick, calm = field(plan, k.FAST2, j), field(plan, k.SLOW2, j)
     whole = field(plan, k.RMS2, j)
-    d[whole] += max(slow, 1.0 / n) * (change2 - d[whole])
+    jump2 = change2 if n <= WARM or d[whole] == 0.0 else min(change2, RARE * d[whole])
+    d[whole] += max(slow, 1.0 / n) * (jump2 - d[whole])
     if n > 5:
         change2 = min(change2, 9.0 * d[quick])
     floor = max(1e-12 * d[var], FLOOR * d[whole])

@@ -1,0 +1,158 @@
+"""Recursive least squares: held to the textbook's formula, and sound for as long as it runs."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+from numba.core import config
+
+import rtlstm
+from rtlstm import layout, outlook
+from rtlstm.forecaster import Forecaster
+from rtlstm.kernels import outlook as k
+from rtlstm.kernels import rls
+from rtlstm.outlook import ForecasterSpec
+
+Array = np.ndarray[Any, Any]
+SPEC = ForecasterSpec(
+    columns=("a",),
+    targets=("a",),
+    horizons=(1, 3),
+    lags=2,
+    layers=(rtlstm.LSTM(1),),
+    rule=rtlstm.optim.Rule("truncated"),
+)
+
+
+class Bench:
+    """The least squares of a small forecaster, driven with regressors of the test's choice."""
+
+    def __init__(self) -> None:
+        self.layout = outlook.lay_out(SPEC)
+        self.plan = self.layout.plan
+        block = layout.Block(self.layout.arena.sizes, "float32")
+        self.d, self.q = block.d, block.q
+        outlook.prepare(self.layout, self.d, self.q)
+        self.n = int(self.plan[k.WIDTH])
+
+    def follow(self, X: Array, Y: Array) -> Array:
+        """Every row of X, its truths Y (T, H) at once; the weights (H, D) at the end."""
+        follow(self.plan, self.d, self.q, X, Y)
+        start = self.plan[k.WEIGHTS]
+        return self.d[start : start + len(SPEC.horizons) * self.n].reshape(-1, self.n)
+
+    @property
+    def covariance(self) -> Array:
+        d, plan, n = self.d.copy(), self.plan, self.n
+        rls.settle(plan, d, 0)
+        P = d[plan[k.COVARIANCE] : plan[k.COVARIANCE] + n * n].reshape(n, n)
+        upper = np.triu(P) + np.triu(P, 1).T
+        return upper * d[plan[k.CSCALE]]
+
+
+def _follow(plan: Array, d: Array, q: Array, X: Array, Y: Array) -> None:
+    n, x = plan[k.WIDTH], plan[k.ISSUED] + plan[k.I_X]
+    g, w = plan[k.ISSUED] + plan[k.I_GAIN], plan[k.WEIGHTS]
+    for t in range(len(X)):
+        d[x : x + n] = X[t]
+        rls.gain(plan, d, q, 0, x, g)
+        for h in range(Y.shape[1]):
+            error = Y[t, h] - (d[w + h * n : w + h * n + n] * X[t]).sum()
+            d[w + h * n : w + h * n + n] += error * d[g : g + n]
+        rls.ridge(plan, d, 0, t)
+
+
+follow = _follow if config.DISABLE_JIT else numba.njit(_follow)
+
+
+def textbook(X: Array, Y: Array) -> tuple[Array, Array]:
+    """The same with whole matrices, every division made at once."""
+    bench = Bench()
+    d, plan, n = bench.d, bench.plan, bench.n
+    prior = d[plan[k.PRIOR] : plan[k.PRIOR] + n]
+    forget, cycle = (d[plan[k.SETTINGS] + at] for at in (k.FORGET, k.CYCLE))
+    limit = d[plan[k.SETTINGS] + k.LEVERAGE]
+    P, W = np.diag(prior).copy(), np.zeros((Y.shape[1], n))
+    for t, x in enumerate(X):
+        leverage = x @ P @ x
+        g = P @ x / (forget * max(1.0, leverage / limit) + leverage)
+        W += np.outer(Y[t] - W @ x, g)
+        P = (P - np.outer(g, x @ P)) / forget
+        if t % rls.RIDGE_ROWS == 0:
+            i = t // rls.RIDGE_ROWS % n
+            weight = (1.0 - cycle) / prior[i]
+            g = P[:, i] * weight / (1.0 + weight * P[i, i])
+            W -= np.outer(W[:, i], g)
+            P = P - np.outer(g, P[i])
+    return W, P
+
+
+def draws(rows: int, seed: int = 0) -> tuple[Array, Array]:
+    rng, n = np.random.default_rng(seed), Bench().n
+    X = rng.normal(size=(rows, n))
+    Y = X @ rng.normal(size=(n, 2)) + rng.normal(size=(rows, 2))
+    return X, Y
+
+
+def test_it_is_the_textbook_s_formula() -> None:
+    X, Y = draws(600)
+    bench = Bench()
+    W = bench.follow(X, Y)
+    expected, P = textbook(X, Y)
+    np.testing.assert_allclose(W, expected, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(bench.covariance, P, rtol=1e-8, atol=1e-13)
+
+
+def test_the_sweep_is_its_twin() -> None:
+    n, rng = 24, np.random.default_rng(1)
+    ours = rng.normal(size=n * n + 3 * n)
+    theirs = ours.copy()
+    arguments = (0, n * n, 0.3, n * n + n, n * n + 2 * n, n)
+    run = rls.sweep if config.DISABLE_JIT else numba.njit(lambda d: rls.sweep(d, *arguments))
+    run(ours, *arguments) if config.DISABLE_JIT else run(ours)
+    inspect.unwrap(rls.sweep)(theirs, *arguments)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="a long run")
+def test_it_stays_sound_with_silent_and_collinear_columns() -> None:
+    """Plain least squares with this forgetting is indefinite after 145,000 such rows."""
+    rows, bench = 400_000, Bench()
+    rng = np.random.default_rng(2)
+    X = np.zeros((1000, bench.n))
+    prior = bench.d[bench.plan[k.PRIOR] : bench.plan[k.PRIOR] + bench.n].copy()
+    for _ in range(rows // 1000):
+        X[:, 1:] = rng.normal(size=(1000, bench.n - 1))  # column 0 is silent
+        X[:500, 2] = X[:500, 1]  # half collinear
+        X[:, 4] = 2.0 * X[:, 3]  # wholly
+        Y = X[:, 1:3] + rng.normal(size=(1000, 2))
+        W = bench.follow(X, Y)
+    P = bench.covariance
+    assert bench.q[bench.plan[k.COUNTS] + k.RESETS] == 0
+    values = np.linalg.eigvalsh(P)
+    cycle = bench.d[bench.plan[k.SETTINGS] + k.CYCLE]
+    assert values.min() > 0.0
+    assert values.max() <= 1.001 * prior.max() / cycle
+    assert abs(P[0, 0] - prior[0]) <= prior[0] * (1.0 / cycle - 1.0)
+    np.testing.assert_allclose(W[:, 1:3], np.eye(2), atol=0.1)
+
+
+def test_an_unsound_covariance_begins_anew() -> None:
+    bench = Bench()
+    bench.d[bench.plan[k.COVARIANCE]] = -1e9
+    X, Y = draws(3)
+    bench.follow(X, Y)
+    assert bench.q[bench.plan[k.COUNTS] + k.RESETS] == 1
+    assert np.linalg.eigvalsh(bench.covariance).min() > 0.0
+
+
+def test_the_forecaster_shows_a_symmetric_covariance() -> None:
+    forecaster = Forecaster(["a", "b"], lags=3, layers=rtlstm.LSTM(2))
+    forecaster.run(np.random.default_rng(3).normal(size=(50, 2)))
+    P = forecaster.covariance
+    np.testing.assert_array_equal(P, P.transpose(0, 2, 1))
+    assert np.linalg.eigvalsh(P).min() > 0.0
