@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from rtlstm.errors import DamagedFileError, MissingExtraError, SampleError, SpecError
-from rtlstm.export import model_file
+from rtlstm.export import learner_state, model_file
 from rtlstm.export.face import forecaster_state, network_state
 from rtlstm.export.graph import Array
 from rtlstm.forecaster import Forecaster
+from rtlstm.learner import Learner
 from rtlstm.network import Network
 from rtlstm.rows import as_time
 
@@ -27,8 +29,9 @@ Step = tuple[dict[str, Array], list[Array]]
 class Verification:
     """What `verify_onnx` found.
 
-    difference: the largest difference of any answer, absolute up to answers of size 1 and relative
-    to the largest entry of the answer above; infinite if one side alone answers NaN.
+    difference: the largest difference of any output, absolute for an output that stays below 1 and
+    in units of its own largest value over these rows otherwise (the raw values of sensors differ in
+    size, and float32 is as exact as they are large); infinite if one side alone answers NaN.
     microseconds: the median time of a step in onnxruntime, on one thread. bytes: of the file.
     """
 
@@ -52,9 +55,9 @@ def verify_onnx(
     model: what was exported; both start from its current state, and it is as before afterwards.
     samples: (rows, inputs); for a network, a row with NaN or infinity must be answered NaN by the
     graph, for a forecaster it has missing values. times: epoch seconds of a forecaster's rows,
-    negative or None if unknown. Both sides see the samples as float32. Raises
-    DamagedFileError if the file's constants are not those that were written, SpecError if it is
-    of another model, MissingExtraError without onnxruntime.
+    negative or None if unknown. For the step of a learner, samples is (X, Y). Both sides see the
+    samples as float32. Raises DamagedFileError if the file's constants are not those that were
+    written, SpecError if it is of another model, MissingExtraError without onnxruntime.
     """
     proto = model_file.load(path)
     facts = model_file.metadata(proto)
@@ -103,6 +106,8 @@ def _twin(
     if kind == "forecaster" and isinstance(model, Forecaster):
         told = "time" in facts
         return forecaster_state(model), _forecaster(model, samples, times, told)
+    if kind == "learner" and isinstance(model, Learner):
+        return learner_state.current(model), _learner(model, *samples)
     if kind == "network" and isinstance(net, Network):
         whole = facts.get("sequence") == "true"
         return network_state(net), (_sequence if whole else _network)(net, samples)
@@ -121,6 +126,16 @@ def _forecaster(model: Forecaster, samples: Any, times: Any, told: bool) -> Iter
             yield feeds, [nothing] * 3
         else:
             yield feeds, [found.values[None], found.lower[None], found.upper[None]]
+
+
+def _learner(model: Learner, X: Any, Y: Any) -> Iterator[Step]:
+    shape = (1, model.net.spec.outputs)
+    X, Y = np.asarray(X, np.float32), np.asarray(Y, np.float32)
+    for x, y in zip(X, Y.reshape(len(X), -1), strict=True):
+        labels = model.health()["labels"]
+        answer = _or_nan(functools.partial(model.step, y=y), x, shape[1])
+        loss = model.loss if model.health()["labels"] > labels else np.nan
+        yield {"x": x[None], "y": y[None]}, [answer.reshape(shape), np.full((1, 1), loss)]
 
 
 def _second(time: Any) -> int:
@@ -150,22 +165,31 @@ def _compare(
     runtime: Any, state: dict[str, Array], steps: Iterable[Step]
 ) -> tuple[int, float, float]:
     """Rows, the largest difference, and the median seconds of a call."""
-    values, largest, taken, rows = dict(state), 0.0, [], 0
+    values, taken, rows = dict(state), [], 0
+    gaps: dict[int, tuple[Array, Array]] = {}
     for feeds, wanted in steps:
         start = time.perf_counter()
         found = runtime.run(None, feeds | values)
         taken.append(time.perf_counter() - start)
         pairs = list(zip(found, wanted, strict=False))
-        largest = max([largest, *(_difference(got, want) for got, want in pairs)])
+        for place, (got, want) in enumerate(pairs):
+            _widen(gaps, place, got, want)
         values = dict(zip(values, found[len(wanted) :], strict=True))
         rows += 1
+    largest = max((_largest(*gap) for gap in gaps.values()), default=0.0)
     return rows, largest, float(np.median(taken)) if taken else 0.0
 
 
-def _difference(got: Array, want: Array) -> float:
+def _widen(gaps: dict[int, tuple[Array, Array]], place: int, got: Array, want: Array) -> None:
+    """Keep the largest gap and the largest value of every entry of an output, over all rows."""
     silent = np.isnan(got) & np.isnan(want)
-    gap = np.abs(got.astype(np.float64) - want)[~silent]
-    if gap.size == 0:
-        return 0.0
-    largest = float(gap.max() / max(1.0, np.abs(want[~silent]).max()))
-    return largest if not np.isnan(largest) else float("inf")
+    gap = np.where(silent, 0.0, np.abs(got.astype(np.float64) - want))
+    gap = np.where(np.isnan(gap), np.inf, gap)
+    size = np.nan_to_num(np.abs(want.astype(np.float64)))
+    if place in gaps:
+        gap, size = np.maximum(gap, gaps[place][0]), np.maximum(size, gaps[place][1])
+    gaps[place] = gap, size
+
+
+def _largest(gap: Array, size: Array) -> float:
+    return float((gap / np.maximum(1.0, size)).max(initial=0.0))
