@@ -65,7 +65,7 @@ def spread(plan, d, q, e, place):
 
 @kernel
 def say(plan, d, q, e, place):
-    """The answer of expert e (the base alone if it is E) into W_SAID; returns s."""
+    """The answer of expert e into W_SAID; returns s. It is the base if e is E or s is no number."""
     K, at = plan[w.OUTPUTS], plan[w.WAITS] + place * plan[w.WAIT_ROW]
     base, said = at + plan[w.W_BASE], at + plan[w.W_SAID] + e * K
     v.copy(d, said, d, base, K)
@@ -74,10 +74,10 @@ def say(plan, d, q, e, place):
             softmax(d, said, K)
         return 0.0
     s, x = spread(plan, d, q, e, place), at + plan[w.W_X] + plan[w.READ_FROM]
-    firm = reach(e)
+    sound, firm = math.isfinite(s) and s >= 0.0, reach(e)
     if plan[w.KIND] == w.CLASSES:
-        firm /= math.sqrt(1.0 + MODERATE * max(s, 0.0))
-    for c in range(K):
+        firm /= math.sqrt(1.0 + MODERATE * s)
+    for c in range(K if sound else 0):
         change = firm * v.dot(d, weights(plan, e, c), d, x, plan[k.WIDTH])
         if plan[w.KIND] == w.NUMBERS:
             change = clipped(d[at + plan[w.W_SCALE] + c] * change, d[at + plan[w.W_LIMIT] + c])

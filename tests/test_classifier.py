@@ -1,0 +1,145 @@
+"""The Classifier: its experts against NumPy, its figures, its classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from answering_cases import COLUMNS, Twin, made, pull, stream, waiting
+
+import rtlstm
+from rtlstm.kernels import answering
+from rtlstm.kernels import labels as w
+from rtlstm.kernels import outlook as k
+from rtlstm.labelled import SETTINGS
+
+
+def test_experts_and_mixture_are_those_written_down() -> None:
+    X, kinds, _ = stream(400)
+    model = made("classifier")
+    index = [model.classes.index(kind) for kind in kinds]
+    twin = Twin(3, int(model._plan[k.WIDTH]), numbers=False)
+    table = np.zeros((4, 3))
+    plan = model._plan
+    hidden = slice(int(plan[w.AT_HIDDEN]), int(plan[w.AT_HIDDEN]) + 4)
+    last = 3
+    for t, right in enumerate(index):
+        answer, ticket = model.predict(X[t])
+        row = waiting(model, t)
+        base = np.log(table[last] + answering.SMOOTH)
+        np.testing.assert_allclose(row["base"], base, rtol=1e-12)
+        said, spread = twin.say(row["x"], base, row["scale"], row["limit"])
+        np.testing.assert_allclose(row["said"], said, rtol=1e-7, atol=1e-12)
+        np.testing.assert_allclose(answer.values, twin.mix[:, 0] @ said, rtol=1e-7, atol=1e-12)
+        twin.weigh(said[:, right : right + 1])
+        errors = np.eye(3)[right] - said[:-1]
+        down = np.einsum("e,ec,ecu->u", twin.mix[:-1, 0] * w.REACHES, errors, twin.W[:, :, hidden])
+        twin.learn(row["x"], said, spread, errors)
+        for i in {last, 3}:
+            table[i] = SETTINGS[w.KEEP] * table[i] + np.eye(3)[right]
+        model.learn(ticket, kinds[t])
+        last = right
+        if t > answering.WARM:
+            np.testing.assert_allclose(pull(model), down, rtol=1e-4, atol=1e-6)
+
+
+def test_figures_are_what_they_say() -> None:
+    X, kinds, _ = stream(200)
+    model = made("classifier")
+    answers = model.run(X, kinds)
+    names = np.array(kinds)
+    right = np.array(model.classes)[answers.argmax(1)] == names
+    same = np.r_[False, names[1:] == names[:-1]]
+    of_truth = answers[np.arange(200), [model.classes.index(kind) for kind in kinds]]
+    metrics = model.metrics
+    assert metrics["count"] == 200
+    assert metrics["accuracy"] == pytest.approx(right.mean())
+    assert metrics["no_change_accuracy"] == pytest.approx(same.mean())
+    kappa = 1.0 - (1.0 - right.mean()) / (1.0 - same.mean())
+    assert metrics["kappa_temporal"] == pytest.approx(kappa)
+    assert metrics["log_loss"] == pytest.approx(-np.log(of_truth).mean())
+    np.testing.assert_allclose(answers.sum(1), 1.0, rtol=1e-12)
+    assert np.isnan(made("classifier").metrics["accuracy"])
+
+
+def test_it_learns_what_the_columns_say() -> None:
+    X, kinds, _ = stream(3000)
+    model = made("classifier")
+    model.run(X, kinds)
+    assert model.metrics["accuracy"] > 0.88 > 0.65 > model.metrics["no_change_accuracy"]
+
+
+def test_it_does_no_worse_than_the_last_label_where_the_columns_say_nothing() -> None:
+    random = np.random.default_rng(3)
+    kinds = [str(kind) for kind in np.cumsum(random.random(3000) < 0.05) % 3]
+    model = rtlstm.Classifier([f"c{i}" for i in range(20)], ["0", "1", "2"])
+    model.run(random.normal(size=(3000, 20)), kinds)
+    assert model.metrics["accuracy"] > model.metrics["no_change_accuracy"] - 0.003
+
+
+def test_it_remembers_what_only_the_past_tells() -> None:
+    """The class is the sign of a pulse that came up to four rows ago, without previous labels."""
+    random = np.random.default_rng(4)
+    pulses = np.zeros((6000, 1))
+    pulses[::5, 0] = random.choice([-1.0, 1.0], 1200)
+    kinds = ["up" if pulses[t - t % 5, 0] > 0 else "down" for t in range(6000)]
+    model = rtlstm.Classifier(["pulse"], ["up", "down"], previous_label=False)
+    answers = model.run(pulses, kinds)
+    late = answers[4000:].argmax(1) == (np.array(kinds[4000:]) == "down")
+    assert late.mean() > 0.98
+
+
+def test_the_previous_label_is_an_input_only_if_asked_for() -> None:
+    X, kinds, _ = stream(100)
+    for previous in (True, False):
+        model = made("classifier", previous_label=previous)
+        model.run(X[:99], kinds[:99])
+        model.predict(X[99])
+        table = model._block.view(model._kept["labels.table"])
+        row = model.classes.index(kinds[98]) if previous else 3
+        base = np.log(table[row] + answering.SMOOTH)
+        np.testing.assert_allclose(waiting(model, 99)["base"], base, rtol=1e-12)
+        inputs = len(COLUMNS) * 5 + k.CALENDAR + 1
+        assert model.network.spec.inputs == inputs + (3 * 4 if previous else 0)
+
+
+def test_classes_by_name_by_number_and_by_count() -> None:
+    X, _, _ = stream(20)
+    model = rtlstm.Classifier(COLUMNS, 3, rtlstm.LSTM(4))
+    assert model.classes == (0, 1, 2)
+    for label in (1, np.int64(2), 0.0, None, np.nan, np.float32("nan")):
+        verdict = model.update(X[0], label)
+        assert verdict.label in model.classes
+        assert verdict.values is verdict.probabilities
+    for label in (3, -1, 0.5, "1"):
+        with pytest.raises(rtlstm.SampleError, match="a label must be one of 0, 1, 2"):
+            model.update(X[0], label)
+    many = rtlstm.Classifier(COLUMNS, 70, rtlstm.LSTM(4), delay=1)
+    with pytest.raises(rtlstm.SampleError, match="9, …;"):
+        many.update(X[0], 70)
+    assert np.isfinite(many.run(X, list(range(20)))).all()
+    for classes in (
+        1,
+        0,
+        -3,
+        True,
+        [],
+        ["a"],
+        ["a", "a"],
+        "ab",
+        [1.5, 2.5],
+        None,
+        [True, False],
+        2000,
+    ):
+        with pytest.raises(rtlstm.SpecError):
+            rtlstm.Classifier(COLUMNS, classes)  # type: ignore[arg-type]
+
+
+def test_a_covariance_that_is_not_sound_begins_anew() -> None:
+    X, kinds, _ = stream(60)
+    model = made("classifier")
+    model.run(X[:50], kinds[:50])
+    model._block.view(model._kept["experts.covariance"])[1, 0, 0] = np.nan
+    answers = model.run(X[50:], kinds[50:])
+    assert model.health()["covariance_resets"] == 1
+    assert np.isfinite(answers).all()
