@@ -12,6 +12,7 @@ _ROOMS = {
     "verify": "rtlstm.cli.onnx",
     "inspect": "rtlstm.cli.inspect",
     "warmup": "rtlstm.cli.warmup",
+    "bench": "rtlstm.cli.bench",
 }
 
 
