@@ -15,8 +15,10 @@ import numpy as np
 from rtlstm.errors import DamagedFileError, MissingExtraError, SampleError, SpecError
 from rtlstm.export import learner_state, model_file
 from rtlstm.export.face import forecaster_state, network_state
+from rtlstm.export.frozen import Frozen
 from rtlstm.export.graph import Array
 from rtlstm.forecaster import Forecaster
+from rtlstm.kernels import outlook as k
 from rtlstm.learner import Learner
 from rtlstm.network import Network
 from rtlstm.rows import as_time
@@ -30,8 +32,9 @@ class Verification:
     """What `verify_onnx` found.
 
     difference: the largest difference of any output, absolute for an output that stays below 1 and
-    in units of its own largest value over these rows otherwise (the raw values of sensors differ in
-    size, and float32 is as exact as they are large); infinite if one side alone answers NaN.
+    in units of its own largest value otherwise, over these rows or, for a forecaster, in what it
+    has learned from (the raw values of sensors differ in size, and float32 is as exact as they are
+    large); infinite if one side alone answers NaN.
     microseconds: the median time of a step in onnxruntime, on one thread. bytes: of the file.
     """
 
@@ -71,7 +74,7 @@ def verify_onnx(
         state, steps = _twin(facts, model, samples, times)
         if list(state) != _state_names(runtime, state):
             raise SpecError(f"{path} is not an export of {model!r}: their states differ")
-        rows, difference, seconds = _compare(runtime, state, steps)
+        rows, difference, seconds = _compare(runtime, state, steps, _usual(model))
     finally:
         model.restore(before)
     return Verification(rows, difference, 1e6 * seconds, Path(path).stat().st_size)
@@ -135,7 +138,9 @@ def _learner(model: Learner, X: Any, Y: Any) -> Iterator[Step]:
         labels = model.health()["labels"]
         answer = _or_nan(functools.partial(model.step, y=y), x, shape[1])
         loss = model.loss if model.health()["labels"] > labels else np.nan
-        yield {"x": x[None], "y": y[None]}, [answer.reshape(shape), np.full((1, 1), loss)]
+        with np.errstate(over="ignore"):  # the graph's loss is a float32
+            told = np.full((1, 1), loss).astype(np.float32)
+        yield {"x": x[None], "y": y[None]}, [answer.reshape(shape), told]
 
 
 def _second(time: Any) -> int:
@@ -162,7 +167,7 @@ def _or_nan(answer: Callable[[Array], Array], x: Array, *shape: int) -> Array:
 
 
 def _compare(
-    runtime: Any, state: dict[str, Array], steps: Iterable[Step]
+    runtime: Any, state: dict[str, Array], steps: Iterable[Step], usual: Array | float
 ) -> tuple[int, float, float]:
     """Rows, the largest difference, and the median seconds of a call."""
     values, taken, rows = dict(state), [], 0
@@ -176,7 +181,7 @@ def _compare(
             _widen(gaps, place, got, want)
         values = dict(zip(values, found[len(wanted) :], strict=True))
         rows += 1
-    largest = max((_largest(*gap) for gap in gaps.values()), default=0.0)
+    largest = max((_largest(*gap, usual) for gap in gaps.values()), default=0.0)
     return rows, largest, float(np.median(taken)) if taken else 0.0
 
 
@@ -191,5 +196,16 @@ def _widen(gaps: dict[int, tuple[Array, Array]], place: int, got: Array, want: A
     gaps[place] = gap, size
 
 
-def _largest(gap: Array, size: Array) -> float:
-    return float((gap / np.maximum(1.0, size)).max(initial=0.0))
+def _largest(gap: Array, size: Array, usual: Array | float) -> float:
+    return float((gap / np.maximum(usual, size)).max(initial=0.0))
+
+
+def _usual(model: Any) -> Array | float:
+    """Below what size of an output a difference is measured against that size: 1, or a deviation
+    from 0 that a forecaster's targets (T,) have usually had.
+    """
+    if not isinstance(model, Forecaster):
+        return 1.0
+    found = Frozen(model)
+    size = np.abs(found.column(k.MEAN)) + 3.0 * np.sqrt(found.column(k.VAR))
+    return np.maximum(1.0, size[found.targets])
