@@ -1,4 +1,4 @@
-"""Detector: raw rows of a stream in, a score and a flag for each out, without labels or training."""
+"""Detector: raw rows of a stream in, a score and a flag for each out; no labels, no training."""
 
 from __future__ import annotations
 

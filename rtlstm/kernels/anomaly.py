@@ -1,7 +1,7 @@
 """How far a row lies beyond all that its column has shown: the score of anomalies.
 
-Of every target five signals are watched: its value, that value's running mean over about 10 and 33
-rows, the error of its forecast, and that error's running mean over about 100 rows. So a spike, a
+Of every target five signals are watched: its value, that value's running means over about 10 and 33
+rows, the error of its forecast, and that error's running mean over about 33 rows. So a spike, a
 shift, a drift and a season that fails each have a signal in which they show. Each signal has a
 range that takes in whatever comes and forgets at 1e-4 a row. What lies beyond it by the share b of
 its width is news, and of several the largest b counts; errors of single rows, the noisiest signal,
@@ -10,10 +10,10 @@ count a quarter. The score is
     b / (b + HALF)
 
 with b scaled by sqrt(n / EARLY) for the first EARLY values, whose range says less. A row is news
-once: within HOLD rows of a score it takes a larger one to be heard. One wild value widens a range by
-GROW widths at most, and one taken for a fault of transmission (kernels/scaling.py) leaves no trace.
-A signal that has stayed beyond its old range for SHIFT rows has a new level: its range begins anew
-there.
+once: within HOLD rows of a score it takes a larger one to be heard. One wild value widens a range
+by GROW widths at most; one taken for a fault (kernels/scaling.py) and beyond FAR widths, not at
+all. A signal that has stayed beyond its old range for SHIFT rows has a new level: its range begins
+anew there.
 
 Counting what breaks the range of a long memory was found on the tuning half of the Numenta Anomaly
 Benchmark to set off fewer false alarms than tail probabilities of errors (Lavin & Ahmad 2015) at
@@ -29,13 +29,13 @@ from rtlstm.kernels.jit import kernel
 from rtlstm.kernels.scaling import HUGE
 
 VALUE_RATES = (1.0, 0.1, 0.03)  # of running means
-ERROR_RATES = (1.0, 0.01)
+ERROR_RATES = (1.0, 0.03)
 SIGNALS = len(VALUE_RATES) + len(ERROR_RATES)
 ERROR_SHARE = 0.25  # of the error of a single row
 WARM, EARLY = 100, 1000  # values before the first score, and before it counts in full
 FORGET = 1e-4
 GROW = 4.0
-FAR = 200.0  # widths beyond the range at which a running mean holds a value
+FAR = 200.0  # widths beyond the range at which a running mean holds a value; a fault is further
 HOLD = 100
 SHIFT = 1000
 HALF = 0.04  # widths beyond the range that score 1/2
@@ -70,16 +70,16 @@ def see(plan, d, q, row, learn):
     for j in range(plan[k.TARGETS]):
         column, at = plan[plan[k.TARGET_AT] + j], plan[k.WATCH] + j * FIELDS
         value = min(max(row[column], -HUGE), HUGE) if math.isfinite(row[column]) else math.nan
-        if q[plan[k.GAP] + column]:
-            most = max(most, glance(d, at, value))
-        else:
-            most = max(most, watch(d, at, value, value - d[plan[k.EXPECTED] + j], learn))
+        b = glance(d, at, value)
+        if not q[plan[k.GAP] + column] or 0.0 < b <= FAR:
+            b = watch(d, at, value, value - d[plan[k.EXPECTED] + j], learn)
+        most = max(most, b)
     d[plan[k.CLOCK] + k.ANOMALY] = announce(d, plan[k.NEWS], most)
 
 
 @kernel
 def glance(d, at, value):
-    """The excess b of a value that is a fault, or of none (NaN); nothing but EXCESS moves."""
+    """The excess b of a value alone, 0 if it is NaN; nothing but EXCESS moves."""
     low, high = d[at + SIGNAL_AT + LOW], d[at + SIGNAL_AT + HIGH]
     out, width = max(value - high, low - value), max(high - low, FLAT * abs(value))
     known = d[at + SEEN] >= WARM and out > 0.0
