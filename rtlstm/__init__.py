@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from rtlstm.errors import TruncatedFileError as TruncatedFileError
     from rtlstm.export.face import export_onnx as export_onnx
     from rtlstm.export.keras_in import import_keras as import_keras
+    from rtlstm.export.learner import export_onnx_learner as export_onnx_learner
+    from rtlstm.export.learner_state import import_learner_state as import_learner_state
     from rtlstm.export.onnx_in import import_onnx as import_onnx
     from rtlstm.export.torch_in import import_torch as import_torch
     from rtlstm.export.verify import verify_onnx as verify_onnx
@@ -80,11 +82,13 @@ _ROOMS = {
     ),
     "rtlstm.export.face": ("export_onnx",),
     "rtlstm.export.keras_in": ("import_keras",),
+    "rtlstm.export.learner": ("export_onnx_learner",),
+    "rtlstm.export.learner_state": ("import_learner_state",),
     "rtlstm.export.onnx_in": ("import_onnx",),
     "rtlstm.export.torch_in": ("import_torch",),
     "rtlstm.export.verify": ("verify_onnx",),
-    "rtlstm.forecaster": ("Forecast", "Forecaster"),
     "rtlstm.fleet": ("Fleet",),
+    "rtlstm.forecaster": ("Forecast", "Forecaster"),
     "rtlstm.learner": ("Learner",),
     "rtlstm.network": ("Network",),
     "rtlstm.optim": ("SGD", "TBPTT", "Adam", "Hybrid", "RMSProp"),

@@ -99,21 +99,22 @@ def spread(g: Graph, layer: LSTM, gate: str) -> str:
     return g.op("Gather", gate, g.const(owner), axis=-1)
 
 
-def see_cell(g: Graph, layer: LSTM, a: str, peep: str, c: str) -> str:
-    """a + Σ p c over the cells of each block; peep: (units,) or, with blocks, (units, blocks)."""
-    seen = g.op("Mul" if layer.block_size == 1 else "MatMul", c, peep)
-    return g.op("Add", a, seen)
-
-
-def peephole(layer: LSTM, p: Array) -> Array:
-    """A peephole parameter as `see_cell` takes it: (units,), or (units, blocks) with zeros."""
+def gather(g: Graph, layer: LSTM, value: str) -> str:
+    """Σ over the cells of each block: (rows, units) to (rows, blocks)."""
     if layer.block_size == 1:
-        return p
-    blocks = layer.units // layer.block_size
-    full = np.zeros((blocks, layer.block_size, blocks), p.dtype)
-    each = np.arange(blocks)
-    full[each, :, each] = p.T
-    return full.reshape(layer.units, blocks)
+        return value
+    owner = np.repeat(np.eye(layer.units // layer.block_size), layer.block_size, axis=0)
+    return g.op("MatMul", value, g.const(owner))
+
+
+def see_cell(g: Graph, layer: LSTM, a: str, peep: str, c: str) -> str:
+    """a + Σ p c over the cells of each block; peep and c: one value a cell."""
+    return g.op("Add", a, gather(g, layer, g.op("Mul", c, peep)))
+
+
+def peephole(p: Array) -> Array:
+    """A peephole parameter, (units,) or (cells of a block, blocks), as one value a cell."""
+    return p.T.reshape(-1)
 
 
 def lstm(g: Graph, layer: LSTM, a: Values, peeps: Values, c: str) -> Values:

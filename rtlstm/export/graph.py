@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 Array = np.ndarray[Any, Any]
 Dims = Sequence[int | str]
+_REDUCING = {"ReduceSumSquare"}
 _KINDS = {"float": TensorProto.FLOAT, "int64": TensorProto.INT64}
 
 
@@ -40,6 +41,8 @@ class Graph:
         self, kind: str, outputs: Sequence[str], *inputs: str, **attributes: Any
     ) -> Sequence[str]:
         """Add a node with the outputs named; "" stands for one, or an input, that is absent."""
+        if kind in _REDUCING and self.opset >= 18:  # axes became an input
+            inputs = (*inputs, self.const(np.array(attributes.pop("axes"), np.int64)))
         self.nodes.append(helper.make_node(kind, inputs, outputs, **attributes))
         return outputs
 
@@ -91,7 +94,50 @@ class Graph:
         return Graph(self.opset, self)
 
     def proto(self, name: str) -> onnx.GraphProto:
-        """The finished graph."""
-        return helper.make_graph(
-            self.nodes, name, self.inputs, self.outputs, list(self.constants.values())
-        )
+        """The finished graph, without nodes that nothing reads."""
+        self._name_outputs()
+        nodes = self._needed()
+        read = {value for node in nodes for value in _reads(node)}
+        kept = [tensor for key, tensor in self.constants.items() if key in read]
+        return helper.make_graph(nodes, name, self.inputs, self.outputs, kept)
+
+    def _needed(self) -> list[onnx.NodeProto]:
+        wanted, needed = {entry.name for entry in self.outputs}, []
+        for node in reversed(self.nodes):
+            if wanted.intersection(node.output):
+                needed.append(node)
+                wanted.update(_reads(node))
+        return needed[::-1]
+
+    def _name_outputs(self) -> None:
+        """Give outputs that are copies (Identity) to the node that makes the value."""
+        made = {value for node in self.nodes for value in node.output}
+        free = made - {entry.name for entry in self.outputs}
+        names: dict[str, str] = {}
+        copies = []
+        for node in self.nodes:
+            source = node.input[0] if node.op_type == "Identity" else ""
+            if source in free and node.output[0] not in free and source not in names:
+                names[source] = node.output[0]
+                copies.append(node)
+        self.nodes = [node for node in self.nodes if not any(node is copy for copy in copies)]
+        for node in self.nodes:
+            _rename(node, names)
+
+
+def _graphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    return [entry.g for entry in node.attribute if entry.type == onnx.AttributeProto.GRAPH]
+
+
+def _reads(node: onnx.NodeProto) -> list[str]:
+    """What a node reads, the nodes of its inner graphs included."""
+    inner = [value for graph in _graphs(node) for each in graph.node for value in _reads(each)]
+    return [*node.input, *inner]
+
+
+def _rename(node: onnx.NodeProto, names: dict[str, str]) -> None:
+    for values in (node.input, node.output):
+        values[:] = [names.get(value, value) for value in values]
+    for graph in _graphs(node):
+        for each in graph.node:
+            _rename(each, names)

@@ -142,7 +142,7 @@ def _peeps(g: Graph, recipe: Recipe, k: int) -> Values:
     if not isinstance(layer, LSTM):
         return {}
     return {
-        letter: g.const(cells.peephole(layer, parameters[f"p.{letter}"]), f"layer{k}.p.{letter}")
+        letter: g.const(cells.peephole(parameters[f"p.{letter}"]), f"layer{k}.p.{letter}")
         for letter in layer.peeps
     }
 
