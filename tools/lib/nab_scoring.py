@@ -5,8 +5,8 @@ threshold for all files, which is chosen to make the sum below as large as it ca
 min(15 %, 750) rows of a file are not scored. With p the place of a row in a window, from -1 at its
 first row to almost 0 at its last, or behind one, in windows, 3 if there was none, and
 S(p) = 2 / (1 + exp(5 p)) - 1, S = -1 from p = 3 on: each window earns the largest S(p) / S(-1) of
-its detections, or costs what a profile says of a miss; each detection in no window costs -S(p) times
-the profile's price. 0 is a detector without detections, 100 one that finds the start of each
+its detections, or costs what a profile says of a miss; each detection in no window costs -S(p)
+times the profile's price. 0 is a detector without detections, 100 one that finds the start of each
 window and nothing else.
 """
 
