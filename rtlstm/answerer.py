@@ -8,20 +8,17 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from rtlstm import initial, labelled, layout, rules
-from rtlstm.errors import LimitError, SampleError, SpecError, StateError
+from rtlstm import initial, inner, labelled, layout, rules
+from rtlstm.errors import SampleError, SpecError, StateError
 from rtlstm.held import Held
 from rtlstm.kernels import answering
 from rtlstm.kernels import labels as w
 from rtlstm.kernels import outlook as k
 from rtlstm.kernels import plan as p
 from rtlstm.labelled import LabelledSpec
-from rtlstm.learner import Learner
 from rtlstm.rows import KEPT, as_row, as_table, as_time, as_times
-from rtlstm.spec import Layer
 
 Array = np.ndarray[Any, Any]
-MEMORY_LIMIT = 4 << 30  # bytes
 LATER = np.empty(0)  # the label of a row that will be handed in with its ticket
 
 
@@ -37,27 +34,15 @@ class Answerer(Held):
 
     def _build(self, spec: LabelledSpec) -> None:
         made = labelled.lay_out(spec, self.numbers)
-        learner, dtype = spec.learner, spec.learner.network.dtype
-        size = layout.block_bytes(made.arena.sizes, dtype)
-        if size > MEMORY_LIMIT:
-            raise LimitError(
-                f"this {self.kind} would hold {size} bytes, more than {MEMORY_LIMIT}: use a smaller"
-                " delay, or fewer columns, outputs or units; nothing was allocated"
-            )
-        inner = Learner.from_spec(learner)
-        block = layout.Block(made.arena.sizes, dtype)
-        for part, values in inner._block.parts.items():
-            block.parts[part][: len(values)] = values
-        inner.net._adopt(block, made.learner.network)
+        fewer = "a smaller delay, or fewer columns, outputs or units"
+        self.network, block = inner.house(self.kind, made.learner, made.arena, fewer)
         made.prepare(block, self.numbers)
-        self.spec, self.network, self._lock = spec, inner.net, inner.net._lock
+        self.spec, self._lock = spec, self.network._lock
         self._block, self._kept, self._plan = block, made.arena.kept, made.plan
         self._net, self._rule = made.learner.plan, rules.room_of(spec.rule).kernels()
         self._parts = (made.plan, made.lab, self._net, block.f, block.d, block.q)
-        f, plan = block.f, made.plan
-        border = ((k.X_LEARN, k.INPUTS), (k.Y_LEARN, k.UNITS), (k.P_LEARN, k.UNITS))
-        views = (f[plan[at] :][: plan[size]] for at, size in border)
-        self._step_parts = (self._net, block.f, block.d, block.q, *views)
+        plan = made.plan
+        self._step_parts = (self._net, block.f, block.d, block.q, *inner.border(plan, block.f))
         self._tally = block.q[plan[w.TALLY] :][: w.TALLY_LEN]
         self._state = block.q[plan[w.STATE] :][: spec.delay]
         self._unknown = np.full(len(spec.outputs), np.nan)
@@ -255,14 +240,6 @@ class Answerer(Held):
             f" {self.spec.rule.name!r}, bytes: {self.memory}, rows seen: {self.rows}, labels"
             f" learned: {int(self._tally[w.LABELS])})"
         )
-
-
-def stack_of(layers: Any) -> tuple[Layer, ...]:
-    """One layer or several as a tuple; raises SpecError for anything else."""
-    stack = tuple(layers) if isinstance(layers, Sequence) else (layers,)
-    if not stack or not all(isinstance(layer, Layer) for layer in stack):
-        raise SpecError(f"layers must be rtlstm.LSTM, GRU or RNN, got {layers!r}")
-    return stack
 
 
 def names_of(what: str, names: Any) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rtlstm.answerer import Answerer, names_of, stack_of
+from rtlstm.answerer import Answerer, names_of
 from rtlstm.errors import SampleError, SpecError
+from rtlstm.inner import stack_of
 from rtlstm.kernels import labels as w
 from rtlstm.labelled import LabelledSpec
 from rtlstm.optim import Rule, rule_of

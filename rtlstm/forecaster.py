@@ -9,20 +9,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rtlstm import initial, layout, outlook, rules
-from rtlstm.errors import LimitError, SampleError, SpecError
+from rtlstm import initial, inner, layout, outlook, rules
+from rtlstm.errors import SampleError, SpecError
 from rtlstm.held import Held
 from rtlstm.kernels import forecasting, rls
 from rtlstm.kernels import outlook as k
 from rtlstm.kernels import plan as p
-from rtlstm.learner import Learner
 from rtlstm.optim import Rule, rule_of
 from rtlstm.outlook import ForecasterSpec
 from rtlstm.rows import as_row, as_table, as_time, as_times
 from rtlstm.spec import LSTM, Layer
 
 Array = np.ndarray[Any, Any]
-MEMORY_LIMIT = 4 << 30  # bytes
 LAYERS = (LSTM(16),)
 
 
@@ -75,16 +73,13 @@ class Forecaster(Held):
     ) -> None:
         if isinstance(columns, str) or isinstance(targets, str):
             raise SpecError("columns and targets are lists of names, not one string")
-        stack = tuple(layers) if isinstance(layers, Sequence) else (layers,)
-        if not stack or not all(isinstance(layer, Layer) for layer in stack):
-            raise SpecError(f"layers must be rtlstm.LSTM, GRU or RNN, got {layers!r}")
         names = tuple(columns)
         spec = ForecasterSpec(
             names,
             names if targets is None else tuple(targets),
             _horizons(horizon),
             lags,
-            stack,
+            inner.stack_of(layers),
             rule_of(rule),
             seed,
             float(coverage),
@@ -96,34 +91,17 @@ class Forecaster(Held):
 
     def _build(self, spec: ForecasterSpec) -> None:
         plan = outlook.lay_out(spec)
-        learner, dtype = spec.learner, spec.learner.network.dtype
-        size = layout.block_bytes(plan.arena.sizes, dtype)
-        if size > MEMORY_LIMIT:
-            raise LimitError(
-                f"this forecaster would hold {size} bytes, more than {MEMORY_LIMIT}: use fewer"
-                " targets, horizons or units; nothing was allocated"
-            )
-        inner = Learner.from_spec(learner)
-        block = layout.Block(plan.arena.sizes, dtype)
-        for part, values in inner._block.parts.items():
-            block.parts[part][: len(values)] = values
-        inner.net._adopt(block, plan.learner.network)
-        self.spec, self.network, self._lock = spec, inner.net, inner.net._lock
+        fewer = "fewer targets, horizons or units"
+        self.network, block = inner.house(self.kind, plan.learner, plan.arena, fewer)
+        self.spec, self._lock = spec, self.network._lock
         self._block, self._plan, self._net = block, plan.plan, plan.learner.plan
         self._kept, self._rule = plan.arena.kept, rules.room_of(spec.rule).kernels()
         outlook.prepare(plan, block.d, block.q)
         self._parts = (self._plan, self._net, block.f, block.d, block.q)
-        self._step_parts = (self._net, block.f, block.d, block.q, *self._border())
+        self._step_parts = (self._net, block.f, block.d, block.q, *inner.border(plan.plan, block.f))
         self._shape = (3, len(spec.horizons), len(spec.targets))
         self._stage = block.q[self._plan[k.COUNTS] + k.STAGE :][:1]
         self._clock = block.d[self._plan[k.CLOCK] :][: k.CLOCK_LEN]
-
-    def _border(self) -> tuple[Array, Array, Array]:
-        """Views of the learning trajectory's next input, target and (unused) answer."""
-        f, plan = self._block.f, self._plan
-        sizes = ((k.X_LEARN, k.INPUTS), (k.Y_LEARN, k.UNITS), (k.P_LEARN, k.UNITS))
-        x, y, answer = (f[plan[at] :][: plan[size]] for at, size in sizes)
-        return x, y, answer
 
     @classmethod
     def from_spec(cls, spec: ForecasterSpec) -> Forecaster:

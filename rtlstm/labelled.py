@@ -15,9 +15,8 @@ from rtlstm.layout import Arena, Block, padded
 from rtlstm.learner_spec import LearnerLayout, LearnerSpec
 from rtlstm.learner_spec import lay_out as learner_layout
 from rtlstm.optim import Adam, Rule
-from rtlstm.outlook import CLIP, FORGET, MAX_COLUMNS
+from rtlstm.outlook import CLIP, FORGET, MAX_COLUMNS, check_names
 from rtlstm.outlook import SETTINGS as FORECASTER_SETTINGS
-from rtlstm.outlook import _names as check_names
 from rtlstm.spec import Layer, NetworkSpec
 
 Array = np.ndarray[Any, Any]

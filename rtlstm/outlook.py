@@ -65,8 +65,8 @@ class ForecasterSpec:
     times: str = "accept"
 
     def __post_init__(self) -> None:
-        _names("columns", self.columns)
-        _names("targets", self.targets)
+        check_names("columns", self.columns)
+        check_names("targets", self.targets)
         unknown = [name for name in self.targets if name not in self.columns]
         if unknown:
             raise SpecError(f"targets must be among the columns, and {unknown} are not")
@@ -123,7 +123,8 @@ class ForecasterSpec:
             raise SpecError(f"not the description of a forecaster: {error}") from None
 
 
-def _names(what: str, names: Sequence[str]) -> None:
+def check_names(what: str, names: Sequence[str]) -> None:
+    """Raise SpecError unless these are names, each once."""
     if not names or not all(isinstance(name, str) for name in names):
         raise SpecError(f"{what} must be a list of names, got {names!r}")
     if len(set(names)) < len(names):

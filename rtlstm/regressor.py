@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rtlstm.answerer import Answerer, names_of, stack_of
+from rtlstm.answerer import Answerer, names_of
 from rtlstm.errors import SpecError
+from rtlstm.inner import stack_of
 from rtlstm.kernels import labels as w
 from rtlstm.labelled import LabelledSpec
 from rtlstm.optim import Rule, rule_of
-from rtlstm.outlook import _names as check_names
+from rtlstm.outlook import check_names
 from rtlstm.rows import as_row
 from rtlstm.spec import LSTM, Layer
 
