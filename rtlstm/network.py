@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numba
@@ -113,7 +114,7 @@ class Network(Held):
             x = as_sample(x, self._in, self._dtype, "x")
         y = np.empty(self._out, self._dtype) if out is None else self._output(out)
         with self._lock:
-            status = self._run(self._plan, self._h, self._f, x, y, 1)
+            status = self._run(x, y, 1)
         if status:
             refuse(status)
         return y
@@ -124,10 +125,15 @@ class Network(Held):
     def _compile(self, *args: Any) -> int:
         """Get the machine code, then be replaced by it: the first call of `_run`."""
         floats = numba.types.Array(numba.from_dtype(self._dtype), 1, "C")
-        plan = numba.types.Array(numba.int64, 1, "C", readonly=True)
-        matrices = numba.types.Array(numba.from_dtype(self._h.dtype), 1, "C")
-        signature = (plan, matrices, floats, floats, floats, numba.int64)
-        self._run = entry(cells.run, signature)
+        rows, whole = (floats, floats, numba.int64), numba.int64
+        if self.spec.storage or numba.config.DISABLE_JIT or numba.config.BOUNDSCHECK:
+            plan = numba.types.Array(whole, 1, "C", readonly=True)
+            matrices = numba.types.Array(numba.from_dtype(self._h.dtype), 1, "C")
+            code = entry(cells.run, (plan, matrices, floats, *rows))
+            self._run = partial(code, self._plan, self._h, self._f)
+        else:
+            ends = [end for a in (self._plan, self._f) for end in (a.ctypes.data, a.size)]
+            self._run = partial(entry(cells.run_at, (whole,) * 4 + rows), *ends)
         return int(self._run(*args))
 
     def run(self, X: Any, out: Array | None = None) -> Array:
@@ -143,7 +149,7 @@ class Network(Held):
         with self._lock:
             for start in range(0, len(X), chunk):
                 x, y = X[start : start + chunk], Y[start : start + chunk]
-                status = self._run(self._plan, self._h, self._f, x.ravel(), y.ravel(), len(x))
+                status = self._run(x.ravel(), y.ravel(), len(x))
                 if status:
                     refuse(status, start)
         return Y

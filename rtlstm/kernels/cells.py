@@ -21,6 +21,7 @@ import math
 
 from rtlstm.kernels import plan as p
 from rtlstm.kernels import vector as v
+from rtlstm.kernels import views
 from rtlstm.kernels.jit import kernel
 
 
@@ -319,3 +320,10 @@ def run(plan, h, f, X, Y, rows):
         if status != p.OK:
             return 4 * t + status
     return p.OK
+
+
+@kernel
+def run_at(plan, plan_length, f, f_length, X, Y, rows):
+    """`run` with plan and block given as addresses (see `views`), matrices in the block."""
+    block = views.floats_at(f, f_length, X)
+    return run(views.ints_at(plan, plan_length), block, block, X, Y, rows)
