@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numba
 import numpy as np
+from numpy import empty, ndarray
 
 from rtlstm import initial, layout
 from rtlstm.errors import SampleError
@@ -104,17 +105,22 @@ class Network(Held):
         contiguous, is written and returned if given. Raises SampleError for a wrong shape or type,
         or a value that is not finite, and leaves every byte of the state as it was.
         """
-        # Written out, since two calls here would cost more than the kernel at 8 units.
+        # Written out, since every call and look-up here costs as much as the kernel at 8 units:
+        # `with` 70 ns more than acquire and release, `np.` 30 ns more than a global name.
         if (
-            type(x) is not np.ndarray
+            type(x) is not ndarray
             or x.dtype is not self._dtype
             or x.shape != self._in
             or not x.flags.c_contiguous
         ):
             x = as_sample(x, self._in, self._dtype, "x")
-        y = np.empty(self._out, self._dtype) if out is None else self._output(out)
-        with self._lock:
+        y = empty(self._out, self._dtype) if out is None else self._output(out)
+        lock = self._lock
+        lock.acquire()
+        try:
             status = self._run(x, y, 1)
+        finally:
+            lock.release()
         if status:
             refuse(status)
         return y
