@@ -41,8 +41,8 @@ def rtrl(spec: NetworkSpec, plan: Plan, arena: Arena, rule: Rule) -> None:
     matrix, whose push to the start of the block is spread over the first steps of it.
     """
     steps = rule.block or min(max(units(spec) // 2, SHORTEST), LONGEST)
-    plan[p.TURN] = -(-steps // 3)
-    plan[p.TURN_BACK] = plan[p.TURN] // 4
+    plan[p.TURN] = -(-2 * steps // 5)
+    plan[p.TURN_BACK] = -(-plan[p.TURN] // 4)
     history(spec, plan, arena, steps, steps + int(plan[p.TURN]))
     bottom, end = record(plan, 0), plan[p.HEAD_W] if spec.head else plan[p.THETA] + plan[p.THETA_LEN]
     plan[p.BODY] = plan[p.THETA] + bottom[p.M] * bottom[p.R]  # nothing flows back into the inputs
