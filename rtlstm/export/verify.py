@@ -31,10 +31,10 @@ Step = tuple[dict[str, Array], list[Array]]
 class Verification:
     """What `verify_onnx` found.
 
-    difference: the largest difference of any output, absolute for an output that stays below 1 and
-    in units of its own largest value otherwise, over these rows or, for a forecaster, in what it
-    has learned from (the raw values of sensors differ in size, and float32 is as exact as they are
-    large); infinite if one side alone answers NaN.
+    difference: the largest difference of any output: absolute for answers below 1, in units of the
+    largest entry of the answer above. For a forecaster each output is measured by its own size over
+    these rows and in what was learned from, since the raw values of sensors differ in size, and
+    float32 is as exact as they are large. Infinite if one side alone answers NaN.
     microseconds: the median time of a step in onnxruntime, on one thread. bytes: of the file.
     """
 
@@ -167,7 +167,7 @@ def _or_nan(answer: Callable[[Array], Array], x: Array, *shape: int) -> Array:
 
 
 def _compare(
-    runtime: Any, state: dict[str, Array], steps: Iterable[Step], usual: Array | float
+    runtime: Any, state: dict[str, Array], steps: Iterable[Step], usual: Array | None
 ) -> tuple[int, float, float]:
     """Rows, the largest difference, and the median seconds of a call."""
     values, taken, rows = dict(state), [], 0
@@ -176,21 +176,29 @@ def _compare(
         start = time.perf_counter()
         found = runtime.run(None, feeds | values)
         taken.append(time.perf_counter() - start)
-        pairs = list(zip(found, wanted, strict=False))
-        for place, (got, want) in enumerate(pairs):
-            _widen(gaps, place, got, want)
+        for place, (got, want) in enumerate(zip(found, wanted, strict=False)):
+            _widen(gaps, place, got, want, alone=usual is None)
         values = dict(zip(values, found[len(wanted) :], strict=True))
         rows += 1
-    largest = max((_largest(*gap, usual) for gap in gaps.values()), default=0.0)
+    size = 1.0 if usual is None else usual
+    largest = max((_largest(*gap, size) for gap in gaps.values()), default=0.0)
     return rows, largest, float(np.median(taken)) if taken else 0.0
 
 
-def _widen(gaps: dict[int, tuple[Array, Array]], place: int, got: Array, want: Array) -> None:
-    """Keep the largest gap and the largest value of every entry of an output, over all rows."""
-    silent = np.isnan(got) & np.isnan(want)
-    gap = np.where(silent, 0.0, np.abs(got.astype(np.float64) - want))
+def _widen(
+    gaps: dict[int, tuple[Array, Array]], place: int, got: Array, want: Array, alone: bool
+) -> None:
+    """Keep the largest gap and the largest value of every entry of an output, over all rows.
+
+    alone: the row is measured by its own size, so that one huge answer hides no other gap.
+    """
+    same = (np.isnan(got) & np.isnan(want)) | (got == want)
+    gap = np.zeros(np.shape(want))
+    gap[~same] = np.abs(got.astype(np.float64)[~same] - want[~same])
     gap = np.where(np.isnan(gap), np.inf, gap)
-    size = np.nan_to_num(np.abs(want.astype(np.float64)))
+    size = np.where(np.isfinite(want), np.abs(want.astype(np.float64)), 0.0)
+    if alone:
+        gap, size = gap / max(1.0, size.max(initial=0.0)), np.ones(1)
     if place in gaps:
         gap, size = np.maximum(gap, gaps[place][0]), np.maximum(size, gaps[place][1])
     gaps[place] = gap, size
@@ -200,12 +208,12 @@ def _largest(gap: Array, size: Array, usual: Array | float) -> float:
     return float((gap / np.maximum(usual, size)).max(initial=0.0))
 
 
-def _usual(model: Any) -> Array | float:
-    """Below what size of an output a difference is measured against that size: 1, or a deviation
-    from 0 that a forecaster's targets (T,) have usually had.
+def _usual(model: Any) -> Array | None:
+    """Below what size of an output a forecaster's difference is measured against that size: 1, or
+    a deviation from 0 that its targets (T,) have usually had. None: each answer has its own size.
     """
     if not isinstance(model, Forecaster):
-        return 1.0
+        return None
     found = Frozen(model)
     size = np.abs(found.column(k.MEAN)) + 3.0 * np.sqrt(found.column(k.VAR))
     return np.maximum(1.0, size[found.targets])
