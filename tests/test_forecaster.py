@@ -281,7 +281,9 @@ def test_a_bad_row_changes_nothing(row: Any) -> None:
     assert forecaster.snapshot() == before
 
 
-@pytest.mark.parametrize("time", ["now", 1e18, object(), True], ids=str)
+@pytest.mark.parametrize(
+    "time", ["now", 1e18, object(), True], ids=["word", "far", "object", "bool"]
+)
 def test_a_bad_time_changes_nothing(time: Any) -> None:
     forecaster = Forecaster(**SMALL)
     before = forecaster.snapshot()
