@@ -44,7 +44,9 @@ def rtrl(spec: NetworkSpec, plan: Plan, arena: Arena, rule: Rule) -> None:
     plan[p.TURN] = -(-2 * steps // 5)
     plan[p.TURN_BACK] = -(-plan[p.TURN] // 4)
     history(spec, plan, arena, steps, steps + int(plan[p.TURN]))
-    bottom, end = record(plan, 0), plan[p.HEAD_W] if spec.head else plan[p.THETA] + plan[p.THETA_LEN]
+    bottom, end = record(plan, 0), plan[p.HEAD_W]
+    if spec.head is None:
+        end = plan[p.THETA] + plan[p.THETA_LEN]
     plan[p.BODY] = plan[p.THETA] + bottom[p.M] * bottom[p.R]  # nothing flows back into the inputs
     plan[p.BODY_LEN] = end - plan[p.BODY]
     plan[p.H_THETA] = arena.take("f", plan[p.RING], plan[p.BODY_LEN], keep="history.weights")

@@ -15,6 +15,8 @@ from rtlstm.cli.timing import pinned
 
 # name: module, and whether the process stays on one processor meanwhile
 TABLES = {
+    "rules": ("rules", True),
+    "evenness": ("rules", True),
     "step": ("stepping", True),
     "inside": ("stepping", True),
     "variants": ("stepping", True),
