@@ -17,7 +17,7 @@ from rtlstm.cli.timing import Case, costs
 
 Array = np.ndarray[Any, Any]
 PARITY = 1e-4  # largest difference between a peer's gradient and ours, relative to its block
-# Required, by units: of the floor for the exact rules; µs, those of JAX inside scan, for the others.
+# Required, by units: parts of the floor for the exact rules; for the others µs, those of JAX.
 FLOORS = {
     "rtrl": {16: 1.5, 32: 0.7, 64: 0.28, 128: 0.15},
     "hybrid": {32: 0.32, 64: 0.12, 128: 0.06},
