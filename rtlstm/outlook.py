@@ -33,6 +33,7 @@ TIMES = ("accept", "drop", "raise")
 CLIP = 1.0  # largest norm of a gradient of the network
 FORGET = 0.9998
 PRIOR, PRIOR_HIDDEN = 0.03, 0.1  # variance of the weights before the first row
+OTHERS, HOURLY = 0.4, 0.15  # shares of it, for other columns' rows and products with the calendar
 WINDOW = 1024  # rows of the past that seasonal regressors can reach
 LONGEST = 512  # rows, half as much again as the longest season that is looked for
 SETTINGS = {
@@ -273,12 +274,23 @@ def prepare(layout: OutlookLayout, d: Array, q: Array) -> None:
     d[plan[k.CLOCK] + k.TIME] = math.nan
     d[plan[k.EXPECTED] :][:T] = math.nan
     prior = d[plan[k.PRIOR] : plan[k.PRIOR] + D]
-    prior[:] = PRIOR
-    prior[plan[k.AT_HIDDEN] : plan[k.AT_BIAS]] = PRIOR_HIDDEN
+    prior[:] = _prior(plan)
     covariance = d[plan[k.COVARIANCE] : plan[k.COVARIANCE] + T * D * D].reshape(T, D, D)
     covariance[:, np.arange(D), np.arange(D)] = prior
     d[plan[k.CSCALE] : plan[k.CSCALE] + T] = 1.0
     q[plan[k.SLOT] : plan[k.SLOT] + k.SEASONAL] = -1
+
+
+def _prior(plan: Array) -> Array:
+    """(D,) variance of each weight before the first row: the further off, the smaller."""
+    prior = np.full(int(plan[k.WIDTH]), PRIOR)
+    own = np.arange(1, int(plan[k.LAGS]))
+    prior[own] = 2.0 * PRIOR / np.sqrt(1.0 + own)
+    ago = np.repeat(np.arange(1, int(plan[k.ROWS]) + 1), int(plan[k.COLUMNS]) - 1)
+    prior[plan[k.AT_OTHERS] : plan[k.AT_CALENDAR]] = OTHERS * PRIOR / ago
+    prior[plan[k.AT_PRODUCTS] : plan[k.AT_STEP]] = HOURLY * PRIOR
+    prior[plan[k.AT_HIDDEN] : plan[k.AT_BIAS]] = PRIOR_HIDDEN
+    return prior
 
 
 __all__ = ["ForecasterSpec", "OutlookLayout", "lay_out", "p", "prepare"]

@@ -121,15 +121,16 @@ def test_the_sweep_is_its_twin() -> None:
 @pytest.mark.skipif(config.DISABLE_JIT, reason="a long run")
 def test_it_stays_sound_with_silent_and_collinear_columns() -> None:
     """Plain least squares with this forgetting is indefinite after 145,000 such rows."""
-    rows, bench = 400_000, Bench()
+    bench = Bench()
     rng = np.random.default_rng(2)
-    X = np.zeros((1000, bench.n))
+    block = 2 * rls.RIDGE_ROWS * bench.n  # whole turns of the ridge
+    X = np.zeros((block, bench.n))
     prior = bench.d[bench.plan[k.PRIOR] : bench.plan[k.PRIOR] + bench.n].copy()
-    for _ in range(rows // 1000):
-        X[:, 1:] = rng.normal(size=(1000, bench.n - 1))  # column 0 is silent
-        X[:500, 2] = X[:500, 1]  # half collinear
+    for _ in range(400_000 // block):
+        X[:, 1:] = rng.normal(size=(block, bench.n - 1))  # column 0 is silent
+        X[: block // 2, 2] = X[: block // 2, 1]  # half collinear
         X[:, 4] = 2.0 * X[:, 3]  # wholly
-        Y = X[:, 1:3] + rng.normal(size=(1000, 2))
+        Y = X[:, 1:3] + rng.normal(size=(block, 2))
         W = bench.follow(X, Y)
     P = bench.covariance
     assert bench.q[bench.plan[k.COUNTS] + k.RESETS] == 0

@@ -288,13 +288,26 @@ def _own(w: Writer, window: str, now: str, change: str, days: str) -> str:
         then = g.op("Gather", window, g.const(np.array(rows, np.int64)), axis=1)
         less = w.of_targets(g.op("Sub", then, now), axis=2)
         parts.append(g.op("Transpose", less, perm=[2, 0, 1]))
-    moved = w.of_targets(g.op("Unsqueeze", change, w.axis(1)), axis=2)
-    half = g.op("Slice", days, w.axis(0), w.axis(k.PRODUCTS // 2), w.axis(1))
-    half = g.op("Unsqueeze", half, w.axis(0))
-    for factor in (z, g.op("Transpose", moved, perm=[2, 0, 1])):
-        parts.append(g.op("Mul", half, factor))
+    hours = g.op("Slice", days, w.axis(0), w.axis(k.HOURLY), w.axis(1))
+    hours = g.op("Unsqueeze", hours, w.axis(0))
+    for factor in _factors(w, window, now, g.op("Unsqueeze", change, w.axis(1))):
+        turned = g.op("Transpose", w.of_targets(factor, axis=2), perm=[2, 0, 1])
+        parts.append(g.op("Mul", hours, turned))
     weights = g.const(F.own_weights(), "readout.own")
     return g.op("Transpose", g.op("MatMul", g.join(parts), weights), perm=[1, 2, 0])
+
+
+def _factors(w: Writer, window: str, now: str, change: str) -> list[str]:
+    """(batch, 1, C) each: what is multiplied with the calendar; see kernels.features."""
+    g, F = w.g, w.frozen
+
+    def back(rows: int) -> str:
+        return g.op("Slice", window, w.axis(rows), w.axis(rows + 1), w.axis(1))
+
+    earlier = w.scaled(g.op("Sub", back(1), back(2)), F.per_sigma())
+    earlier = w.clip(earlier, features.LIMIT)
+    season = [g.op("Sub", back(F.season - 1), now)] if F.seasonal else []
+    return [now, change, *season, earlier]
 
 
 def _expect(w: Writer, forecast: str) -> None:

@@ -42,8 +42,11 @@ class Frozen:
         self.targets = plan[plan[k.TARGET_AT] :][: self.T].astype(np.int64)
         slots = self._counts(k.SLOT, k.SEASONAL)
         self.slots = [(place, int(back)) for place, back in enumerate(slots) if back >= 0]
-        self.depth = max([self.lags, self.rows, 1, *(back + 1 for _, back in self.slots)])
         self.season, self.by_clock = (int(self.count(w)) for w in (k.SEASON, k.BY_CLOCK))
+        self.seasonal = 0 < self.season <= int(plan[k.WINDOW])
+        backs = [self.season - 1] if self.seasonal else []
+        backs += [2, *(back for _, back in self.slots)]
+        self.depth = max(self.lags, self.rows, *(back + 1 for back in backs))
         self.taken = int(self.count(k.TAKEN))
 
     # ------------------------------------------------------------------ reading the block
@@ -108,8 +111,15 @@ class Frozen:
         """(T, own regressors, H): last value, own lags, seasonal lags in use, products."""
         w, at = self.readout(), self.plan
         seasonal = [int(at[k.AT_SEASONAL]) + place for place, _ in self.slots]
-        products = range(int(at[k.AT_PRODUCTS]), int(at[k.AT_STEP]))
+        factors = range(4) if self.seasonal else (0, 1, 3)
+        first = [int(at[k.AT_PRODUCTS]) + factor * k.HOURLY for factor in factors]
+        products = [start + m for start in first for m in range(k.HOURLY)]
         return w[:, :, [*range(self.lags), *seasonal, *products]].transpose(0, 2, 1)
+
+    def per_sigma(self) -> Array:
+        """(C,) what makes a difference of standardised values one in sigmas of changes."""
+        scale: Array = np.sqrt(self.column(k.VAR)) * self.inverse_root(k.SLOW2)
+        return scale
 
     def shared_weights(self) -> tuple[Array, Array]:
         """((regressors of all targets, H·T), (H·T,) bias).

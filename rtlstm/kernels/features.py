@@ -6,8 +6,10 @@ over their sigma (T).
 
 Regressors of target j (D): own lags z_t, z_{t-1} - z_t, … (LAGS); own seasonal lags less z_t
 (SEASONAL, 0 where unused); of every other column z_t, z_{t-1} - z_t, … (ROWS each, by row); the
-calendar; its first eight columns times z_t, then times the last change (PRODUCTS); the stretch;
-the output of the network's top layer (UNITS); 1.
+calendar; its first HOURLY columns times each of four factors (PRODUCTS), so that these count for
+something else at each hour: z_t, the last change, z one season before the row to be forecast less
+z_t (0 without a season), and the change before the last; the stretch; the output of the network's
+top layer (UNITS); 1.
 """
 
 from __future__ import annotations
@@ -28,6 +30,27 @@ def last_change(plan, d, j):
     """The last change of column j over its slow sigma, clipped."""
     change = d[field(plan, k.LAST, j)] - d[field(plan, k.BEFORE, j)]
     return clipped(change * inverse_root(d[field(plan, k.SLOW2, j)]), LIMIT)
+
+
+@kernel
+def since_season(plan, d, q, j):
+    """z of column j one season before the row to be forecast, less z_t; 0 without a season."""
+    back, row = q[plan[k.COUNTS] + k.SEASON] - 1, q[plan[k.COUNTS] + k.TAKEN]
+    if back < 0 or back >= plan[k.WINDOW]:
+        return 0.0
+    window, C = plan[k.WINDOW], plan[k.COLUMNS]
+    z = plan[k.Z] + j
+    return d[z + (row - back) % window * C] - d[z + row % window * C]
+
+
+@kernel
+def earlier_change(plan, d, q, j):
+    """The change of column j before the last, over its slow sigma, clipped."""
+    row, window, C = q[plan[k.COUNTS] + k.TAKEN], plan[k.WINDOW], plan[k.COLUMNS]
+    z = plan[k.Z] + j
+    change = d[z + (row - 1) % window * C] - d[z + (row - 2) % window * C]
+    scale = math.sqrt(d[field(plan, k.VAR, j)]) * inverse_root(d[field(plan, k.SLOW2, j)])
+    return clipped(change * scale, LIMIT)
 
 
 @kernel
@@ -72,12 +95,16 @@ def regressors(plan, f, d, q, i, x, hidden):
             if c != j:
                 d[at] = d[then + c] - (d[now + c] if lag > 0 else 0.0)
                 at += 1
-    calendar, change = plan[k.CAL], last_change(plan, d, j)
+    calendar = plan[k.CAL]
     v.copy(d, x + plan[k.AT_CALENDAR], d, calendar, k.CALENDAR)
     at = x + plan[k.AT_PRODUCTS]
-    for m in range(k.PRODUCTS // 2):
+    change, season = last_change(plan, d, j), since_season(plan, d, q, j)
+    earlier = earlier_change(plan, d, q, j)
+    for m in range(k.HOURLY):
         d[at + m] = d[calendar + m] * own
-        d[at + k.PRODUCTS // 2 + m] = d[calendar + m] * change
+        d[at + k.HOURLY + m] = d[calendar + m] * change
+        d[at + 2 * k.HOURLY + m] = d[calendar + m] * season
+        d[at + 3 * k.HOURLY + m] = d[calendar + m] * earlier
     d[x + plan[k.AT_STEP]] = d[plan[k.CLOCK] + k.STRETCH]
     for u in range(plan[k.UNITS]):
         d[x + plan[k.AT_HIDDEN] + u] = f[hidden + u]

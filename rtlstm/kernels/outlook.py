@@ -9,7 +9,8 @@ from __future__ import annotations
 
 HARMONICS = 6  # of the day, or of the season where there is no clock
 CALENDAR = 2 * HARMONICS + 2  # cosines and sines, those of the week last
-PRODUCTS = 16  # own last value and own last change, each times the first eight calendar columns
+HOURLY = 8  # first calendar columns, that each own factor is multiplied with
+PRODUCTS = 4 * HOURLY  # factors: last value, last change, change since last season, earlier change
 SEASONS = 8  # how many seasons back
 SEASONAL = 3 * SEASONS  # the row one season back and its neighbours, for each of them
 BINS = 24  # of the season, for the scale of errors
