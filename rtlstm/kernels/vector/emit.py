@@ -13,7 +13,7 @@ from typing import Any
 
 from llvmlite import ir
 
-__all__ = ["LANES", "Emitter", "Slice", "Value"]
+__all__ = ["BFLOAT16", "LANES", "Emitter", "Slice", "Value"]
 
 LANES = 8  # the layout pads units to this many elements
 I64 = ir.IntType(64)
@@ -196,6 +196,15 @@ class Emitter:
             value = b.bitcast(b.shl(b.zext(value, bits), sixteen), number)
         return Value(self, value)
 
+    def load_pair(self, array: Slice, offset: Value) -> tuple[Value, Value]:
+        """Load 2 * lanes bfloat16 numbers: those at even places, those at odd places."""
+        b, bits = self.builder, ir.VectorType(ir.IntType(32), self.lanes)
+        place = b.gep(array.pointer, [offset.llvm], source_etype=array.element)
+        both = b.load(place, align=2, typ=bits)  # an even one is the lower half of 32 bits
+        even, odd = b.shl(both, self.coerce(16, bits)), b.and_(both, self.coerce(-65536, bits))
+        number = self.vector(self.scalar)
+        return Value(self, b.bitcast(even, number)), Value(self, b.bitcast(odd, number))
+
     def store(self, array: Slice, offset: Value, value: Any) -> None:
         """Store a vector of `lanes` elements, or a scalar spread over them."""
         data = self.coerce(value, self.vector(array.element))
@@ -328,6 +337,21 @@ class Emitter:
         while self.width(value) > 1:
             value = self.halve(value, fold)
         return value
+
+    def riffle(self, even: Value, odd: Value) -> tuple[Value, Value]:
+        """Two vectors in memory order from their even and their odd places."""
+        n = self.width(even)
+        order = [i // 2 + n * (i % 2) for i in range(2 * n)]
+        return self.shuffle(even, odd, order[:n]), self.shuffle(even, odd, order[n:])
+
+    def unriffle(self, first: Value, second: Value) -> tuple[Value, Value]:
+        """The even and the odd places of two vectors."""
+        n = self.width(first)
+        return tuple(self.shuffle(first, second, range(i, 2 * n, 2)) for i in (0, 1))  # type: ignore[return-value]
+
+    @staticmethod
+    def in_pairs(function: Any, vectors: Sequence[Value]) -> list[Value]:
+        return [v for a, b in zip(vectors[::2], vectors[1::2]) for v in function(a, b)]
 
     def halve(self, value: Value, fold: Any) -> Value:
         """Fold the upper half of the lanes into the lower."""

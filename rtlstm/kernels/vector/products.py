@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rtlstm.kernels.jit import kernel
-from rtlstm.kernels.vector.emit import LANES, Emitter, Slice, Value
+from rtlstm.kernels.vector.emit import BFLOAT16, LANES, Emitter, Slice, Value
 from rtlstm.kernels.vector.primitive import Array, primitive
 
 
@@ -37,21 +37,36 @@ def _matvec(
     R: Value,
     add: bool = False,
 ) -> None:
-    """Keep a panel of columns in registers over all rows, the widest panels first."""
+    """Keep a panel of columns in registers over all rows, the widest panels first.
+
+    bfloat16 weights are read two vectors at a time, as even and odd columns, which takes a shift
+    and a mask where widening takes a shuffle; the panel is put in order when it is done.
+    """
     r: Any = 0
     for lanes, vectors in _panels(e):
         e.lanes = lanes
+        paired = w.element == BFLOAT16 and vectors > 1
 
-        def panel(r: Value, lanes: int = lanes, vectors: int = vectors) -> None:
+        def panel(
+            r: Value, lanes: int = lanes, vectors: int = vectors, paired: bool = paired
+        ) -> None:
             columns = [r + i * lanes for i in range(vectors)]
 
             def row(k: Value, *totals: Value) -> list[Value]:
                 x, place = e.at(f, u + k), W + k * R
-                loaded = [e.load(w, place + c) for c in columns]
+                if paired:
+                    loaded = [v for c in columns[::2] for v in e.load_pair(w, place + c)]
+                else:
+                    loaded = [e.load(w, place + c) for c in columns]
                 return [e.fma(x, v, total) for v, total in zip(loaded, totals, strict=True)]
 
             start = [e.load(f, a + c) if add else e.constant(0.0) for c in columns]
-            for c, total in zip(columns, e.unrolled(K, max(1, 8 // vectors), row, start)):
+            if paired and add:
+                start = e.in_pairs(e.unriffle, start)
+            done = e.unrolled(K, max(1, 8 // vectors), row, start)
+            if paired:
+                done = e.in_pairs(e.riffle, done)
+            for c, total in zip(columns, done, strict=True):
                 e.store(f, a + c, total)
 
         r = e.loop(r, R, lanes * vectors, panel)[0]
