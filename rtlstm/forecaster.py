@@ -233,12 +233,12 @@ class Forecaster(Held):
         """Covariance of the readouts (targets, regressors, regressors), in units of the noise."""
         plan, d = self._plan, self._block.d.copy()
         T, n = int(plan[k.TARGETS]), int(plan[k.WIDTH])
-        P = d[plan[k.COVARIANCE] : plan[k.COVARIANCE] + T * n * n].reshape(T, n, n)
+        stored = d[plan[k.COVARIANCE] :][: T * rls.packed(n)].reshape(T, -1)
         for j in range(T):
             rls.settle(plan, d, j)
-            P[j] = (np.triu(P[j]) + np.triu(P[j], 1).T) * d[plan[k.CSCALE] + j]
+            stored[j] *= d[plan[k.CSCALE] + j]
         size = int(plan[k.REGRESSORS])
-        return P[:, :size, :size]
+        return np.array([rls.unpacked(P, n)[:size, :size] for P in stored])
 
     @property
     def metrics(self) -> dict[str, Array]:

@@ -10,7 +10,7 @@ import numpy as np
 from rtlstm.errors import SpecError
 from rtlstm.kernels import labels as w
 from rtlstm.kernels import outlook as k
-from rtlstm.kernels.rls import RIDGE_ROWS
+from rtlstm.kernels.rls import RIDGE_ROWS, diagonal, packed
 from rtlstm.layout import Arena, Block, padded
 from rtlstm.learner_spec import LearnerLayout, LearnerSpec
 from rtlstm.learner_spec import lay_out as learner_layout
@@ -137,7 +137,7 @@ class LabelledLayout:
         d[plan[k.SETTINGS] + k.CYCLE] = FORGET ** (RIDGE_ROWS * n)
         d[plan[k.CLOCK] + k.TIME] = np.nan
         d[plan[k.PRIOR] :][:n] = 1.0
-        d[plan[k.COVARIANCE] :][: E * n * n].reshape(E, n, n)[:, np.arange(n), np.arange(n)] = 1.0
+        d[plan[k.COVARIANCE] :][: E * packed(n)].reshape(E, -1)[:, diagonal(n)] = 1.0
         d[plan[k.CSCALE] :][:E] = 1.0
         d[plan[w.MIX] :][: (E + 1) * K] = 1.0 / (E + 1)
         d[plan[w.ERROR2] :][:K] = 1.0
@@ -196,7 +196,7 @@ def _experts(plan: Array, arena: Arena) -> None:
         (w.LABEL_MEANS, (len(w.RATES), K), "labels.means"),
         (w.LABEL_Z, (K,), "labels.last"),
         (w.TABLE, (K + 1, K if plan[w.KIND] == w.CLASSES else 0), "labels.table"),
-        (k.COVARIANCE, (E, n, n), "experts.covariance"),
+        (k.COVARIANCE, (E, packed(n)), "experts.covariance"),
         (k.CSCALE, (E,), "experts.scale"),
         (k.PENDING, (E, n), "experts.pending"),
         (k.PENDING_BY, (E,), "experts.pending.factor"),

@@ -13,7 +13,7 @@ from rtlstm.errors import SpecError
 from rtlstm.kernels import anomaly
 from rtlstm.kernels import outlook as k
 from rtlstm.kernels import plan as p
-from rtlstm.kernels.rls import RIDGE_ROWS
+from rtlstm.kernels.rls import RIDGE_ROWS, diagonal, packed
 from rtlstm.layout import Arena, padded
 from rtlstm.learner_spec import LearnerLayout, LearnerSpec
 from rtlstm.learner_spec import lay_out as learner_layout
@@ -223,7 +223,7 @@ def _statistics(plan: Array, arena: Arena) -> None:
 def _least_squares(plan: Array, arena: Arena) -> None:
     T, H, D = int(plan[k.TARGETS]), int(plan[k.HORIZONS]), int(plan[k.WIDTH])
     for entry, shape, name in (
-        (k.COVARIANCE, (T, D, D), "readout.covariance"),
+        (k.COVARIANCE, (T, packed(D)), "readout.covariance"),
         (k.CSCALE, (T,), "readout.scale"),
         (k.PENDING, (T, D), "readout.pending"),
         (k.PENDING_BY, (T,), "readout.pending.factor"),
@@ -275,8 +275,7 @@ def prepare(layout: OutlookLayout, d: Array, q: Array) -> None:
     d[plan[k.EXPECTED] :][:T] = math.nan
     prior = d[plan[k.PRIOR] : plan[k.PRIOR] + D]
     prior[:] = _prior(plan)
-    covariance = d[plan[k.COVARIANCE] : plan[k.COVARIANCE] + T * D * D].reshape(T, D, D)
-    covariance[:, np.arange(D), np.arange(D)] = prior
+    d[plan[k.COVARIANCE] :][: T * packed(D)].reshape(T, -1)[:, diagonal(D)] = prior
     d[plan[k.CSCALE] : plan[k.CSCALE] + T] = 1.0
     q[plan[k.SLOT] : plan[k.SLOT] + k.SEASONAL] = -1
 

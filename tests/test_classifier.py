@@ -129,7 +129,7 @@ def test_a_covariance_that_is_not_sound_begins_anew() -> None:
     X, kinds, _ = stream(60)
     model = made("classifier")
     model.run(X[:50], kinds[:50])
-    model._block.view(model._kept["experts.covariance"])[1, 0, 0] = np.nan
+    model._block.view(model._kept["experts.covariance"])[1, 0] = np.nan
     answers = model.run(X[50:], kinds[50:])
     assert model.health()["covariance_resets"] == 1
     assert np.isfinite(answers).all()

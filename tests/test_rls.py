@@ -49,9 +49,8 @@ class Bench:
     def covariance(self) -> Array:
         d, plan, n = self.d.copy(), self.plan, self.n
         rls.settle(plan, d, 0)
-        P = d[plan[k.COVARIANCE] : plan[k.COVARIANCE] + n * n].reshape(n, n)
-        upper = np.triu(P) + np.triu(P, 1).T
-        return upper * d[plan[k.CSCALE]]
+        P = rls.unpacked(d[plan[k.COVARIANCE] :][: rls.packed(n)], n)
+        return P * d[plan[k.CSCALE]]
 
 
 def _follow(plan: Array, d: Array, q: Array, X: Array, Y: Array) -> None:

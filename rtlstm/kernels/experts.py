@@ -57,7 +57,7 @@ def spread(plan, d, q, e, place):
     stamp = plan[w.STAMP] + place * plan[w.EXPERTS] + e
     if q[stamp] != q[plan[w.VERSION] + e]:
         waits, by = plan[k.PENDING] + e * n, plan[k.PENDING_BY] + e
-        rls.sweep(d, plan[k.COVARIANCE] + e * n * n, waits, d[by], x, px, n)
+        rls.sweep(d, rls.covariance_at(plan, e), waits, d[by], x, px, n)
         d[by] = 0.0
         q[stamp] = q[plan[w.VERSION] + e]
     return reach(e) ** 2 * d[plan[k.CSCALE] + e] * v.dot(d, px, d, x, n)

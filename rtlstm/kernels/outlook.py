@@ -58,7 +58,7 @@ ANY_MISSING_HOLD, ANY_MISSING_FORECAST, ANY_MISSING_SKIP = range(3)
     EXPECTED_BY,  # (T) sigma of its error, 0 if unknown
     WATCH,  # (T, kernels.anomaly.FIELDS) ranges of what each target has shown
     NEWS,  # (kernels.anomaly.NEWS_LEN) the largest excess of late
-    COVARIANCE,  # (T, D, D) scaled by CSCALE; the blocks on and above the diagonal alone
+    COVARIANCE,  # (T, packed) scaled by CSCALE; the blocks on and above the diagonal
     CSCALE,  # (T)
     PENDING,  # (T, D) vector of the downdate that the next sweep makes
     PENDING_BY,  # (T) and its factor

@@ -14,13 +14,16 @@ direction between two collinear ones), until rounding makes it indefinite. Here 
 forgotten: every RIDGE_ROWS rows one coordinate in turn sees a made-up observation "this weight is
 0", of such weight that all of them together are the prior, diag(PRIOR). So 1/P never falls below
 the information of the prior, in every direction, and P stays below PRIOR / CYCLE. The blocks on
-and above the diagonal alone are stored and read; those on it are made symmetric in time.
+and above the diagonal alone are stored, packed block row by block row, which halves what a sweep
+must fetch; those on the diagonal are whole, and made symmetric in time.
 """
 
 from __future__ import annotations
 
 import math
 import operator
+
+import numpy as np
 
 from rtlstm.kernels import outlook as k
 from rtlstm.kernels import vector as v
@@ -40,9 +43,9 @@ def _sweep(
     adds to y what stands below the diagonal by symmetry."""
     e.lanes = 8 if e.registers >= 32 else 4
 
-    def four(first: Value, block: Value) -> None:
-        rows = [first + r for r in range(4)]
-        starts = [P + row * n for row in rows]
+    def four(first: int, block: Value, base: Value) -> None:
+        rows = [block + first + r for r in range(4)]
+        starts = [base + (n - block) * (first + r) - block for r in range(4)]
         factors = [0.0 - by * e.at(d, u + row) for row in rows]
         values = [e.at(d, x + row) for row in rows]
 
@@ -64,48 +67,91 @@ def _sweep(
         for row, t in zip(rows, e.loop(block + BLOCK, n, e.lanes, columns, sums)[1:]):
             e.put(d, y + row, e.at(d, y + row) + e.total(t, operator.add))
 
-    def block(i: Value) -> None:
-        four(i, i)
-        four(i + 4, i)
+    def block(i: Value, base: Value) -> list[Value]:
+        four(0, i, base)
+        four(4, i, base)
+        return [base + (n - i) * BLOCK]
 
     e.loop(0, n, e.lanes, lambda c: e.store(d, y + c, e.constant(0.0)))
-    e.loop(0, n, BLOCK, block)
+    e.loop(0, n, BLOCK, block, [P])
     e.lanes = e.full
 
 
 @primitive(_sweep, inline=False)
 def sweep(d: Array, P: int, u: int, by: float, x: int, y: int, n: int) -> None:
-    """P -= by u u', then y = P x, in one pass: P (n, n) at d[P], u, x, y (n) at d[u] …
+    """P -= by u u', then y = P x, in one pass: P (n, n), packed, at d[P], u, x, y (n) at d[u] …
 
-    n is a multiple of BLOCK; the blocks on and above the diagonal alone are read and written.
+    n is a multiple of BLOCK.
     """
     for i in range(n):
         d[y + i] = 0.0
+    base = P
     for i in range(n):
         own = i // BLOCK * BLOCK
+        row = base + (i - own) * (n - own) - own
         for c in range(own, n):
-            d[P + i * n + c] -= by * d[u + i] * d[u + c]
-            d[y + i] += d[P + i * n + c] * d[x + c]
+            d[row + c] -= by * d[u + i] * d[u + c]
+            d[y + i] += d[row + c] * d[x + c]
         for c in range(own + BLOCK, n):
-            d[y + c] += d[P + i * n + c] * d[x + i]
+            d[y + c] += d[row + c] * d[x + i]
+        if i == own + BLOCK - 1:
+            base += (n - own) * BLOCK
+
+
+def packed(n: int) -> int:
+    """Elements of a covariance (n, n) as it is stored; n a multiple of BLOCK."""
+    return n * (n + BLOCK) // 2
+
+
+def unpacked(stored: Array, n: int) -> Array:
+    """The whole of a covariance (n, n) from its stored elements (packed(n)), symmetric."""
+    whole, at = np.zeros((n, n)), 0
+    for i in range(0, n, BLOCK):
+        size = BLOCK * (n - i)
+        whole[i : i + BLOCK, i:] = stored[at : at + size].reshape(BLOCK, -1)
+        at += size
+    upper: Array = np.triu(whole)
+    return upper + np.triu(upper, 1).T
+
+
+def diagonal(n: int) -> Array:
+    """Where the diagonal of a covariance (n, n) lies among its stored elements."""
+    i = np.arange(n)
+    own = i // BLOCK
+    before = BLOCK * (own * n - BLOCK // 2 * own * (own - 1))
+    return before + (i - own * BLOCK) * (n - own * BLOCK + 1)
 
 
 @kernel
-def entry(d, P, n, i, j):
-    """P[i, j], from the stored triangle."""
+def covariance_at(plan, j):
+    """Where the covariance of target j begins in d."""
+    return plan[k.COVARIANCE] + j * (plan[k.WIDTH] * (plan[k.WIDTH] + BLOCK) // 2)
+
+
+@kernel
+def row_at(P, n, i):
+    """Where row i of the covariance at P would begin; its elements from its block on are there."""
+    own = i // BLOCK
+    before = BLOCK * (own * n - BLOCK // 2 * own * (own - 1))
+    return P + before + (i - own * BLOCK) * (n - own * BLOCK) - own * BLOCK
+
+
+@kernel
+def entry_at(P, n, i, j):
+    """Where P[i, j] lies, in whichever of the two blocks is stored."""
     if i // BLOCK > j // BLOCK:
-        return d[P + j * n + i]
-    return d[P + i * n + j]
+        return row_at(P, n, j) + i
+    return row_at(P, n, i) + j
 
 
 @kernel
 def start(plan, d, j):
     """The covariance of target j as it begins: the prior."""
     n = plan[k.WIDTH]
-    P = plan[k.COVARIANCE] + j * n * n
-    v.fill(d, P, 0.0, n * n)
+    P = covariance_at(plan, j)
+    v.fill(d, P, 0.0, n * (n + BLOCK) // 2)
     for i in range(n):
-        d[P + i * n + i] = d[plan[k.PRIOR] + i]
+        d[row_at(P, n, i) + i] = d[plan[k.PRIOR] + i]
     d[plan[k.CSCALE] + j] = 1.0
     d[plan[k.PENDING_BY] + j] = 0.0
     v.fill(d, plan[k.PENDING] + j * n, 0.0, n)
@@ -119,8 +165,8 @@ def gain(plan, d, q, j, x, g):
     use up the covariance. A covariance found unsound begins anew, which is counted.
     """
     n, settings, u = plan[k.WIDTH], plan[k.SETTINGS], plan[k.PENDING] + j * plan[k.WIDTH]
-    P, forget = plan[k.COVARIANCE] + j * n * n, d[settings + k.FORGET]
-    sweep(d, P, u, d[plan[k.PENDING_BY] + j], x, g, n)
+    forget = d[settings + k.FORGET]
+    sweep(d, covariance_at(plan, j), u, d[plan[k.PENDING_BY] + j], x, g, n)
     scale = d[plan[k.CSCALE] + j]
     leverage = scale * v.dot(d, g, d, x, n)
     if not (math.isfinite(leverage) and leverage >= 0.0):
@@ -146,11 +192,11 @@ def rescale(plan, d, j):
     1/λ a row, a thousandfold from one time to the next, from the last digit.
     """
     n, scale = plan[k.WIDTH], d[plan[k.CSCALE] + j]
-    P = plan[k.COVARIANCE] + j * n * n
-    v.scale(d, P, scale, n * n)
+    P = covariance_at(plan, j)
+    v.scale(d, P, scale, n * (n + BLOCK) // 2)
     for i in range(n):
         for c in range(i // BLOCK * BLOCK, i):
-            d[P + i * n + c] = d[P + c * n + i]
+            d[row_at(P, n, i) + c] = d[row_at(P, n, c) + i]
     d[plan[k.PENDING_BY] + j] *= scale
     d[plan[k.CSCALE] + j] = 1.0
 
@@ -159,7 +205,7 @@ def rescale(plan, d, j):
 def settle(plan, d, j):
     """Make the downdate that waits."""
     n, u = plan[k.WIDTH], plan[k.PENDING] + j * plan[k.WIDTH]
-    downdate(d, plan[k.COVARIANCE] + j * n * n, u, d[plan[k.PENDING_BY] + j], n)
+    downdate(d, covariance_at(plan, j), u, d[plan[k.PENDING_BY] + j], n)
     d[plan[k.PENDING_BY] + j] = 0.0
 
 
@@ -168,7 +214,7 @@ def downdate(d, P, u, by, n):
     """P -= by u u' on the stored blocks."""
     for i in range(n):
         first = i // BLOCK * BLOCK
-        v.axpy(d, P + i * n + first, -by * d[u + i], d, u + first, n - first)
+        v.axpy(d, row_at(P, n, i) + first, -by * d[u + i], d, u + first, n - first)
 
 
 @kernel
@@ -177,9 +223,9 @@ def ridge(plan, d, j, row):
     if (row + j) % RIDGE_ROWS != 0:
         return
     n, i = plan[k.WIDTH], (row + j) // RIDGE_ROWS % plan[k.WIDTH]
-    P, column, scale = plan[k.COVARIANCE] + j * n * n, plan[k.RIDGE], d[plan[k.CSCALE] + j]
+    P, column, scale = covariance_at(plan, j), plan[k.RIDGE], d[plan[k.CSCALE] + j]
     for c in range(n):
-        d[column + c] = entry(d, P, n, i, c)
+        d[column + c] = d[entry_at(P, n, i, c)]
     waits = plan[k.PENDING] + j * n  # downdates commute: this one need not be made first
     v.axpy(d, column, -d[plan[k.PENDING_BY] + j] * d[waits + i], d, waits, n)
     weight = (1.0 - d[plan[k.SETTINGS] + k.CYCLE]) / d[plan[k.PRIOR] + i]
@@ -196,12 +242,12 @@ def forget_columns(plan, d, j, first, last):
     n, H = plan[k.WIDTH], plan[k.HORIZONS]
     settle(plan, d, j)
     rescale(plan, d, j)
-    P = plan[k.COVARIANCE] + j * n * n
+    P = covariance_at(plan, j)
     for i in range(first, last):
         for c in range(n):
-            d[P + i * n + c] = 0.0
-            d[P + c * n + i] = 0.0
-        d[P + i * n + i] = d[plan[k.PRIOR] + i]
+            d[entry_at(P, n, i, c)] = 0.0
+            d[entry_at(P, n, c, i)] = 0.0
+        d[row_at(P, n, i) + i] = d[plan[k.PRIOR] + i]
     for h in range(H):
         v.fill(d, plan[k.WEIGHTS] + (j * H + h) * n + first, 0.0, last - first)
     for r in range(plan[k.RING]):
