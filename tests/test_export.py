@@ -114,7 +114,7 @@ def test_auto_takes_the_operator_for_what_every_runtime_runs_rightly(row, tmp_pa
     export_onnx(net, tmp_path / "m.onnx")
     kinds = {node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node}
     for layer in net.spec.layers:
-        if row.id in ("standard", "GRU", "RNN-tanh", "RNN-relu", "stack-NP-NP"):
+        if row.id in ("standard", "GRU", "RNN-tanh", "stack-NP-NP"):
             assert type(layer).__name__ in kinds
     if row in cells.VARIANT_ROWS and row.id not in ("standard", "NP"):
         assert "LSTM" not in kinds and "Gemm" in kinds

@@ -1,8 +1,8 @@
 """Layers as ONNX's own LSTM, GRU and RNN operators, which know a part of our cells.
 
 onnxruntime runs all of what is written here rightly. OpenVINO is silently wrong on peepholes and
-``input_forget``; tract and onnx's reference evaluator ignore ``input_forget`` and activations. So
-``form="auto"`` takes the operator for what `is_standard` alone.
+``input_forget``; tract and onnx's reference evaluator ignore ``input_forget`` and activations, or
+refuse them (so they do Relu in an RNN). ``form="auto"`` takes the operator for what `is_standard`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def is_standard(layer: Layer) -> bool:
     """Whether every runtime known runs the operator of this layer rightly."""
     tanh = SQUASHES["tanh"]
     if isinstance(layer, RNN):
-        return layer.activation in (tanh, SQUASHES["relu"])
+        return layer.activation == tanh
     if isinstance(layer, GRU):
         return True
     squashes = (layer.input_squash, layer.output_squash)

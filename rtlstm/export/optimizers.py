@@ -25,7 +25,7 @@ class Update:
     before: Values
 
     def apply(self, gradients: Values, learnable: str) -> tuple[Values, str]:
-        """New weights and moments by target, and whether the gradient's norm is finite.
+        """New weights and moments by target, and whether the norm is not finite, a scalar.
 
         gradients by the target of their weights; learnable: a boolean (1, 1). Where the update is
         skipped every array stays as it was.
@@ -46,7 +46,8 @@ class Update:
             name: g.op("Where", go, value, self.before[name])
             for name, value in write(gradients).items()
         }
-        return after, g.op("IsNaN", g.op("Mul", norm2, g.const(0.0)))
+        spoilt = g.op("IsNaN", g.op("Mul", norm2, g.const(0.0)))
+        return after, g.op("Squeeze", spoilt, g.const(np.array([0, 1])))
 
     def _norm2(self, gradients: list[str]) -> str:
         """(1, 1) squared norm of all gradients together."""
