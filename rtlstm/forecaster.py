@@ -21,7 +21,7 @@ from rtlstm.rows import as_row, as_table, as_time, as_times
 from rtlstm.spec import LSTM, Layer
 
 Array = np.ndarray[Any, Any]
-LAYERS = (LSTM(16),)
+LAYERS = (LSTM(32),)
 
 
 class Forecast(NamedTuple):
