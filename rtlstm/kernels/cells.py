@@ -22,6 +22,7 @@ import math
 from rtlstm.kernels import plan as p
 from rtlstm.kernels import vector as v
 from rtlstm.kernels import views
+from rtlstm.kernels.fused import lstm_cells
 from rtlstm.kernels.jit import kernel
 
 
@@ -105,6 +106,9 @@ def squash_slope_with(plan, at, f, kind, const, dst, value):
 @kernel
 def lstm(plan, at, w, f, fr):
     """i, f, z, c, o, h(c) and y of an LSTM layer from its pre-activations."""
+    if plan[at + p.S] == 1:  # all of it in one sweep: a quarter of the time at 8 units
+        lstm_cells(plan, at, w, f, fr)
+        return
     n, a = plan[at + p.NP], fr + plan[at + p.F_A]
     i, o, z = fr + plan[at + p.F_I], fr + plan[at + p.F_O], fr + plan[at + p.F_Z]
     forget, cp, c = fr + plan[at + p.F_F], fr + plan[at + p.F_CP], fr + plan[at + p.F_C]
