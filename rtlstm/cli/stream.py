@@ -50,7 +50,7 @@ def _horizon(
     help="Forecast the next N rows, or with A,B,... the rows that far ahead [1].",
 )
 @click.option("--lags", type=click.IntRange(min=0), help="Earlier rows that it sees directly [29].")
-@click.option("--hidden", type=_AT_LEAST_1, help="Units of the LSTM [16].")
+@click.option("--hidden", type=_AT_LEAST_1, help="Units of the LSTM [32].")
 @click.option("--rule", type=click.Choice(RULES), help="Learning rule [truncated].")
 @click.option("--seed", type=click.IntRange(min=0), help="Of the initial weights [0].")
 @click.option("--out", metavar="CSV", help="Write each row's forecasts; - is standard output.")
