@@ -1,8 +1,10 @@
 """Layers as ONNX's own LSTM, GRU and RNN operators, which know a part of our cells.
 
-onnxruntime runs all of what is written here rightly. OpenVINO is silently wrong on peepholes and
-``input_forget``; tract and onnx's reference evaluator ignore ``input_forget`` and activations, or
-refuse them (so they do Relu in an RNN). ``form="auto"`` takes the operator for what `is_standard`.
+onnxruntime (1.15 to 1.32 tried) runs all of what is written here rightly. OpenVINO is silently
+wrong on peepholes and ``input_forget`` and refuses Affine and ScaledTanh; tract silently ignores
+``input_forget`` and activations, onnx's reference evaluator does so too or refuses them (Relu in an
+RNN). So ``form="auto"`` takes the operator for what `is_standard` alone. Plain operators are right
+in all four, but that tract refuses the Scan of a layer without recurrence.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ def is_standard(layer: Layer) -> bool:
     """Whether every runtime known runs the operator of this layer rightly."""
     tanh = SQUASHES["tanh"]
     if isinstance(layer, RNN):
-        return layer.activation == tanh
+        return bool(layer.activation == tanh)
     if isinstance(layer, GRU):
         return True
     squashes = (layer.input_squash, layer.output_squash)
