@@ -125,7 +125,7 @@ def test_the_first_forecast_comes_soon(recording: Path, tmp_path: Path) -> None:
     print(f"\nstart to first forecast: {cold:.2f} s cold, {min(warm):.2f} s warm ({CLOCK})")
     assert min(warm) <= 2.0
     if cold > 15.0:  # not met yet: most of it is numba's typing of the rule's and the row's kernels
-        pytest.xfail(f"the first forecast took {cold:.1f} s with an empty cache, and 15 s is the bar")
+        pytest.xfail(f"{cold:.1f} s to the first forecast with an empty cache; the bar is 15 s")
 
 
 CLOCK = "by the clock" if FULL else "of processor time, since tests run side by side"
