@@ -33,6 +33,7 @@ def hybrid(spec: NetworkSpec, plan: Plan, arena: Arena, rule: Rule) -> None:
     """A block of as many steps as units, if not told otherwise, and the influence matrix."""
     steps = rule.block or units(spec)
     history(spec, plan, arena, steps, steps)
+    plan[p.TURN] = steps
     influence(spec, plan, arena)
 
 

@@ -12,7 +12,7 @@ from rtlstm.kernels import blocks, influence
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.cells import layer_at
 from rtlstm.kernels.jit import kernel
-from rtlstm.kernels.learning import clear_overflow
+from rtlstm.kernels.learning import clear_overflow, over_rows
 from rtlstm.kernels.update import dense_gradient as gradient
 
 __all__ = ["close", "gradient", "run"]
@@ -39,14 +39,12 @@ def close(plan, f, d, q):
 
 
 @kernel
-def run(plan, f, d, q, X, Y, P, rows):
-    """Steps over flat rows; returns 0, or 4 * row + status of the first that was refused."""
-    m, n = plan[p.INPUTS], plan[p.OUTPUTS]
-    for t in range(rows):
-        a, b = t * n, (t + 1) * n
-        status = blocks.record(plan, f, d, q, X[t * m : (t + 1) * m], Y[a:b], P[a:b])
-        if status != p.OK:
-            return 4 * t + status
-        if q[p.Q_ROW] == plan[p.BLOCK]:
-            close(plan, f, d, q)
-    return p.OK
+def step(plan, f, d, q, x, y, out):
+    """Predict into out (OUTPUTS) and note the step; a block that is full then closes."""
+    status = blocks.record(plan, f, d, q, x, y, out)
+    if status == p.OK and q[p.Q_ROW] == plan[p.TURN]:
+        close(plan, f, d, q)
+    return status
+
+
+run = over_rows(step)

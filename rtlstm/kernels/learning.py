@@ -84,3 +84,24 @@ def clear_overflow(plan, f, q):
     if not math.isfinite(top):
         v.fill(f, plan[p.HISTORY], 0.0, plan[p.HISTORY_LEN])
         q[p.Q_RESETS] += 1
+
+
+def over_rows(step):
+    """The kernel that every rule is driven by, from `step(plan, f, d, q, x, y, out)`.
+
+    A call with one row is Learner.step, one with many Learner.run: the same machine code. It bears
+    the name of the rule's module, by which the cache and the linker tell it from the other rules'.
+    """
+
+    def run(plan, f, d, q, X, Y, P, rows):
+        """Steps over flat rows; returns 0, or 4 * row + status of the first that was refused."""
+        m, n = plan[p.INPUTS], plan[p.OUTPUTS]
+        for t in range(rows):
+            a, b = t * n, (t + 1) * n
+            status = step(plan, f, d, q, X[t * m : (t + 1) * m], Y[a:b], P[a:b])
+            if status != p.OK:
+                return 4 * t + status
+        return p.OK
+
+    run.__module__, run.__qualname__ = step.__module__, "run"
+    return kernel(run)

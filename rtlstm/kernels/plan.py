@@ -79,7 +79,7 @@ OK, BAD_INPUT, BAD_OUTPUT, FULL = range(4)  # FULL: no room for a further step o
     PANEL_LEN,
     INPUTS_PACKED,  # f: (BLOCK, SLAB) entries of u of a slab
     SLAB,  # rows of W whose influence moves at once
-    TURN,  # steps over which a push is spread; windows: steps after which one closes, or -1
+    TURN,  # rtrl: steps that a push is spread over; others: steps after which a block closes, or -1
     TURN_BACK,  # of these for the Jacobian
     TANGENT,  # f: scratch of a forward pass of changes: dc, dc', dx (3, TANGENT_LEN)
     TANGENT_LEN,

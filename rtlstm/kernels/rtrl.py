@@ -21,7 +21,7 @@ from rtlstm.kernels import plan as p
 from rtlstm.kernels import vector as v
 from rtlstm.kernels.cells import commit, layer_at
 from rtlstm.kernels.jit import kernel
-from rtlstm.kernels.learning import assess, clear_overflow, predict
+from rtlstm.kernels.learning import assess, clear_overflow, over_rows, predict
 from rtlstm.kernels.linear import backward, linearise
 from rtlstm.kernels.update import dense_gradient as gradient
 
@@ -151,13 +151,4 @@ def close(plan, f, d, q):
     """Nothing waits: every step was learned from when it came."""
 
 
-@kernel
-def run(plan, f, d, q, X, Y, P, rows):
-    """`step` over flat rows; returns 0, or 4 * row + status of the first that was refused."""
-    m, n = plan[p.INPUTS], plan[p.OUTPUTS]
-    for t in range(rows):
-        a, b = t * n, (t + 1) * n
-        status = step(plan, f, d, q, X[t * m : (t + 1) * m], Y[a:b], P[a:b])
-        if status != p.OK:
-            return 4 * t + status
-    return p.OK
+run = over_rows(step)
