@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rtlstm
+from rtlstm.export import model_file
 from rtlstm.stream import open_source
 
 Rows = NDArray[np.float64]
@@ -23,17 +24,56 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.command()
 @click.argument("model", type=_FILE)
 @click.argument("out", type=_FILE)
+@click.option("--learner", is_flag=True, help="Write a step that learns, not one that answers.")
 @click.option("--form", type=click.Choice(("auto", "operator", "primitive")), default="auto")
 @click.option("--quantize", type=click.Choice(("int8", "float16")), help="Smaller weights.")
 @click.option("--opset", type=int, default=14, help="ONNX operator set, 14 or later [14].")
-def export(model: Path, out: Path, **options: Any) -> None:
-    """Write the saved MODEL as ONNX.
+def export(
+    model: Path, out: Path, learner: bool, form: str, quantize: str | None, opset: int
+) -> None:
+    """Write the saved MODEL as ONNX, and tell what was written.
 
-    MODEL's current state goes beside OUT, into a second small graph NAME.init.onnx. --form says how
-    cells are written: as ONNX's recurrent operators, as plain ones, or whichever is right in
-    every runtime (auto).
+    MODEL's current state goes beside OUT, into a second small graph NAME.init.onnx. A learner is
+    written as its network, which answers, or with --learner as one learning step: a device that
+    has onnxruntime then goes on learning. --form says how cells are written: as ONNX's recurrent
+    operators, as plain ones, or whichever is right in every runtime (auto).
     """
-    rtlstm.export_onnx(rtlstm.load(model), out, **options)
+    if learner:
+        _refuse_with_learner(form, quantize)
+        rtlstm.export_onnx_learner(rtlstm.load(model), out, opset)
+    else:
+        rtlstm.export_onnx(rtlstm.load(model), out, form, opset=opset, quantize=quantize)
+    for path in (out, model_file.init_path(out)):
+        _tell(path)
+
+
+def _refuse_with_learner(form: str, quantize: str | None) -> None:
+    """Raise UsageError for options that a learning step has no use for."""
+    if quantize:
+        raise click.UsageError(
+            f"--quantize {quantize} is for graphs that answer: the weights change at every step"
+            " of a learner, and small ones would lose what it learns; leave out one of the two"
+        )
+    if form == "operator":
+        raise click.UsageError(
+            "--form operator is for graphs that answer: ONNX's recurrent operators give no"
+            " derivatives, so a learning step is written in plain operators"
+        )
+
+
+def _tell(path: Path) -> None:
+    """The size of a file, and what goes in and out of its graph."""
+    graph = model_file.load(path).graph
+    click.echo(f"{path}: {path.stat().st_size:,} bytes")
+    for way, entries in (("in", graph.input), ("out", graph.output)):
+        if entries:
+            click.echo(f"  {way:<4}" + ", ".join(map(_shown, entries)))
+
+
+def _shown(entry: Any) -> str:
+    """A value's name and dimensions."""
+    sides = [side.dim_param or str(side.dim_value) for side in entry.type.tensor_type.shape.dim]
+    return f"{entry.name} ({', '.join(sides)})"
 
 
 @click.command()
@@ -46,15 +86,22 @@ def verify(onnx: Path, model: Path, samples: str | None, rows: int, tolerance: f
     """Hold the file ONNX against MODEL.
 
     Runs ONNX in onnxruntime beside MODEL, from which it was exported; both start from the state
-    that MODEL holds. Prints the largest difference, the time of a step and the size. The exit
-    code is 1 if they differ by more than --tolerance.
+    that MODEL holds. Rows for a learning step hold its inputs, then its targets. Prints the
+    largest difference, the time of a step and the size. The exit code is 1 if they differ by more
+    than --tolerance.
     """
-    origin = rtlstm.load(model)
+    origin, learns = rtlstm.load(model), _learns(onnx)
     table, times = _rows_of(samples, origin, rows) if samples else _rows_for(origin, rows)
-    found = rtlstm.verify_onnx(onnx, origin, table, times)
+    fed = _with_targets(table, origin, bool(samples)) if learns else table
+    found = rtlstm.verify_onnx(onnx, origin, fed, times)
     click.echo(str(found))
     if not found.difference <= tolerance:
         raise click.ClickException(f"{onnx}: differs from {model} by more than {tolerance:g}")
+
+
+def _learns(path: Path) -> bool:
+    """Whether a file is a learning step."""
+    return model_file.metadata(model_file.load(path)).get("kind") == "learner"
 
 
 def _rows_of(source: str, origin: Any, rows: int) -> tuple[Rows, list[float | None]]:
@@ -72,6 +119,32 @@ def _rows_for(origin: Any, rows: int) -> tuple[Rows, None]:
         return _dream(origin, rows, rng), None
     network = getattr(origin.spec, "network", origin.spec)
     return rng.normal(size=(rows, network.inputs)), None
+
+
+def _with_targets(table: Rows, origin: Any, given: bool) -> tuple[Rows, Rows]:
+    """A learner's samples and targets: cut from rows that were given, else made up."""
+    network = getattr(origin.spec, "network", origin.spec)
+    wide = network.inputs + network.outputs
+    if not given:
+        return table, _targets_for(network, len(table))
+    if table.ndim != 2 or table.shape[1] != wide:
+        raise click.ClickException(
+            f"the rows must have {wide} columns, {network.inputs} inputs and then"
+            f" {network.outputs} targets, got {table.shape[-1]}"
+        )
+    return table[:, : network.inputs], table[:, network.inputs :]
+
+
+def _targets_for(network: Any, rows: int) -> Rows:
+    """Targets that suit any loss on a network's head; some missing."""
+    rng = np.random.default_rng(1)
+    wanted = rng.normal(size=(rows, network.outputs))
+    if network.head == "softmax":
+        wanted = np.eye(network.outputs)[wanted.argmax(axis=1)]
+    elif network.head == "logistic":
+        wanted = (wanted > 0.0).astype(np.float64)
+    wanted[rng.random(rows) < MISSING] = np.nan
+    return wanted
 
 
 def _dream(forecaster: rtlstm.Forecaster, rows: int, rng: np.random.Generator) -> Rows:

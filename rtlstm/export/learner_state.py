@@ -269,7 +269,12 @@ def _settled(learner: Learner) -> Array:
 
 
 def check(learner: Learner) -> None:
-    """Raise SpecError for a learner that is not written as a graph."""
+    """Raise SpecError for a learner that is not written as a graph, or what is no learner."""
+    if not isinstance(learner, Learner):
+        raise SpecError(
+            f"a learning step is that of a Learner, got a {type(learner).__name__}; nothing was"
+            " written, and export_onnx writes the graph that answers"
+        )
     name = learner.spec.rule.name
     if name not in RULES:
         raise SpecError(f"a learner with rule {name!r} has no graph; {', '.join(RULES)} have")
