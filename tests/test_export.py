@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import cells
 import numpy as np
 import onnx
 import pytest
-from onnx_help import Client, faulty, network, of_row, session, worst
+from onnx_help import Client, carried, faulty, network, of_row, session, worst
 
 import rtlstm
 from rtlstm.export import model_file, operators
 from rtlstm.export.face import export_onnx
+from rtlstm.export.learner import export_onnx_learner
 from rtlstm.export.verify import verify_onnx
 
 FORMS = ("operator", "primitive")
@@ -61,6 +63,14 @@ def test_whole_sequences_of_any_length_in_any_batch(row, form, tmp_path: Path) -
             letter, layer = name.split("0.", 1)
             key = f"{layer}.{'y' if letter == 'h' else letter}"
             assert np.allclose(client.state[name][b], net.state[key], atol=2e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_sequences_with_faults_as_the_network_runs_them(row, form, tmp_path: Path) -> None:
+    net = exported(row, form, tmp_path, sequence=True)
+    if net is not None:
+        X = faulty(cells.samples(net.spec, STEPS).astype(np.float32))
+        assert carried(net, tmp_path / "m.onnx", X, 20, 100 if row.drifts else STEPS) <= 1e-5
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -173,16 +183,37 @@ def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
 
 
-def test_a_file_whose_weights_were_changed_is_not_run(tmp_path: Path) -> None:
+def flip(path: Path) -> None:
+    """Turn a bit of one constant of a file around, be it an initializer or a node."""
+    model = onnx.load(path)
+    constants = [node for node in model.graph.node if node.op_type == "Constant"]
+    tensor = [*model.graph.initializer, *(node.attribute[0].t for node in constants)][-1]
+    raw = bytearray(tensor.raw_data)
+    raw[3] ^= 1
+    tensor.raw_data = bytes(raw)
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize("name", ["m.onnx", "m.init.onnx"])
+def test_a_file_whose_constants_were_changed_is_not_run(name, tmp_path: Path) -> None:
     net = of_row(cells.BY_ID["NP"])
     export_onnx(net, tmp_path / "m.onnx")
-    model = onnx.load(tmp_path / "m.onnx")
-    raw = bytearray(model.graph.initializer[-1].raw_data)
-    raw[3] ^= 1
-    model.graph.initializer[-1].raw_data = bytes(raw)
-    onnx.save(model, tmp_path / "m.onnx")
-    with pytest.raises(rtlstm.DamagedFileError, match="digest"):
+    flip(tmp_path / name)
+    with pytest.raises(rtlstm.DamagedFileError, match=f"{name}.*digest"):
         verify_onnx(tmp_path / "m.onnx", net, np.zeros((1, 3)))
+
+
+def test_nothing_steps_while_a_model_is_written(tmp_path: Path) -> None:
+    learner = rtlstm.Learner(of_row(cells.BY_ID["NP"]), "truncated")
+    for write in (export_onnx, export_onnx_learner):
+        path = tmp_path / f"{write.__name__}.onnx"
+        writing = threading.Thread(target=write, args=(learner, path))
+        with learner.net._lock:
+            writing.start()
+            writing.join(0.1)
+            assert writing.is_alive() and not path.exists()
+        writing.join()
+        assert path.exists()
 
 
 def test_weights_in_other_files_are_not_followed(tmp_path: Path) -> None:
@@ -207,14 +238,35 @@ def test_what_cannot_be_exported_or_verified_is_said(tmp_path: Path) -> None:
         with pytest.raises(rtlstm.SpecError, match=why):
             export_onnx(net, path, **parts)
         assert not path.exists()
-    with pytest.raises(rtlstm.SpecError, match="takes a Network"):
-        export_onnx({"x": 1}, path)
     export_onnx(net, path)
     with pytest.raises(rtlstm.SpecError, match="states differ"):
         verify_onnx(path, of_row(cells.BY_ID["GRU"]), np.zeros((1, 3)))
     path.write_bytes(b"not a model")
     with pytest.raises(rtlstm.SpecError, match="not a model"):
         verify_onnx(path, net, np.zeros((1, 3)))
+
+
+@pytest.mark.parametrize(
+    ("build", "part"),
+    [
+        (lambda: rtlstm.Detector(columns=["a"]), "forecaster"),
+        (lambda: rtlstm.Classifier(columns=["a"], classes=2), "network"),
+        (lambda: rtlstm.Regressor(columns=["a"], targets=["b"]), "network"),
+        (lambda: rtlstm.Fleet(rtlstm.Learner(of_row(cells.BY_ID["NP"])), 2), "learner"),
+        (lambda: {"x": 1}, ""),
+    ],
+    ids=["Detector", "Classifier", "Regressor", "Fleet", "dict"],
+)
+def test_what_has_no_graph_is_told_what_of_it_has(build, part, tmp_path: Path) -> None:
+    model, path = build(), tmp_path / "m.onnx"
+    why = f"a {type(model).__name__} has no ONNX form"
+    with pytest.raises(rtlstm.SpecError, match=why) as said:
+        export_onnx(model, path)
+    assert (f".{part}" if part else why) in str(said.value) and not path.exists()
+    if part:
+        inner = getattr(model, part)
+        export_onnx(inner(0) if part == "learner" else inner, path)
+        assert path.exists()
 
 
 # --------------------------------------------------------------------------- small devices

@@ -39,6 +39,10 @@ def export_onnx(
     "int8", a quarter of them, faster than float32 from 256 units on, slower in the same plain
     operators below 128: see :mod:`rtlstm.export.weights`.
 
+    Every runtime tried runs what "auto" writes (onnxruntime 1.15 on, OpenVINO, tract, onnx's
+    reference evaluator), but that tract refuses the sequences of a layer without recurrence; with
+    form="operator" others than onnxruntime are wrong: see :mod:`rtlstm.export.operators`.
+
     A row with a NaN or an infinity, or whose answer would not be finite, is answered NaN and its
     state is handed on unchanged, as in-process it is refused; over sequences, the whole sequence.
     Metadata under "rtlstm.": version, kind, spec, state, digest of the constants.
@@ -51,11 +55,26 @@ def export_onnx(
     else:
         net = getattr(model, "net", model)
         if not isinstance(net, Network):
-            raise SpecError(f"export_onnx takes a Network, Learner or Forecaster: {type(model)}")
-        inference(g, Recipe(net.spec, net.parameters, form, sequence, quantize))
-        facts, state = {"kind": "network", "spec": net.spec.to_dict()}, network_state(net)
+            raise SpecError(_why_not(model))
+        with net._lock:
+            inference(g, Recipe(net.spec, net.parameters, form, sequence, quantize))
+            facts, state = {"kind": "network", "spec": net.spec.to_dict()}, network_state(net)
     model_file.write(g, path, {**facts, "state": list(state), "sequence": sequence})
     model_file.write_init(path, opset, state)
+
+
+def _why_not(model: Any) -> str:
+    """Why something has no graph, and what of it has one."""
+    parts = {
+        "forecaster": "its .forecaster has, which gives the forecasts and bounds it watches",
+        "network": "its .network has, without what is made of rows before it and of answers after",
+        "learner": "each .learner(key) has",
+    }
+    hint = next((f"; {text}" for part, text in parts.items() if hasattr(model, part)), "")
+    return (
+        f"a {type(model).__name__} has no ONNX form, a Network, Learner or Forecaster has{hint};"
+        " nothing was written"
+    )
 
 
 def forecaster_graph(

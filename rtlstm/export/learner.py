@@ -10,7 +10,9 @@ n's recurrent half (GRU), a (RNN).
 A device needs nothing but onnxruntime: it feeds the state back, and has a learner. A sample that is
 not finite, or whose prediction would not be, is answered NaN and changes nothing; an update whose
 norm is not finite, or that would move a weight by more than 1e18, is skipped, as in-process. Class
-indices as targets are in-process alone: here a class is one-hot.
+indices as targets are in-process alone: here a class is one-hot. What a finite but huge sample
+teaches may differ: a gate that it shuts is 0 in-process and up to 2e-8 in a runtime, which a trace
+multiplies by the sample (1e6 and more; standardised samples are far below).
 """
 
 from __future__ import annotations
@@ -45,8 +47,9 @@ def export_onnx_learner(learner: Learner, path: str | os.PathLike[str], opset: i
     """
     learner_state.check(learner)
     g = Graph(model_file.check_opset(opset))
-    state = learner_state.current(learner)
-    _Writer(g, learner, state).write()
+    with learner._lock:
+        state = learner_state.current(learner)
+        _Writer(g, learner, state).write()
     facts = {"kind": "learner", "spec": learner.spec.to_dict(), "state": list(state)}
     model_file.write(g, path, facts)
     model_file.write_init(path, opset, state)

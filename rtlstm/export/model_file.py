@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import rtlstm
 from rtlstm import atomic
-from rtlstm.errors import LimitError, SpecError
+from rtlstm.errors import DamagedFileError, LimitError, SpecError
 from rtlstm.export.graph import Graph
 
 Array = np.ndarray[Any, Any]
@@ -39,11 +39,18 @@ def check_opset(opset: int) -> int:
 
 
 def digest(model: onnx.ModelProto) -> str:
-    """SHA-256 over the constants of a model: name, type, shape and bytes, in order of name."""
+    """SHA-256 over the constants of a model: name, type, shape and bytes, in order of name.
+
+    Constants are initializers and, in the graph of a starting state, the outputs of Constant nodes.
+    """
     total = hashlib.sha256()
-    for tensor in sorted(model.graph.initializer, key=lambda t: str(t.name)):
+    tensors = {str(tensor.name): tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant":
+            tensors[node.output[0]] = node.attribute[0].t
+    for name, tensor in sorted(tensors.items()):
         array = numpy_helper.to_array(tensor)
-        total.update(f"{tensor.name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        total.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
         total.update(np.ascontiguousarray(array).tobytes())
     return total.hexdigest()
 
@@ -82,7 +89,8 @@ def write_init(path: Path_, opset: int, state: Mapping[str, Array]) -> None:
         nodes.append(helper.make_node("Constant", [], [name], value=tensor))
         outputs.append(helper.make_tensor_value_info(name, tensor.data_type, value.shape))
     model = _model(helper.make_graph(nodes, "rtlstm_init", [], outputs), opset)
-    _save(model, init_path(path), {"version": rtlstm.__version__, "state": list(state)})
+    facts = {"version": rtlstm.__version__, "state": list(state), "digest": digest(model)}
+    _save(model, init_path(path), facts)
 
 
 def _model(graph: onnx.GraphProto, opset: int) -> onnx.ModelProto:
@@ -106,6 +114,16 @@ def _save(model: onnx.ModelProto, path: Path_, facts: Mapping[str, Any]) -> None
         raise LimitError(f"the model needs {model.ByteSize()} bytes, a file holds {LARGEST_BYTES}")
     onnx.checker.check_model(model, full_check=True)
     atomic.replace(path, [model.SerializeToString()])
+
+
+def load_whole(path: Path_) -> onnx.ModelProto:
+    """Read a model of this package; raises DamagedFileError if its constants were changed."""
+    model = load(path)
+    if metadata(model).get("digest") != digest(model):
+        raise DamagedFileError(
+            f"{path}: the constants are not those that were written (digest); do not run it"
+        )
+    return model
 
 
 def load(path: Path_) -> onnx.ModelProto:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rtlstm.errors import DamagedFileError, MissingExtraError, SampleError, SpecError
+from rtlstm.errors import MissingExtraError, SampleError, SpecError
 from rtlstm.export import learner_state, model_file
 from rtlstm.export.face import forecaster_state, network_state
 from rtlstm.export.frozen import Frozen
@@ -59,15 +59,13 @@ def verify_onnx(
     samples: (rows, inputs); for a network, a row with NaN or infinity must be answered NaN by the
     graph, for a forecaster it has missing values. times: epoch seconds of a forecaster's rows,
     negative or None if unknown. For the step of a learner, samples is (X, Y). Both sides see the
-    samples as float32. Raises DamagedFileError if the file's constants are not those that were
-    written, SpecError if it is of another model, MissingExtraError without onnxruntime.
+    samples as float32. Raises DamagedFileError if the constants of the file, or of the starting
+    state beside it, are not those that were written, SpecError if it is of another model,
+    MissingExtraError without onnxruntime.
     """
-    proto = model_file.load(path)
-    facts = model_file.metadata(proto)
-    if facts.get("digest") != model_file.digest(proto):
-        raise DamagedFileError(
-            f"{path}: the constants are not those that were written (digest); do not run it"
-        )
+    facts = model_file.metadata(model_file.load_whole(path))
+    if model_file.init_path(path).exists():
+        model_file.load_whole(model_file.init_path(path))
     runtime = session(path)
     before = model.snapshot()
     try:
