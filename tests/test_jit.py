@@ -45,6 +45,7 @@ import numpy as np
 from rtlstm.kernels import jit
 import numba
 jit.ROOT = Path(sys.argv[1])
+jit.SOURCES = jit._hash_sources()
 sys.path.insert(0, sys.argv[1])
 {before}
 from probe import probe

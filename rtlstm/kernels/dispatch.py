@@ -16,6 +16,8 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher
 
+from rtlstm.kernels.contexts import Target, Typing, frozen, uncollected
+
 __all__ = ["KernelDispatcher"]
 
 
@@ -33,6 +35,10 @@ class KernelDispatcher(CPUDispatcher):  # type: ignore[misc]
         self.linked = _LinkedDispatcher(
             py_func, targetoptions=linked, pipeline_class=_LinkedCompiler
         )
+
+    def compile(self, sig: Any) -> Any:
+        with uncollected():
+            return super().compile(sig)
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
         return self.linked.get_call_template(args, kws)
@@ -54,10 +60,14 @@ class _LinkedDispatcher(CPUDispatcher):  # type: ignore[misc]
 class _EntryCompiler(Compiler):  # type: ignore[misc]
     """numba's pipeline into a library whose machine code has one way in."""
 
-    def __init__(self, typing: Any, target: Any, _: Any, *rest: Any) -> None:
+    def __init__(
+        self, typing: Any, target: Any, _: Any, args: Any, result: Any, flags: Any, *rest: Any
+    ) -> None:
+        target.refresh()  # and typing with it: modules may have been imported since the last one
         library = _EntryLibrary(target.codegen(), "entry")
         library.enable_object_caching()
-        super().__init__(typing, target, library, *rest)
+        contexts = Typing.of(typing), Target(target)
+        super().__init__(*contexts, library, args, result, frozen(flags), *rest)
 
 
 class _EntryLibrary(JITCodeLibrary):  # type: ignore[misc]
@@ -71,7 +81,9 @@ class _EntryLibrary(JITCodeLibrary):  # type: ignore[misc]
         for function in self._final_module.functions:
             if not function.is_declaration and function.linkage.name == "linkonce_odr":
                 function.linkage = "internal"
-        super()._optimize_final_module()
+        # numba runs all passes twice, for the sake of reference counts between them.
+        manager, builder = self._codegen._module_pass_manager()
+        manager.run(self._final_module, builder)
 
 
 class _LinkedCompiler(Compiler):  # type: ignore[misc]
@@ -82,7 +94,8 @@ class _LinkedCompiler(Compiler):  # type: ignore[misc]
     ) -> None:
         flags.no_compile = True
         library = _LinkedLibrary(target.codegen(), "linked")
-        super().__init__(typing, target, library, args, result, flags, *rest)
+        contexts = Typing.of(typing), Target(target)
+        super().__init__(*contexts, library, args, result, frozen(flags), *rest)
 
 
 class _LinkedLibrary(JITCodeLibrary):  # type: ignore[misc]

@@ -89,16 +89,24 @@ def cache_directory() -> Path:
     return base / f"kernels-{_build_key()}"
 
 
+def _hash_sources() -> bytes:
+    """Hash every source that a compiled kernel can depend on."""
+    digest = hashlib.sha256()
+    for source in sorted(ROOT.rglob("*.py")):
+        digest.update(source.relative_to(ROOT).as_posix().encode() + b"\0")
+        digest.update(source.read_bytes() + b"\0")
+    return digest.digest()
+
+
+SOURCES = _hash_sources()  # now, for a file that changes later is not what this process runs
+
+
 @cache
 def _build_key() -> str:
     """Hash what a compiled kernel depends on beyond its signature and the processor."""
     flags = (config.BOUNDSCHECK, config.OPT, config.DEBUGINFO_DEFAULT)
     versions = (numba.__version__, llvmlite.__version__, sys.implementation.cache_tag)
-    digest = hashlib.sha256(repr((flags, versions)).encode())
-    for source in sorted(ROOT.rglob("*.py")):
-        digest.update(source.relative_to(ROOT).as_posix().encode() + b"\0")
-        digest.update(source.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
+    return hashlib.sha256(repr((flags, versions)).encode() + SOURCES).hexdigest()[:16]
 
 
 def _private_directory() -> Path:
