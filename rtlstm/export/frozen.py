@@ -162,17 +162,14 @@ class Frozen:
         """(BINS, H·T) of the bounds, by place in the season; see kernels.conformal.half_width."""
         fast, slow = self.pair(k.BOUND_FAST), self.pair(k.BOUND_SLOW)
         bins = self.values(k.BIN, self.H, self.T, k.BINS)
-        logs, losses = (
-            np.stack([self.pair(at + r) for r in range(k.RATES)])
-            for at in (k.BOUND_LOG, k.BOUND_LOSS)
-        )
-        shares = np.exp(losses - losses.max(axis=0))
-        quantile = (shares * logs).sum(axis=0) / shares.sum(axis=0) + self.pair(k.BOUND_SHIFT)
         known = (fast > 0.0) & (slow > 0.0)
         fast, slow = (np.where(known, scale, 1.0) for scale in (fast, slow))
-        sigma = slow * (fast / slow) ** conformal.QUICK_SHARE * np.exp(quantile)
+        usual, shift = slow * np.exp(self.pair(k.BOUND_LOG)), self.pair(k.BOUND_SHIFT)
+        width = bins.transpose(2, 0, 1) * usual * (fast / slow) ** conformal.QUICK_SHARE
+        more = width + usual * np.expm1(np.maximum(shift, 0.0))
+        less = width * np.exp(np.minimum(shift, 0.0) * usual / np.maximum(width, 1e-300))
         first = self.limits() * (2.0 / self.setting(k.GUARD))
-        found = np.where(known, bins.transpose(2, 0, 1) * sigma, first)
+        found = np.where(known, np.where(shift > 0.0, more, less), first)
         return found.reshape(k.BINS, -1)
 
     # ------------------------------------------------------------------ the calendar

@@ -218,8 +218,7 @@ def foretell(plan, d, at, j, out):
         change = scale * v.dot(d, w, d, at + plan[k.I_X] + j * n, n)
         limit = d[plan[k.SETTINGS] + k.GUARD] * quick * root
         value = base + trust(plan, d, i) * clipped(change, limit)
-        horizon = plan[plan[k.HORIZON_AT] + h]
-        half, sigma = conformal.half_width(plan, d, i, horizon, phase, 2.0 * quick * root)
+        half, sigma = conformal.half_width(plan, d, i, phase, 2.0 * quick * root)
         d[at + plan[k.I_VALUE] + i], d[at + plan[k.I_HALF] + i] = value, half
         d[at + plan[k.I_SIGMA] + i] = sigma
         out[i], out[H * T + i], out[2 * H * T + i] = value, value - half, value + half

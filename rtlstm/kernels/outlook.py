@@ -14,7 +14,6 @@ PRODUCTS = 4 * HOURLY  # factors: last value, last change, change since last sea
 SEASONS = 8  # how many seasons back
 SEASONAL = 3 * SEASONS  # the row one season back and its neighbours, for each of them
 BINS = 24  # of the season, for the scale of errors
-RATES = 2  # of the quantile of errors
 
 ANY_MISSING_HOLD, ANY_MISSING_FORECAST, ANY_MISSING_SKIP = range(3)
 
@@ -137,13 +136,10 @@ ANY_MISSING_HOLD, ANY_MISSING_FORECAST, ANY_MISSING_SKIP = range(3)
     BOUND_SLOW,
     BOUND_EXCESS,  # misses more than there should be
     BOUND_SHIFT,
-    BOUND_LOG,  # (RATES) fields
-    BOUND_LOG_LAST,
-    BOUND_LOSS,  # (RATES) fields
-    BOUND_LOSS_LAST,
+    BOUND_LOG,
     COVERED,  # truths within the bounds
     PAIR_FIELDS,
-) = range(19)
+) = range(16)
 
 (
     TIME,  # of the last row, NaN without a clock
