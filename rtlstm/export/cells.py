@@ -35,6 +35,33 @@ class Packed:
         return self.x if self.rec is None else np.concatenate([self.x, self.rec])
 
 
+@dataclass(frozen=True)
+class Parts:
+    """Pre-activations of a layer by letter, and those of its gates that are open already.
+
+    A gate that no peephole moves depends on its pre-activation alone, so all of them are opened at
+    once: `gates` holds their values by letter, `packed` the same side by side ("" if none).
+    """
+
+    a: Values
+    gates: Values
+    packed: str
+
+
+def part(g: Graph, layer: Layer, widths: dict[str, int], a: str) -> Parts:
+    """Columns (rows, R) of pre-activations in parts; gates stand first."""
+    free = {LSTM: "" if getattr(layer, "peeps", ()) else "oif", GRU: "rz", RNN: ""}[type(layer)]
+    opened = {v: width for v, width in widths.items() if v in f"t{free}"}
+    if not opened:
+        return Parts(dict(zip(widths, g.split(a, list(widths.values())), strict=True)), {}, "")
+    others = {v: width for v, width in widths.items() if v not in opened}
+    first, *rest = g.split(a, [sum(opened.values()), *others.values()])
+    packed = g.op("Sigmoid", first)
+    gates = g.split(packed, list(opened.values()))
+    named_gates = dict(zip(opened, gates, strict=True))
+    return Parts(dict(zip(others, rest, strict=True)), named_gates, packed)
+
+
 def letters(layer: Layer) -> dict[str, int]:
     """Column groups of a layer and their widths; "nh" is the half of a GRU's n that r scales."""
     n = layer.units
@@ -117,14 +144,15 @@ def peephole(p: Array) -> Array:
     return p.T.reshape(-1)
 
 
-def lstm(g: Graph, layer: LSTM, a: Values, peeps: Values, c: str) -> Values:
+def lstm(g: Graph, layer: LSTM, parts: Parts, peeps: Values, c: str) -> Values:
     """i, f, o (those there are), z, c, hc and h from the pre-activations and the last c."""
 
     def gate(letter: str, cell: str) -> str:
-        seen = see_cell(g, layer, a[letter], peeps[letter], cell) if letter in peeps else a[letter]
-        return g.op("Sigmoid", seen)
+        if letter in parts.gates:
+            return parts.gates[letter]
+        return g.op("Sigmoid", see_cell(g, layer, parts.a[letter], peeps[letter], cell))
 
-    out = {"z": squash(g, layer.input_squash, a["z"])}
+    out = {"z": squash(g, layer.input_squash, parts.a["z"])}
     fresh, kept = out["z"], c
     if layer.input_gate:
         out["i"] = gate("i", c)
@@ -142,19 +170,19 @@ def lstm(g: Graph, layer: LSTM, a: Values, peeps: Values, c: str) -> Values:
     return out
 
 
-def gru(g: Graph, a: Values, h: str) -> Values:
+def gru(g: Graph, parts: Parts, h: str) -> Values:
     """r, z, n and h of a GRU: h = n + z (h' - n)."""
-    out = {"r": g.op("Sigmoid", a["r"]), "z": g.op("Sigmoid", a["z"])}
+    a, out = parts.a, {letter: parts.gates[letter] for letter in "rz"}
     out["n"] = g.op("Tanh", g.op("Add", a["n"], g.op("Mul", out["r"], a["nh"])))
     out["h"] = g.op("Add", out["n"], g.op("Mul", out["z"], g.op("Sub", h, out["n"])))
     return out
 
 
-def step(g: Graph, layer: Layer, a: Values, peeps: Values, before: Values) -> Values:
+def step(g: Graph, layer: Layer, parts: Parts, peeps: Values, before: Values) -> Values:
     """All activations of a layer, its new state ("h", "c", fed-back gates) among them."""
     if isinstance(layer, LSTM):
-        return lstm(g, layer, a, peeps, before["c"])
+        return lstm(g, layer, parts, peeps, before["c"])
     if isinstance(layer, GRU):
-        return gru(g, a, before["h"])
+        return gru(g, parts, before["h"])
     assert isinstance(layer, RNN)
-    return {"h": squash(g, layer.activation, a["a"])}
+    return {"h": squash(g, layer.activation, parts.a["a"])}

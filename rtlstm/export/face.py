@@ -40,8 +40,9 @@ def export_onnx(
     operators below 128: see :mod:`rtlstm.export.weights`.
 
     Every runtime tried runs what "auto" writes (onnxruntime 1.15 on, OpenVINO, tract, onnx's
-    reference evaluator), but that tract refuses the sequences of a layer without recurrence; with
-    form="operator" others than onnxruntime are wrong: see :mod:`rtlstm.export.operators`.
+    reference evaluator), but that tract refuses the sequences of a layer without recurrence, and
+    OpenVINO divides a forecaster's `time` in float32: its time of day is up to two minutes off.
+    With form="operator" others than onnxruntime are wrong: see :mod:`rtlstm.export.operators`.
 
     A row with a NaN or an infinity, or whose answer would not be finite, is answered NaN and its
     state is handed on unchanged, as in-process it is refused; over sequences, the whole sequence.

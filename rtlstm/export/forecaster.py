@@ -133,7 +133,7 @@ def _fill(w: Writer, x: str) -> Filled:
     """Values for what is missing or a fault; see kernels.scaling.take and is_fault."""
     g, last = w.g, w.before["last"]
     low, high, jump = w.frozen.fault_limits()
-    missing = g.op("IsNaN", g.op("Mul", x, g.const(0.0)))
+    missing = g.op("IsNaN", g.nothing(x))
     seen = g.op("Where", missing, last, x)
     step = g.op("Abs", g.op("Sub", seen, last))
     below, above = g.op("Less", seen, g.const(low)), g.op("Greater", seen, g.const(high))
@@ -248,7 +248,7 @@ def _network(w: Writer, inputs: list[str]) -> str:
     """The output of the network's top layer; a network that overflows begins anew."""
     g, state = w.g, network.slots(w.recipe.spec)
     y, after = network.forward(g, w.recipe, g.join(inputs), w.before)
-    nothing = g.op("Mul", y, g.const(0.0))
+    nothing = g.nothing(y)
     bad = g.op("IsNaN", g.op("ReduceSum", nothing, w.axis(1), keepdims=1))
     for slot in state:
         w.after[slot.target] = g.op("Where", bad, g.const(0.0), after[slot.target])
@@ -318,7 +318,7 @@ def _expect(w: Writer, forecast: str) -> None:
     first = g.op("Slice", forecast, w.axis(0), w.axis(1), w.axis(1))
     w.after["expected"] = g.op("Reshape", first, w.axis(-1, F.T))
     sigma = np.sqrt(F.column(k.SLOW2)[F.targets] * F.pair(k.ERROR2)[0])
-    nothing = g.op("Mul", w.before["expected_sigma"], g.const(0.0))
+    nothing = g.nothing(w.before["expected_sigma"])
     w.after["expected_sigma"] = g.op("Add", nothing, g.const(sigma))
 
 

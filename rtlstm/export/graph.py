@@ -79,6 +79,19 @@ class Graph:
         """Side by side along the last axis."""
         return values[0] if len(values) == 1 else self.op("Concat", *values, axis=-1)
 
+    # ------------------------------------------------------------------ what is not finite
+    def nothing(self, value: str) -> str:
+        """0 where a value is finite, NaN where it is not.
+
+        Not a product with 0: tract takes that for 0 whatever the value, and the guard is gone.
+        """
+        return self.op("Sub", value, value)
+
+    def row_nothing(self, value: str, width: int, more: str = "") -> str:
+        """(…, 1): 0 where all of a row (…, width) is finite, else NaN; plus ``more``, of 2 axes."""
+        zeros = self.const(np.zeros((width, 1)))
+        return self.op("Gemm" if more else "MatMul", value, zeros, *([more] if more else []))
+
     # ------------------------------------------------------------------ the border
     def input(self, name: str, dims: Dims, kind: str = "float") -> str:
         """Declare an input; a dimension that is a word is dynamic."""

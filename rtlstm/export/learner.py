@@ -73,12 +73,12 @@ class _Writer:
             for source, start in self.state.items()
         }
         stages = self._stages(before)
-        unknown = g.op("IsNaN", g.op("Mul", x, g.const(0.0)))
-        hat = safe = g.op("Where", unknown, g.const(0.0), x)
+        wrong = g.row_nothing(x, spec.inputs)
+        hat = safe = g.op("Where", g.op("IsNaN", wrong), g.const(0.0), x)
         for stage in stages:
             hat = stage.step(hat)
         features, pre, p = self._head(hat, safe, before)
-        wrong = self._fault(x, p)
+        wrong = g.row_nothing(p, spec.outputs, wrong)
         bad = g.op("IsNaN", wrong)
         judged = judge(
             g,
@@ -125,23 +125,14 @@ class _Writer:
         p = g.op("Sigmoid", pre) if spec.head == "logistic" else g.op("Softmax", pre, axis=-1)
         return features, pre, p
 
-    def _fault(self, x: str, p: str) -> str:
-        """(1, 1): 0, or NaN for a sample that is refused."""
-        g = self.g
-        nothing = g.op("Mul", g.join([x, p]), g.const(0.0))
-        return g.op("ReduceSum", nothing, g.const(np.array([1])), keepdims=1)
-
     def _learnable(self, y: str, known: str, wrong: str) -> str:
         """(1, 1) whether there is a target, none is infinite, and the sample was taken."""
-        g = self.g
-        if self.learner.net.spec.outputs == 1:
-            nothing = g.op("Mul", y, g.const(0.0))
-            return g.op("Not", g.op("IsNaN", g.op("Add", nothing, wrong)))
-        there = g.op("Where", g.op("IsNaN", y), g.const(0.0), y)
-        nothing = g.op("Mul", there, g.const(0.0))
-        total = g.op("ReduceSum", nothing, g.const(np.array([1])), keepdims=1)
-        fine = g.op("Not", g.op("IsNaN", g.op("Add", total, wrong)))
-        return g.op("And", g.op("Greater", known, g.const(0.0)), fine)
+        g, zero, outputs = self.g, self.g.const(0.0), self.learner.net.spec.outputs
+        if outputs == 1:
+            return g.op("Equal", g.row_nothing(y, 1, wrong), zero)
+        there = g.op("Where", g.op("IsNaN", y), zero, y)
+        fine = g.op("Equal", g.row_nothing(there, outputs, wrong), zero)
+        return g.op("And", g.op("Greater", known, zero), fine)
 
     def _learn(
         self,
@@ -164,8 +155,8 @@ class _Writer:
         rule = RULES[self.learner.spec.rule.name]
         found = rule(Sweep(g, stages, dhat, bad, before))
         gradients |= {name: self._masked(name, value) for name, value in found.gradients.items()}
-        after, broken = Update(g, self.learner, before).apply(gradients, learnable)
-        after |= self._traces(found.traces, broken)
+        after, finite = Update(g, self.learner, before).apply(gradients, learnable)
+        after |= self._traces(found.traces, finite)
         for number, stage in enumerate(stages):
             for letter in stage.shape.sources:
                 name = f"{letter}.layer{number}"
@@ -173,7 +164,7 @@ class _Writer:
         for (name, _), start in zip(before.items(), self.state.values(), strict=True):
             g.output(g.op("Identity", after[name], name=name), start.shape)
 
-    def _traces(self, found: dict[str, Last], broken: str) -> Values:
+    def _traces(self, found: dict[str, Last], finite: str) -> Values:
         """The new traces; all begin anew if the norm is not finite because one of them is not."""
         clean, whole = self.g.body(), self.g.body()
         for name, last in found.items():
@@ -181,14 +172,13 @@ class _Writer:
             whole.output(last.write(whole), shape)
             clean.output(self._cleared(clean, found, name), shape)
         names = [self.g.unique(name) for name in found]
-        branches = {"then_branch": clean.proto("clear"), "else_branch": whole.proto("go on")}
-        return dict(zip(found, self.g.ops("If", names, broken, **branches), strict=True))
+        branches = {"then_branch": whole.proto("go on"), "else_branch": clean.proto("clear")}
+        return dict(zip(found, self.g.ops("If", names, finite, **branches), strict=True))
 
     def _cleared(self, g: Graph, found: dict[str, Last], name: str) -> str:
         """One trace, or zeros if any of all the traces is not finite."""
         nothing = [
-            g.op("ReduceSum", g.op("Mul", last.write(g), g.const(0.0)), keepdims=0)
-            for last in found.values()
+            g.op("ReduceSum", g.nothing(last.write(g)), keepdims=0) for last in found.values()
         ]
         spoilt = g.op("IsNaN", g.op("Sum", *nothing))
         return g.op("Where", spoilt, g.const(0.0), found[name].write(g))

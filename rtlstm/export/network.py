@@ -161,7 +161,7 @@ def _step(
     else:
         u = g.join([x, _recurrent(g, layer, before)])
         a = w.gemm(g, u, packed.rows, packed.b, f"{scope}.WR", how)
-    parts = dict(zip(packed.widths, g.split(a, list(packed.widths.values())), strict=True))
+    parts = cells.part(g, layer, packed.widths, a)
     after = cells.step(g, layer, parts, _peeps(g, recipe, k), before)
     return after["h"], after
 
@@ -182,7 +182,7 @@ def _scan(
     if packed.rec is not None:
         back = w.affine(body, _recurrent(body, layer, last), packed.rec, None, f"{scope}.R", how)
         a = body.op("Add", a, back)
-    parts = dict(zip(packed.widths, body.split(a, list(packed.widths.values())), strict=True))
+    parts = cells.part(body, layer, packed.widths, a)
     new = cells.step(body, layer, parts, _peeps(body, recipe, k), last)
     # Identity: an output may not stand twice, and c and h can be one value
     for letter, width in widths.items():
@@ -221,16 +221,13 @@ def _head(g: Graph, recipe: Recipe, x: str, value: str) -> str:
 
 
 # --------------------------------------------------------------------------- the guard
-def fault(g: Graph, x: str, y: str, sequence: bool = False) -> str:
-    """(batch, 1): 0 where a row's inputs and answers are all finite, NaN where one is not.
-
-    A product with 0 keeps NaN and turns infinity into it; no finite value overflows on the way.
-    """
-    nothing = g.op("Mul", g.join([x, y]), g.const(0.0))
+def fault(g: Graph, spec: NetworkSpec, x: str, y: str, sequence: bool = False) -> str:
+    """(batch, 1): 0 where a row's inputs and answers are all finite, NaN where one is not."""
+    wrong = g.row_nothing(x, spec.inputs)
     if not sequence:
-        return g.op("ReduceSum", nothing, g.const(np.array([1])), keepdims=1)
-    total = g.op("ReduceSum", nothing, g.const(np.array([0, 2])), keepdims=0)
-    return g.op("Unsqueeze", total, g.const(np.array([1])))
+        return g.row_nothing(y, spec.outputs, wrong)
+    total = g.op("Add", wrong, g.row_nothing(y, spec.outputs))
+    return g.op("ReduceSum", total, g.const(np.array([0])), keepdims=0)
 
 
 def keep_if(g: Graph, bad: str, old: str, new: str, name: str) -> str:
@@ -248,7 +245,7 @@ def inference(g: Graph, recipe: Recipe) -> list[str]:
     state = slots(recipe.spec)
     before = {slot.target: g.input(slot.source, ("batch", slot.width)) for slot in state}
     y, after = forward(g, recipe, x, before)
-    wrong = fault(g, x, y, recipe.sequence)
+    wrong = fault(g, recipe.spec, x, y, recipe.sequence)
     g.output(g.op("Add", y, wrong, name="y"), (*time, "batch", recipe.spec.outputs))
     bad = g.op("IsNaN", wrong)
     for slot in state:

@@ -25,7 +25,7 @@ class Update:
     before: Values
 
     def apply(self, gradients: Values, learnable: str) -> tuple[Values, str]:
-        """New weights and moments by target, and whether the norm is not finite, a scalar.
+        """New weights and moments by target, and whether the norm is finite, a scalar.
 
         gradients by the target of their weights; learnable: a boolean (1, 1). Where the update is
         skipped every array stays as it was.
@@ -46,13 +46,12 @@ class Update:
             name: g.op("Where", go, value, self.before[name])
             for name, value in write(gradients).items()
         }
-        spoilt = g.op("IsNaN", g.op("Mul", norm2, g.const(0.0)))
-        return after, g.op("Squeeze", spoilt, g.const(np.array([0, 1])))
+        return after, g.op("LessOrEqual", norm2, g.const(LARGEST))
 
     def _norm2(self, gradients: list[str]) -> str:
-        """(1, 1) squared norm of all gradients together."""
+        """The squared norm of all gradients together, a scalar."""
         g, axes = self.g, [0, 1]
-        squares = [g.op("ReduceSumSquare", value, axes=axes, keepdims=1) for value in gradients]
+        squares = [g.op("ReduceSumSquare", value, axes=axes, keepdims=0) for value in gradients]
         return squares[0] if len(squares) == 1 else g.op("Sum", *squares)
 
     # ------------------------------------------------------------------ optimizers

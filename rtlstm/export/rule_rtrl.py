@@ -90,7 +90,7 @@ def _push_changes(s: Sweep) -> _Rows:
             da = g.op("Concat", g.op("MatMul", hat, W), da, axis=0)
             last = np.concatenate([np.zeros((below, last.shape[1])), last])
             dx = g.op("Concat", hat, g.const(np.zeros((N + R, stage.inputs))), axis=0)
-        new, hat = stage.tangent(stage.split(da), g.const(last), dx)
+        new, hat = stage.tangent(da, g.const(last), dx)
         below += N + R
         sizes += [N, R]
         states.append(g.join([new[letter] for letter in stage.shape.sources]))

@@ -95,7 +95,7 @@ class _Block:
         last = np.zeros((count, self.blocks, self.S))
         for part in range(self.S):
             last[part, :, part] = 1.0
-        new, _ = stage.tangent(stage.split(da), g.const(last.reshape(count, -1)), None)
+        new, _ = stage.tangent(da, g.const(last.reshape(count, -1)), None)
         pieces = [new["h"]] if self.tied else [new["c"], new["h"], *(new[v] for v in self.back)]
         cubes = [g.op("Reshape", piece, s.axis(count, self.blocks, -1)) for piece in pieces]
         return g.op("Transpose", g.join(cubes), perm=[1, 0, 2])

@@ -23,7 +23,8 @@ def truncated(s: Sweep) -> Found:
         one = g.const(np.ones((1, layer.units)))
         phi = s.unless_bad(stage.phi or one, 1.0)
         groups = [letter for letter in stage.shape.widths if letter in "ifz"]
-        kappa = s.unless_bad(g.join([stage.kappa[letter] or one for letter in groups]), 0.0)
+        factors = stage.tail or g.join([stage.kappa[letter] or one for letter in groups])
+        kappa = s.unless_bad(factors, 0.0)
         kept = g.op("Mul", s.traces[f"trace.{owner}"], g.join([phi] * len(groups)))
         trace = s.outer(stage.u, kappa, kept)
         found.keep(f"trace.{owner}", trace)
