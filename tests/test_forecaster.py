@@ -351,6 +351,21 @@ def test_wild_cells_are_kept_out() -> None:
     assert (errors < 1.1 * usual).all()
 
 
+@pytest.mark.parametrize("size", [-1e6, 1e6])
+@pytest.mark.parametrize("row", [0, 1, 2, 3, 5, 9, 15, 19, 25, 60])
+def test_a_spike_is_recovered_from_however_early_it_comes(row: int, size: float) -> None:
+    rows = stream(300)
+    spoilt = rows.copy()
+    spoilt[row, 0] = size
+    ours, usual = (
+        np.abs(Forecaster(**SMALL).run(table)[:-1, 0] - rows[1:]) for table in (spoilt, rows)
+    )
+    for start in range(row + 50, 280, 10):
+        after = slice(start, start + 10)
+        assert (ours[after].mean(axis=0) <= 2.0 * usual[after].mean(axis=0)).all()
+    assert np.isfinite(ours).all()
+
+
 def test_a_lasting_shift_is_believed_and_recovered_from() -> None:
     rows = stream(1500)
     rows[1000:] += 1e4

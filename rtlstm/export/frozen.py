@@ -87,9 +87,10 @@ class Frozen:
         """
         low, high = self.column(k.LOW), self.column(k.HIGH)
         width = high - low
-        judged = (self.seen() >= scaling.WARM) & (width > 0.0)
-        below = np.where(judged, low - scaling.FAR * width, -np.inf)
-        above = np.where(judged, high + scaling.FAR * width, np.inf)
+        judged = (self.seen() >= scaling.EARLY) & (width > 0.0)
+        room = width * [scaling.reach(seen) for seen in self.seen()]
+        below = np.where(judged, low - room, -np.inf)
+        above = np.where(judged, high + room, np.inf)
         low32, high32 = below.astype(np.float32), above.astype(np.float32)
         low32 = np.where(low32 < below, np.nextafter(low32, np.float32(np.inf)), low32)
         high32 = np.where(high32 > above, np.nextafter(high32, np.float32(-np.inf)), high32)

@@ -4,7 +4,9 @@ Every scale is a running mean of squares that counts a square only up to a multi
 mean is now, so that a spike moves it by a fraction, and a lasting shift in tens of rows. A value is
 taken for a fault of transmission, and so for missing, if it jumps SPIKE sigmas, lands outside the
 range seen by FAR times its width, and is not confirmed by the next two: a sensor that fails falls
-to a value not that far away, and is believed.
+to a value not that far away, and is believed. A range of n < WARM values says less: FAR WARM / n
+widths. Of the first two values neither can be told wrong but by the third; if that lies by one of
+them, the statistics begin anew with it.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from rtlstm.kernels.jit import kernel
 HUGE = 1e150  # values beyond are held there: their squares still are numbers
 WARM = 20  # values after which a scale can be relied on
 FAR = 10.0
+EARLY = 2  # values from which on a fault can be told
+APART = 1000.0  # times as far from each other as the third is from one: one of two was a fault
 CONFIRMED = 3  # far values in a row that are believed
 RANGE_RATE = 1e-5  # at which the range forgets
 RARE = 100.0  # rows between two moves of a column, of which the mean squared change still hears
@@ -65,10 +69,11 @@ def take(plan, d, q, row):
 def is_fault(plan, d, q, j, x):
     """Whether x is a spike far outside all that the column has shown."""
     low, high = d[field(plan, k.LOW, j)], d[field(plan, k.HIGH, j)]
-    width, last = high - low, d[field(plan, k.LAST, j)]
-    far = x < low - FAR * width or x > high + FAR * width
+    width, last, seen = high - low, d[field(plan, k.LAST, j)], q[plan[k.SEEN] + j]
+    room = reach(seen) * width
+    far = x < low - room or x > high + room
     jump = d[plan[k.SETTINGS] + k.SPIKE] * math.sqrt(d[field(plan, k.FAST2, j)])
-    if q[plan[k.SEEN] + j] < WARM or width <= 0.0 or not far or abs(x - last) <= jump:
+    if seen < EARLY or width <= 0.0 or not far or abs(x - last) <= jump:
         q[plan[k.SUSPECTS] + j] = 0
         return False
     suspect = field(plan, k.SUSPECT, j)
@@ -77,6 +82,12 @@ def is_fault(plan, d, q, j, x):
     d[suspect] = x
     q[plan[k.SUSPECTS] + j] += 1
     return q[plan[k.SUSPECTS] + j] < CONFIRMED
+
+
+@kernel
+def reach(seen):
+    """How many widths beyond the range of so many values a fault lies."""
+    return FAR * max(1.0, WARM / max(seen, 1))
 
 
 @kernel
@@ -99,11 +110,13 @@ def standardise(plan, d, q, z, learn):
 @kernel
 def observe(plan, d, q, j, x):
     """Mean, variance, range and the two scales of changes of column j."""
+    low, high = field(plan, k.LOW, j), field(plan, k.HIGH, j)
     n = q[plan[k.SEEN] + j]
+    if n == 2 and d[high] - d[low] > APART * min(abs(x - d[low]), abs(x - d[high])) > 0.0:
+        n = 0
     q[plan[k.SEEN] + j] = n + 1
     slow, fast = d[plan[k.SETTINGS] + k.SLOW_RATE], d[plan[k.SETTINGS] + k.FAST_RATE]
     mean, var = field(plan, k.MEAN, j), field(plan, k.VAR, j)
-    low, high = field(plan, k.LOW, j), field(plan, k.HIGH, j)
     if n == 0:
         d[mean] = d[low] = d[high] = x
         return
