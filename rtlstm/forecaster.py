@@ -161,10 +161,12 @@ class Forecaster(Held):
             forecasting.repeat(self._plan, self._block.d, self._block.q, out)
             return
         try:
-            if forecasting.arrive(*self._parts, values, seconds, learn):
+            arrived = forecasting.arrive(*self._parts, values, seconds, learn)
+            if arrived == forecasting.SKIPPED:
                 forecasting.repeat(self._plan, self._block.d, self._block.q, out)
                 return
-            self._step()
+            if arrived == forecasting.DUE:
+                self._step()
             forecasting.issue(*self._parts, learn, out)
         except BaseException:
             self._finish()

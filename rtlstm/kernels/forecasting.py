@@ -25,18 +25,20 @@ from rtlstm.kernels.jit import kernel
 from rtlstm.kernels.scaling import clipped, field
 
 TRUST_ROWS = 1000.0
+DUE, SKIPPED, EARLY = range(3)  # what `arrive` returns
 
 
 @kernel
 def arrive(plan, net, f, d, q, row, time, learn):
     """Take in a row (C) at a time (epoch seconds or NaN); learn=0 leaves all that was learned.
 
-    Returns 1 if the row was skipped for its missing cells, and nothing but counters has moved;
-    else 0, and the learning trajectory's step is due (STAGE is 1).
+    Returns SKIPPED if too much of the row was missing, and nothing but counters has moved; else the
+    row is to be issued (STAGE is 1): DUE, after the learning trajectory's step, or EARLY, since
+    there is no row yet for which that could be: the trajectory lags by the shortest horizon.
     """
     counts = plan[k.COUNTS]
     if scaling.take(plan, d, q, row):
-        return 1
+        return SKIPPED
     anomaly.see(plan, d, q, row, learn)
     v.fill(f, plan[k.Y_LEARN], 0.0, plan[k.UNITS])
     for h in range(plan[k.HORIZONS]):
@@ -53,10 +55,11 @@ def arrive(plan, net, f, d, q, row, time, learn):
     calendar.write(plan, d, q)
     features.network_input(plan, f, d, q)
     lay_ready(plan, f, d, q, learn)
-    q[counts + k.STEPS_THEN] = q[p.Q_STEPS]
+    due = taken >= plan[plan[k.HORIZON_AT]]
+    q[counts + k.STEPS_THEN] = q[p.Q_STEPS] if due else -1
     q[counts + k.LEARNING] = learn
     q[counts + k.STAGE] = 1
-    return 0
+    return DUE if due else EARLY
 
 
 @kernel
