@@ -31,6 +31,20 @@ def stream(row: cells.Row, spec: Any, steps: int) -> tuple[Array, Array]:
     return X, Y
 
 
+def exported(
+    row: cells.Row, path: Path, seen: int, more: int, size: tuple[int, int] = (4, 3), **parts: Any
+) -> tuple[rtlstm.Learner, Array, Array]:
+    """A learner on a network of size (units, inputs), written when it has seen some samples, and
+    the samples that follow.
+    """
+    net = of_row(row, *size)
+    learner = rtlstm.Learner(net, **{"optimizer": rtlstm.Adam(1e-2), **parts})
+    X, Y = stream(row, net.spec, seen + more)
+    learner.run(X[:seen], Y[:seen])
+    export_onnx_learner(learner, path)
+    return learner, X[seen:], Y[seen:]
+
+
 def weights_apart(learner: rtlstm.Learner, client: Client) -> float:
     """The largest difference of any array of the state, relative to its largest entry."""
     places = {item.source: item.places for item in learner_state.items(learner)}
@@ -57,13 +71,14 @@ def together(learner: rtlstm.Learner, path: Path, X: Array, Y: Array) -> tuple[f
 def test_every_cell_learns_as_in_process(row, rule, tmp_path: Path) -> None:
     if rule == "truncated" and not row.gated:
         return
-    net = of_row(row, units=3, inputs=2)
-    learner = rtlstm.Learner(net, rule, rtlstm.SGD(0.03), row.loss)
-    X, Y = stream(row, net.spec, BEFORE + AFTER)
-    learner.run(X[:BEFORE], Y[:BEFORE])
-    export_onnx_learner(learner, tmp_path / "l.onnx")
-    predictions, states = together(learner, tmp_path / "l.onnx", X[BEFORE:], Y[BEFORE:])
+    parts = {"rule": rule, "optimizer": rtlstm.SGD(0.03), "loss": row.loss}
+    path = tmp_path / "l.onnx"
+    learner, X, Y = exported(row, path, BEFORE, AFTER, (3, 2), **parts)
+    predictions, states = together(learner, path, X, Y)
     assert predictions <= 1e-5 and states <= 1e-4
+    for t, value in enumerate((np.nan, np.inf, -np.inf)):
+        X[3 * t, t % 2] = Y[3 * t + 1, 0] = value
+    assert verify_onnx(path, learner, (X[:20], Y[:20])).difference <= 1e-5
 
 
 OPTIMIZERS = {
@@ -80,12 +95,10 @@ OPTIMIZERS = {
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_every_optimizer_with_and_without_clipping(optimizer, clip, tmp_path: Path) -> None:
     row = cells.BY_ID["stack-vanilla-FGR-CIFG"]
-    net = of_row(row, units=4)
-    learner = rtlstm.Learner(net, "truncated", optimizer, clip=clip)
-    X, Y = stream(row, net.spec, 400)
-    learner.run(X[:5], Y[:5])
-    export_onnx_learner(learner, tmp_path / "l.onnx")
-    predictions, states = together(learner, tmp_path / "l.onnx", X[5:], Y[5:])
+    path = tmp_path / "l.onnx"
+    parts = {"rule": "truncated", "optimizer": optimizer, "clip": clip}
+    learner, X, Y = exported(row, path, 5, 395, **parts)
+    predictions, states = together(learner, path, X, Y)
     assert predictions <= 1e-5 and states <= 1e-4
 
 
@@ -93,12 +106,9 @@ def test_every_optimizer_with_and_without_clipping(optimizer, clip, tmp_path: Pa
 def test_rtrl_starts_from_the_influence_of_now(seen, tmp_path: Path) -> None:
     """In-process the influence matrix lags; the graph starts from what it is at this step."""
     row = cells.BY_ID["vanilla"]
-    net = of_row(row, units=9)
-    learner = rtlstm.Learner(net, "rtrl", rtlstm.Adam(1e-2))
-    X, Y = stream(row, net.spec, seen + 40)
-    learner.run(X[:seen], Y[:seen])
-    export_onnx_learner(learner, tmp_path / "l.onnx")
-    predictions, states = together(learner, tmp_path / "l.onnx", X[seen:], Y[seen:])
+    path = tmp_path / "l.onnx"
+    learner, X, Y = exported(row, path, seen, 40, (9, 3), rule="rtrl")
+    predictions, states = together(learner, path, X, Y)
     assert predictions <= 1e-5 and states <= 1e-4
 
 
@@ -106,16 +116,13 @@ def test_rtrl_starts_from_the_influence_of_now(seen, tmp_path: Path) -> None:
 @pytest.mark.parametrize("rule", RULES)
 def test_refused_samples_and_skipped_updates_as_in_process(rule, tmp_path: Path) -> None:
     row = cells.BY_ID["stack-vanilla-FGR-CIFG"]
-    net = of_row(row, units=4)
-    learner = rtlstm.Learner(net, rule, rtlstm.Adam(1e-3), clip=1.0)
-    X, Y = stream(row, net.spec, 200)
+    parts = {"rule": rule, "optimizer": rtlstm.Adam(1e-3), "clip": 1.0}
+    learner, X, Y = exported(row, tmp_path / "l.onnx", 0, 200, **parts)
     draw = np.random.RandomState(8)
     for value in (np.nan, np.inf, -np.inf, 1e30):
         if value != 1e30:  # what saturates to 0 here is 1.5e-8 there, which a trace multiplies
             X[draw.randint(200, size=4), draw.randint(X.shape[1])] = value
         Y[draw.randint(200, size=4), draw.randint(Y.shape[1])] = value
-    learner.run(X[:0], Y[:0])
-    export_onnx_learner(learner, tmp_path / "l.onnx")
     before = learner.snapshot()
     found = verify_onnx(tmp_path / "l.onnx", learner, (X, Y))
     assert found.rows == 200 and found.difference <= 1e-5
@@ -125,11 +132,8 @@ def test_refused_samples_and_skipped_updates_as_in_process(rule, tmp_path: Path)
 @pytest.mark.parametrize("rule", RULES)
 def test_a_refused_sample_changes_no_bit(rule, tmp_path: Path) -> None:
     row = cells.BY_ID["highway-stack"]
-    net = of_row(row, units=4)
-    learner = rtlstm.Learner(net, rule, rtlstm.RMSProp(1e-3))
-    X, Y = stream(row, net.spec, 20)
-    learner.run(X, Y)
-    export_onnx_learner(learner, tmp_path / "l.onnx")
+    parts = {"rule": rule, "optimizer": rtlstm.RMSProp(1e-3)}
+    _, X, Y = exported(row, tmp_path / "l.onnx", 20, 1, **parts)
     client = Client(tmp_path / "l.onnx")
     before = {name: value.copy() for name, value in client.state.items()}
     prediction, loss = client.step(np.full_like(X[:1], np.nan), Y[:1])
@@ -140,11 +144,8 @@ def test_a_refused_sample_changes_no_bit(rule, tmp_path: Path) -> None:
 @pytest.mark.parametrize("rule", RULES)
 def test_without_a_label_weights_stay_and_the_state_moves(rule, tmp_path: Path) -> None:
     row = cells.BY_ID["vanilla"]
-    net = of_row(row, units=4)
-    learner = rtlstm.Learner(net, rule, rtlstm.Adam(1e-2))
-    X, Y = stream(row, net.spec, 20)
-    learner.run(X, Y)
-    export_onnx_learner(learner, tmp_path / "l.onnx")
+    parts = {"rule": rule, "optimizer": rtlstm.Adam(1e-2)}
+    _, X, Y = exported(row, tmp_path / "l.onnx", 20, 1, **parts)
     client = Client(tmp_path / "l.onnx")
     before = {name: value.copy() for name, value in client.state.items()}
     prediction, loss = client.step(X[:1], np.full_like(Y[:1], np.nan))
@@ -158,11 +159,8 @@ def test_without_a_label_weights_stay_and_the_state_moves(rule, tmp_path: Path) 
 @pytest.mark.parametrize("rule", RULES)
 def test_traces_that_overflow_begin_anew(rule, tmp_path: Path) -> None:
     row = cells.BY_ID["vanilla"]
-    net = of_row(row, units=4)
-    learner = rtlstm.Learner(net, rule, rtlstm.SGD(1e-3))
-    X, Y = stream(row, net.spec, 20)
-    learner.run(X, Y)
-    export_onnx_learner(learner, tmp_path / "l.onnx")
+    parts = {"rule": rule, "optimizer": rtlstm.SGD(1e-3)}
+    _, X, Y = exported(row, tmp_path / "l.onnx", 20, 1, **parts)
     client = Client(tmp_path / "l.onnx")
     name = "trace0.layer0"
     client.state[name] = np.full_like(client.state[name], np.inf)
@@ -180,19 +178,15 @@ def test_traces_that_overflow_begin_anew(rule, tmp_path: Path) -> None:
 @pytest.mark.parametrize("id", ["stack-vanilla-FGR-CIFG", "2002-blocks", "head-inputs"])
 def test_what_a_device_learned_comes_back(id, rule, tmp_path: Path) -> None:
     row = cells.BY_ID[id]
-    net = of_row(row, units=4)
-    learner = rtlstm.Learner(net, rule, rtlstm.Adam(1e-2))
-    X, Y = stream(row, net.spec, 120)
-    learner.run(X[:20], Y[:20])
-    export_onnx_learner(learner, tmp_path / "l.onnx")
+    learner, X, Y = exported(row, tmp_path / "l.onnx", 20, 100, rule=rule)
     client = Client(tmp_path / "l.onnx")
-    for x, y in zip(X[20:70], Y[20:70], strict=True):
+    for x, y in zip(X[:50], Y[:50], strict=True):
         client.step(x[None], y[None])
     home = rtlstm.Learner(of_row(row, units=4), rule, rtlstm.Adam(1e-2))
     outputs = {name.replace("0.", ".", 1): value for name, value in client.state.items()}
     import_learner_state(home, outputs)
-    learner.run(X[20:70], Y[20:70])
-    want, got = learner.run(X[70:], Y[70:]), home.run(X[70:], Y[70:])
+    learner.run(X[:50], Y[:50])
+    want, got = learner.run(X[50:], Y[50:]), home.run(X[50:], Y[50:])
     assert np.abs(want - got).max() <= 1e-5
 
 
