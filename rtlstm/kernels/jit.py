@@ -27,6 +27,7 @@ import llvmlite
 import numba
 from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.runtime.nrt import rtsys
 from numba.core.serialize import dumps
 
 from rtlstm.kernels.dispatch import KernelDispatcher
@@ -200,7 +201,9 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compile result kept for `sig`, or None."""
-        target_context.refresh()
+        # Not `target_context.refresh()`, as numba does: it reads the registries of all that could
+        # be compiled, and scipy with them: 0.2 s and 60 MB that machine code has no need of.
+        rtsys.initialize(target_context)
         path = self._path(sig, target_context.codegen())
         if path is None:
             return None
