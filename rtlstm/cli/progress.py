@@ -6,23 +6,35 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
-from rtlstm.cli.scores import Score
+from rtlstm.cli.scores import scores
 
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
+    from rtlstm.forecaster import Forecaster
+
+TARGETS = 8
+"""Lines of a table, beyond which the rest is counted."""
+
 _REFRESH = 0.25
-_TARGETS = 8
 _WAITING = "Preparing the kernels, which are compiled once on a machine …"
 
 
-class Progress:
-    """A table on standard error, drawn at most four times a second; nothing if no terminal."""
+class Page(Protocol):
+    """What is drawn of a run."""
 
-    def __init__(self) -> None:
+    def table(self, title: str) -> "Table":
+        """The page of this moment, under its title."""
+
+
+class Progress:
+    """A page on standard error, drawn at most four times a second; nothing if no terminal."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
         self._started = self._drawn = time.monotonic()
         self._live: Live | None = None
         if sys.stderr.isatty():
@@ -36,11 +48,13 @@ class Progress:
         """Whether it is time to draw; cheap enough to ask at every sample."""
         return self._live is not None and time.monotonic() - self._drawn >= _REFRESH
 
-    def draw(self, rows: int, scores: list[Score]) -> None:
-        """Draw `rows` rows done so far and where the errors stand."""
+    def draw(self, rows: int) -> None:
+        """Draw the page, `rows` rows being done so far."""
         if self._live is not None:
             self._drawn = time.monotonic()
-            self._live.update(self._table(rows, scores), refresh=True)
+            rate = rows / max(self._drawn - self._started, 1e-9)
+            title = f"{rows:,} rows   {rate:,.0f} rows/s   {resident_mib():.0f} MiB"
+            self._live.update(self._page.table(title), refresh=True)
 
     def __enter__(self) -> Self:
         return self
@@ -56,22 +70,33 @@ class Progress:
             self._live.stop()
             self._live = None
 
-    def _table(self, rows: int, scores: list[Score]) -> "Table":
-        from rich import box
-        from rich.table import Table
 
-        seconds = max(self._drawn - self._started, 1e-9)
-        title = f"{rows:,} rows   {rows / seconds:,.0f} rows/s   {resident_mib():.0f} MiB"
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+class Scores:
+    """Where the errors of each target and horizon stand."""
+
+    def __init__(self, forecaster: "Forecaster") -> None:
+        self._forecaster = forecaster
+
+    def table(self, title: str) -> "Table":
+        """Errors so far, beside those of the last value repeated."""
+        found, table = scores(self._forecaster), titled(title)
         table.add_column("target")
         for heading in ("error (RMS)", "last value repeated", "skill"):
             table.add_column(heading, justify="right")
-        for score in scores[:_TARGETS]:
+        for score in found[:TARGETS]:
             errors = (f"{math.sqrt(mse):.4g}" for mse in (score.mse, score.persistence_mse))
             table.add_row(score.label, *errors, f"{score.skill:+.1%}")
-        if len(scores) > _TARGETS:
-            table.add_row(f"… and {len(scores) - _TARGETS} more")
+        if len(found) > TARGETS:
+            table.add_row(f"… and {len(found) - TARGETS} more")
         return table
+
+
+def titled(title: str) -> "Table":
+    """An empty table under a title."""
+    from rich import box
+    from rich.table import Table
+
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
 
 
 def resident_mib() -> float:

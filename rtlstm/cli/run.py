@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 import rtlstm
 from rtlstm.cli.interrupt import Interrupt
-from rtlstm.cli.progress import Progress
-from rtlstm.cli.scores import mean_skill, scores
+from rtlstm.cli.progress import Page, Progress, Scores
+from rtlstm.cli.scores import mean_skill
+from rtlstm.cli.watch import Watch
 from rtlstm.errors import MissingExtraError
 from rtlstm.stream import Source, csv_sink
 
@@ -50,8 +51,17 @@ class Run:
     model can cut them to the rows that it has seen.
     """
 
-    def __init__(self, forecaster: "Forecaster", outputs: Outputs, *, append: bool = False) -> None:
-        """append: go on behind the forecasts that `out` holds for the rows already learned."""
+    def __init__(
+        self,
+        forecaster: "Forecaster",
+        outputs: Outputs,
+        *,
+        append: bool = False,
+        watch: bool = False,
+    ) -> None:
+        """append: go on behind the forecasts that `out` holds for the rows already learned.
+        watch: show the values as they come, and not only the errors.
+        """
         self.forecaster = forecaster
         self.outputs = outputs
         self.rows = 0
@@ -62,6 +72,7 @@ class Run:
             from rtlstm.plot import RunPlot
 
             self._plot = RunPlot(forecaster.targets, forecaster.horizons[0])
+        self._watch = Watch(forecaster) if watch else None
         self._targets = [forecaster.columns.index(name) for name in forecaster.targets]
         self._last: deque[tuple[Row, float | None]]
         self._last = deque(maxlen=VERIFIED if outputs.onnx else 0)
@@ -75,13 +86,14 @@ class Run:
         with Interrupt() as interrupt:
             with ExitStack() as ending:
                 ending.callback(self._save)
-                progress = ending.enter_context(Progress())
+                page: Page = self._watch or Scores(self.forecaster)
+                progress = ending.enter_context(Progress(page))
                 last = None if limit is None else skip + limit
                 for sample in interrupt.until_asked(itertools.islice(source, skip, last)):
                     self._take(arrange(sample.values), sample.time)
                     if progress.due():
-                        progress.draw(self.rows, scores(self.forecaster))
-                progress.draw(self.rows, scores(self.forecaster))
+                        progress.draw(self.rows)
+                progress.draw(self.rows)
             self._conclude()
 
     def _take(self, row: Row, time: float | None) -> None:
@@ -91,6 +103,8 @@ class Run:
             self._sink.write(time, np.stack(bounds, axis=-1).ravel())
         if self._plot:
             self._plot.add(row[self._targets], *(part[0] for part in bounds))
+        if self._watch:
+            self._watch.see(row, forecast)
         self._last.append((row, time))
         self.rows += 1
         if self.outputs.every and self.rows % self.outputs.every == 0:

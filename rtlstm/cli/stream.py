@@ -1,5 +1,6 @@
 """`rtlstm stream`: what it takes, and how a forecaster is made or taken up from it."""
 
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import fields
@@ -60,6 +61,7 @@ def _horizon(
 @click.option("--continue", "again", is_flag=True, help="Skip the rows that it has learned.")
 @click.option("--onnx", type=_FILE, help="Write the forecaster as ONNX and compare the two.")
 @click.option("--plot", type=_FILE, help="Draw the run.")
+@click.option("--watch", is_flag=True, help="Show values, forecasts and bounds as they come.")
 @click.option("--report", type=_FILE, help="Write the run's figures as JSON.")
 @click.option("--rate", type=float, default=10.0, help="Rows a second of `host` [10].")
 @click.option(
@@ -88,7 +90,7 @@ def stream(source: str, **options: Any) -> None:
     opened = open_source(source, columns, rate=options["rate"], on_error=options["on_error"])
     with closing(opened):
         forecaster = _new(opened, options) if old is None else _fitting(old, opened)
-        run = Run(forecaster, outputs, append=options["again"])
+        run = Run(forecaster, outputs, append=options["again"], watch=options["watch"])
         run.follow(opened, skip=forecaster.rows if options["again"] else 0, limit=options["limit"])
     if opened.counts:
         counts = ", ".join(f"{reason} {count}" for reason, count in opened.counts.items())
@@ -106,6 +108,8 @@ def _check(source: str, outputs: Outputs, options: dict[str, Any]) -> None:
     fixed = [f"--{name}" for name in _NEW if options[name] is not None]
     if options["resume"] and fixed:
         raise click.UsageError(f"{', '.join(fixed)} cannot be changed in a --resume")
+    if options["watch"] and not sys.stderr.isatty():
+        raise click.UsageError("--watch draws on a terminal, and standard error is none")
     for path in (outputs.save, outputs.onnx, outputs.plot, outputs.report):
         if path is not None and not path.parent.is_dir():
             raise click.UsageError(f"{path}: there is no directory {path.parent}")
