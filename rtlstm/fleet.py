@@ -14,7 +14,7 @@ from rtlstm import layout, rules
 from rtlstm.errors import LimitError, SampleError, SpecError, StateError
 from rtlstm.held import Held
 from rtlstm.kernels import plan as p
-from rtlstm.kernels.rows import entry_of
+from rtlstm.kernels.rows import driver
 from rtlstm.layout import Place
 from rtlstm.learner import Learner
 from rtlstm.learner_spec import LearnerSpec, forget, lay_out
@@ -111,7 +111,7 @@ class Fleet(Held):
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._threads = threads
         self._lock = threading.RLock()
-        self._rows: Callable[..., int] = self._compile
+        self._rows: Callable[..., int]
         self._template = {name: part.copy() for name, part in template.parts.items()}
         self._matrices: tuple[Array, ...] = ()
         self._make_room(max(len(spec.keys), 1))
@@ -150,9 +150,8 @@ class Fleet(Held):
         start = 0
         while start < len(who):
             status = self._rows(
-                self._one.plan, *self._matrices, who[start:],
-                X[start:].ravel(), Y[start:].ravel(), P[start:].ravel(),
-            )  # fmt: skip
+                who[start:], X[start:].ravel(), Y[start:].ravel(), P[start:].ravel()
+            )
             if not status:
                 return
             row, kind = divmod(status, 4)
@@ -164,7 +163,7 @@ class Fleet(Held):
     def _compile(self, *args: Any) -> int:
         """Get the machine code, then be replaced by it: the first call of `_rows`."""
         kernels = rules.room_of(self._spec.learner.rule).kernels()
-        self._rows = entry_of(kernels.run, np.dtype(self._spec.learner.network.dtype))
+        self._rows = driver(kernels.run, self._one.plan, *self._matrices)
         return int(self._rows(*args))
 
     def _find(self, keys: Iterable[Any]) -> Array:
@@ -271,6 +270,7 @@ class Fleet(Held):
             self._block.parts[name].reshape(capacity, stride)
             for name, stride in self._strides.items()
         )
+        self._rows = self._compile  # which is bound to where the matrices lie
         for to, kept in zip(self._matrices, old, strict=False):
             to[: len(kept)] = kept
         self._rename(self.keys)

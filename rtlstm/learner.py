@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterable, Mapping
+from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
+from numpy import empty, ndarray
 
 from rtlstm import layout, rules
 from rtlstm.errors import LimitError, StateError
 from rtlstm.held import Held
-from rtlstm.kernels import learning
+from rtlstm.kernels import learning, views
 from rtlstm.kernels import plan as p
-from rtlstm.kernels.rows import entry_of
+from rtlstm.kernels.rows import driver
 from rtlstm.learner_spec import LearnerSpec, forget, lay_out, settle_in
 from rtlstm.network import Network, chunk_rows, refuse
 from rtlstm.optim import Adam, Optimizer, Rule, rule_of
@@ -73,11 +74,8 @@ class Learner(Held):
         self.net, self._layout, self._block, self._plan = net, plan, block, plan.plan
         self._lock, self._kept = net._lock, plan.arena.kept
         self._parts = (self._plan, block.f, block.d, block.q)
+        self._careful = not views.by_address()  # arrays go to the kernels as such
         self._kernels = rules.room_of(spec.rule).kernels()
-        self._fleet_of_one = (
-            self._plan,
-            *(part[np.newaxis] for part in (block.f, block.d, block.q)),
-        )
         self._who = np.zeros(MAX_CHUNK, np.int64)
         self._first = self._who[:1]
         self._rows: Callable[..., int] = self._compile
@@ -112,17 +110,30 @@ class Learner(Held):
             answer, ticket = self.predict(x, out)
             self.learn(ticket, y)
             return answer
-        net = self.net
-        x = as_sample(x, net._in, net._dtype, "x")
-        y = self._unknown if y is None else as_target(y, net._out, net._dtype, net.spec)
-        answer = output(out, net._out, net._dtype)
-        with self._lock:
+        # Written out like Network.step: calls that check would cost as much as a small kernel.
+        net, y = self.net, self._unknown if y is None else y
+        dtype = net._dtype
+        if type(x) is not ndarray or x.dtype is not dtype or x.ndim != 1 or self._careful:
+            x = as_sample(x, net._in, dtype, "x")
+        if type(y) is not ndarray or y.dtype is not dtype or y.ndim != 1 or self._careful:
+            y = as_target(y, net._out, dtype, net.spec)
+        answer = empty(net._out, dtype) if out is None else output(out, net._out, dtype)
+        lock = self._lock
+        lock.acquire()
+        try:
             if self._bounded:
                 self._need_room(1)
-            started = time.perf_counter_ns()
-            status = self._rows(*self._fleet_of_one, self._first, x, y, answer)
-            self._worst = max(self._worst, time.perf_counter_ns() - started)
+            started = perf_counter_ns()
+            status = self._rows(self._first, x, y, answer)
+            spent = perf_counter_ns() - started
+            if spent > self._worst:
+                self._worst = spent
+        finally:
+            lock.release()
         if status:
+            if status == p.MISFIT:
+                x = as_sample(x, net._in, dtype, "x")
+                return self.step(x, as_target(y, net._out, dtype, net.spec), answer)
             refuse(status)
         return answer
 
@@ -146,14 +157,15 @@ class Learner(Held):
             for start in range(0, len(X), chunk):
                 x, y, answer = (a[start : start + chunk] for a in (X, Y, P))
                 who = self._who[: len(x)]
-                status = self._rows(*self._fleet_of_one, who, x.ravel(), y.ravel(), answer.ravel())
+                status = self._rows(who, x.ravel(), y.ravel(), answer.ravel())
                 if status:
                     refuse(status, start)
         return P
 
     def _compile(self, *args: Any) -> int:
         """Get the machine code, then be replaced by it: the first call of `_rows`."""
-        self._rows = entry_of(self._kernels.run, self.net._dtype)
+        blocks = (part[np.newaxis] for part in self._parts[1:])
+        self._rows = driver(self._kernels.run, self._plan, *blocks)
         return int(self._rows(*args))
 
     def _need_room(self, rows: int) -> None:
@@ -247,7 +259,7 @@ class Learner(Held):
         spare = np.empty(self.net.spec.outputs, self.net._dtype)
         while q[p.Q_SETTLED] < q[p.Q_ISSUED] and known[q[p.Q_SETTLED] % size]:
             place = q[p.Q_SETTLED] % size
-            self._rows(*self._fleet_of_one, self._first, X[place], Y[place], spare)
+            self._rows(self._first, X[place], Y[place], spare)
             q[p.Q_SETTLED] += 1
         if q[p.Q_SETTLED] == q[p.Q_ISSUED]:
             self._copy_state(self._plan[p.STATE], self._plan[p.LEARN_STATE])

@@ -15,7 +15,7 @@ from numpy import empty, ndarray
 from rtlstm import initial, layout
 from rtlstm.errors import SampleError
 from rtlstm.held import Held
-from rtlstm.kernels import cells
+from rtlstm.kernels import cells, views
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.jit import entry
 from rtlstm.samples import as_rows, as_sample, output
@@ -89,6 +89,7 @@ class Network(Held):
         self._in, self._out = (self.spec.inputs,), (self.spec.outputs,)
         self._lock = threading.RLock()
         self._run: Callable[..., int] = self._compile
+        self._careful = bool(self.spec.storage) or not views.by_address()  # arrays go as such
 
     @classmethod
     def from_spec(cls, spec: NetworkSpec) -> Network:
@@ -106,40 +107,44 @@ class Network(Held):
         or a value that is not finite, and leaves every byte of the state as it was.
         """
         # Written out, since every call and look-up here costs as much as the kernel at 8 units:
-        # `with` 70 ns more than acquire and release, `np.` 30 ns more than a global name.
-        if (
-            type(x) is not ndarray
-            or x.dtype is not self._dtype
-            or x.shape != self._in
-            or not x.flags.c_contiguous
+        # `with` 70 ns more than acquire and release, `np.` 30 ns more than a global name. Length
+        # and stride of x are the kernel's to look at.
+        dtype = self._dtype
+        if type(x) is not ndarray or x.dtype is not dtype or x.ndim != 1 or self._careful:
+            x = as_sample(x, self._in, dtype, "x")
+        y = out
+        if y is None:
+            y = empty(self._out, dtype)
+        elif (
+            type(y) is not ndarray
+            or y.dtype is not dtype
+            or y.shape != self._out
+            or not y.flags.carray
         ):
-            x = as_sample(x, self._in, self._dtype, "x")
-        y = empty(self._out, self._dtype) if out is None else self._output(out)
+            y = output(out, self._out, dtype)
         lock = self._lock
         lock.acquire()
         try:
-            status = self._run(x, y, 1)
+            status = self._run(x, y)
         finally:
             lock.release()
         if status:
+            if status == p.MISFIT:
+                return self.step(as_sample(x, self._in, dtype, "x"), y)
             refuse(status)
         return y
-
-    def _output(self, out: Array) -> Array:
-        return output(out, self._out, self._dtype)
 
     def _compile(self, *args: Any) -> int:
         """Get the machine code, then be replaced by it: the first call of `_run`."""
         floats = numba.types.Array(numba.from_dtype(self._dtype), 1, "C")
-        rows, whole = (floats, floats, numba.int64), numba.int64
-        if self.spec.storage or numba.config.DISABLE_JIT or numba.config.BOUNDSCHECK:
-            plan = numba.types.Array(whole, 1, "C", readonly=True)
+        if self._careful:
+            plan = numba.types.Array(numba.int64, 1, "C", readonly=True)
             matrices = numba.types.Array(numba.from_dtype(self._h.dtype), 1, "C")
-            code = entry(cells.run, (plan, matrices, floats, *rows))
+            code = entry(cells.run_all, (plan, matrices, floats, floats, floats))
             self._run = partial(code, self._plan, self._h, self._f)
         else:
-            ends = [end for a in (self._plan, self._f) for end in (a.ctypes.data, a.size)]
-            self._run = partial(entry(cells.run_at, (whole,) * 4 + rows), *ends)
+            code = entry(cells.run_at, (numba.int64, floats.copy(layout="A"), floats))
+            self._run = views.bound(code, self._plan, self._f)
         return int(self._run(*args))
 
     def run(self, X: Any, out: Array | None = None) -> Array:
@@ -155,7 +160,7 @@ class Network(Held):
         with self._lock:
             for start in range(0, len(X), chunk):
                 x, y = X[start : start + chunk], Y[start : start + chunk]
-                status = self._run(x.ravel(), y.ravel(), len(x))
+                status = self._run(x.ravel(), y.ravel())
                 if status:
                     refuse(status, start)
         return Y

@@ -74,6 +74,26 @@ def test_a_bad_sample_changes_nothing_but_a_counter(bad: Any, rule: str) -> None
     assert learner.health()["steps"] == 12
 
 
+@pytest.mark.parametrize("bad", [np.ones(1), np.ones(6), np.ones((3, 1))], ids=["1", "6", "3x1"])
+def test_a_row_that_does_not_fit_is_refused_by_the_kernel_too(bad: np.ndarray) -> None:
+    learner, (X, Y) = make(), stream(3)
+    learner.run(X, Y)
+    before = learner.snapshot()
+    with pytest.raises(rtlstm.SampleError, match="must have shape"):
+        learner.step(bad, Y[0])
+    with pytest.raises(rtlstm.SampleError, match="must have shape"):
+        learner.step(X[0], bad[:0])
+    assert learner.snapshot() == before
+
+
+def test_rows_of_any_stride_are_learned_alike() -> None:
+    learner, again, (X, Y) = make(), make(), stream(8)
+    for x, y in zip(np.asfortranarray(X), np.asfortranarray(Y)):
+        assert np.array_equal(learner.step(x, y), again.step(x.copy(), y.copy()))
+        assert np.array_equal(learner.step(x[::-1], y[::-1]), again.step([*x[::-1]], [*y[::-1]]))
+    assert learner.snapshot() == again.snapshot()
+
+
 def test_without_a_target_the_state_moves_and_the_weights_do_not() -> None:
     learner, (X, _) = make(), stream(5)
     weights = {name: view.copy() for name, view in learner.net.parameters.items()}

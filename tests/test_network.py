@@ -27,6 +27,8 @@ def rows(count: int, seed: int = 0, width: int = 3) -> np.ndarray:
 BAD_SAMPLES = {
     "too short": [1.0, 2.0],
     "too long": [1.0] * 4,
+    "too short, of its dtype": np.ones(2, np.float32),
+    "too long, of its dtype": np.ones(6, np.float32),
     "empty": [],
     "scalar": 1.0,
     "column": np.ones((3, 1)),

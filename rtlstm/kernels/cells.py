@@ -327,7 +327,20 @@ def run(plan, h, f, X, Y, rows):
 
 
 @kernel
-def run_at(plan, plan_length, f, f_length, X, Y, rows):
-    """`run` with plan and block given as addresses (see `views`), matrices in the block."""
-    block = views.floats_at(f, f_length, X)
-    return run(views.ints_at(plan, plan_length), block, block, X, Y, rows)
+def run_all(plan, h, f, X, Y):
+    """`run` over as many rows as Y has."""
+    return run(plan, h, f, X, Y, len(Y) // plan[p.OUTPUTS])
+
+
+@kernel
+def run_at(at, X, Y):
+    """`run_all` with plan and block given by a table (see `views`), matrices in the block.
+
+    X of any stride and length, since looking at them here is 100 ns cheaper than in Python: returns
+    MISFIT if they are not those of the rows.
+    """
+    ends = views.ints_at(at, 4)
+    plan, f = views.ints_at(ends[0], ends[1]), views.floats_at(ends[2], ends[3], X)
+    if X.strides[0] != X.itemsize or len(X) != len(Y) // plan[p.OUTPUTS] * plan[p.INPUTS]:
+        return p.MISFIT
+    return run_all(plan, f, f, views.flat(X), Y)

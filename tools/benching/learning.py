@@ -95,9 +95,9 @@ def lock(effort: Effort) -> Table:
     for n in effort.of(8, 32, 128):
         net, x = network(n), samples(1)[0]
         y = net.step(x)
-        bare = {"run": net._run, "plan": net._plan, "h": net._h, "f": net._f, "x": x, "y": y}
+        bare = {"run": net._run, "x": x, "y": y}
         held = bare | {"lock": net._lock}
-        call = "run(plan, h, f, x, y, 1)"
+        call = "run(x, y)"
         cases = [
             Case("bare", call, bare),
             Case("held", f"with lock: {call}", held),
