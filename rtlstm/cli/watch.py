@@ -25,7 +25,8 @@ _ODD = "red"
 class Watch:
     """Keeps the last rows of a run and their forecasts, and draws them when asked.
 
-    Only the shortest horizon is shown. What was forecast stands beside the value that came.
+    Only the shortest horizon is shown. What was forecast stands beside the value that came, which
+    is red where it left its bounds.
     """
 
     def __init__(self, forecaster: "Forecaster") -> None:
@@ -50,8 +51,8 @@ class Watch:
             title += f", highest of late {_odd(f'{highest:.2f}', highest >= 0.5)}"
         table = titled(title)
         table.add_column("target", no_wrap=True, min_width=8)
-        table.add_column("last values", no_wrap=True)
-        for heading in ("now", "was forecast", "between", "next", "between", "skill"):
+        table.add_column("last values", overflow="crop")  # what gives way in a narrow window
+        for heading in ("now", "forecast", "next", "between", "skill"):
             table.add_column(heading, justify="right", no_wrap=True)
         skills = [score.skill for score in scores(self._forecaster)]
         for number, place in enumerate(self._places if self._rows else ()):
@@ -72,7 +73,6 @@ class Watch:
             spark(np.array([row[place] for row in self._rows])),
             _odd(_number(now), outside),
             _number(was),
-            _span(low, high),
             _number(after[0]),
             _span(*after[1:]),
             "" if math.isnan(skill) else f"{skill:+.1%}",
