@@ -13,7 +13,7 @@ from numpy import empty, ndarray
 from rtlstm import layout, rules
 from rtlstm.errors import LimitError, StateError
 from rtlstm.held import Held
-from rtlstm.kernels import learning, views
+from rtlstm.kernels import learning
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.rows import driver
 from rtlstm.learner_spec import LearnerSpec, forget, lay_out, settle_in
@@ -74,12 +74,12 @@ class Learner(Held):
         self.net, self._layout, self._block, self._plan = net, plan, block, plan.plan
         self._lock, self._kept = net._lock, plan.arena.kept
         self._parts = (self._plan, block.f, block.d, block.q)
-        self._careful = not views.by_address()  # arrays go to the kernels as such
         self._kernels = rules.room_of(spec.rule).kernels()
         self._who = np.zeros(MAX_CHUNK, np.int64)
         self._first = self._who[:1]
         self._rows: Callable[..., int] = self._compile
         self._unknown = np.full(spec.network.outputs, np.nan, spec.network.dtype)
+        self._delay = spec.delay
         self._worst, self._bounded = 0, spec.rule.name == "bptt"
         settle_in(spec, block)
         if spec.delay:
@@ -106,18 +106,21 @@ class Learner(Held):
         Raises SampleError for a wrong shape or type, or an x that is not finite; nothing has
         changed then but a counter.
         """
-        if self.spec.delay:
+        if self._delay:
             answer, ticket = self.predict(x, out)
             self.learn(ticket, y)
             return answer
         # Written out like Network.step: calls that check would cost as much as a small kernel.
-        net, y = self.net, self._unknown if y is None else y
-        dtype = net._dtype
-        if type(x) is not ndarray or x.dtype is not dtype or x.ndim != 1 or self._careful:
-            x = as_sample(x, net._in, dtype, "x")
-        if type(y) is not ndarray or y.dtype is not dtype or y.ndim != 1 or self._careful:
-            y = as_target(y, net._out, dtype, net.spec)
-        answer = empty(net._out, dtype) if out is None else output(out, net._out, dtype)
+        net = self.net
+        dtype = net._quick
+        if type(x) is not ndarray or x.dtype is not dtype or x.ndim != 1:
+            x = as_sample(x, net._in, net._dtype, "x")
+        if y is None:
+            y = self._unknown
+        elif type(y) is not ndarray or y.dtype is not dtype or y.ndim != 1:
+            y = as_target(y, net._out, net._dtype, net.spec)
+        shape, kind = net._out, net._dtype
+        answer = empty(shape, kind) if out is None else output(out, shape, kind)
         lock = self._lock
         lock.acquire()
         try:
@@ -132,8 +135,8 @@ class Learner(Held):
             lock.release()
         if status:
             if status == p.MISFIT:
-                x = as_sample(x, net._in, dtype, "x")
-                return self.step(x, as_target(y, net._out, dtype, net.spec), answer)
+                x = as_sample(x, net._in, net._dtype, "x")
+                return self.step(x, as_target(y, net._out, net._dtype, net.spec), answer)
             refuse(status)
         return answer
 

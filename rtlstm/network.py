@@ -90,6 +90,7 @@ class Network(Held):
         self._lock = threading.RLock()
         self._run: Callable[..., int] = self._compile
         self._careful = bool(self.spec.storage) or not views.by_address()  # arrays go as such
+        self._quick = None if self._careful else self._dtype  # of arrays that need no other look
 
     @classmethod
     def from_spec(cls, spec: NetworkSpec) -> Network:
@@ -109,19 +110,19 @@ class Network(Held):
         # Written out, since every call and look-up here costs as much as the kernel at 8 units:
         # `with` 70 ns more than acquire and release, `np.` 30 ns more than a global name. Length
         # and stride of x are the kernel's to look at.
-        dtype = self._dtype
-        if type(x) is not ndarray or x.dtype is not dtype or x.ndim != 1 or self._careful:
-            x = as_sample(x, self._in, dtype, "x")
+        dtype = self._quick
+        if type(x) is not ndarray or x.dtype is not dtype or x.ndim != 1:
+            x = as_sample(x, self._in, self._dtype, "x")
         y = out
         if y is None:
-            y = empty(self._out, dtype)
+            y = empty(self._out, self._dtype)
         elif (
             type(y) is not ndarray
             or y.dtype is not dtype
             or y.shape != self._out
             or not y.flags.carray
         ):
-            y = output(out, self._out, dtype)
+            y = output(out, self._out, self._dtype)
         lock = self._lock
         lock.acquire()
         try:
@@ -130,7 +131,7 @@ class Network(Held):
             lock.release()
         if status:
             if status == p.MISFIT:
-                return self.step(as_sample(x, self._in, dtype, "x"), y)
+                return self.step(as_sample(x, self._in, self._dtype, "x"), y)
             refuse(status)
         return y
 

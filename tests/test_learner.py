@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from reference import optimizers
 
 import rtlstm
+from rtlstm.kernels import plan as p
 
 RULES = ["truncated", "snap1", "uoro", "rtrl", rtlstm.Hybrid(3), rtlstm.TBPTT(4)]
 OPTIMIZERS: dict[str, tuple[Any, Callable[[], Any]]] = {
@@ -104,6 +105,15 @@ def test_without_a_target_the_state_moves_and_the_weights_do_not() -> None:
     assert all(np.array_equal(v, weights[n]) for n, v in learner.net.parameters.items())
     assert learner.health()["bad_target"] == 1 and learner.health()["labels"] == 0
     assert not any(block.any() for block in learner.gradient.values())
+
+
+def test_nothing_of_an_optimizer_turns_subnormal() -> None:
+    learner, (X, Y) = make(optimizer=rtlstm.Adam()), stream(1)
+    learner.step(X[0], Y[0])
+    learner._block.d[[p.D_POWER1, p.D_POWER2]] = 2e-308
+    learner.step(X[0], Y[0])
+    assert learner._block.d[p.D_POWER1] == learner._block.d[p.D_POWER2] == 0.0
+    assert np.isfinite(learner.step(X[0], Y[0])).all()
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -153,6 +153,21 @@ def test_subnormal_traces_become_zero(dtype: type) -> None:
         np.testing.assert_array_equal(g[:8], want)
 
 
+@BOTH
+@pytest.mark.parametrize(
+    ("name", "moments"), [("sgd_row", 1), ("rmsprop_row", 1), ("adam_row", 2)], ids=lambda v: str(v)
+)
+def test_moments_that_decay_become_zero(name: str, moments: int, dtype: type) -> None:
+    tiny = np.finfo(dtype).tiny
+    f = np.zeros(64, dtype)  # weights, gradient 0, moments, constants
+    f[16 : 16 + 8 * moments] = np.tile([1.05, 1.2, 2.0, 0.5, 1.0, 1.1, 0.0, 4.0], moments) * tiny
+    f[48:54] = 0.1, 1.0, 0.9, 0.9, 1e-8, 1.0
+    cases.run(name, ("f", 0, 8, *(16 + 8 * i for i in range(moments)), 8, 48), f)
+    kept = f[16 : 16 + 8 * moments].reshape(moments, 8)
+    np.testing.assert_array_equal(kept[:, [0, 3, 4, 5, 6]], 0.0)
+    assert (kept[:, [1, 2, 7]] >= tiny).all()
+
+
 @pytest.mark.oracles
 @pytest.mark.parametrize(
     ("name", "kind", "options"),

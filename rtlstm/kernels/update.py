@@ -13,6 +13,7 @@ from rtlstm.kernels import plan as p
 from rtlstm.kernels import vector as v
 from rtlstm.kernels.jit import kernel
 
+FAINT = 1e-300
 
 @kernel
 def begin(plan, f, d, q, norm2):
@@ -33,8 +34,9 @@ def begin(plan, f, d, q, norm2):
     q[p.Q_UPDATES] += 1
     f[c + 1] = scale
     if plan[p.OPTIMIZER] == p.ADAM:
-        d[p.D_POWER1] *= d[p.D_HYPER]
-        d[p.D_POWER2] *= d[p.D_HYPER2]
+        # 1 less this is 1 long before; a subnormal number would slow every step down from then on.
+        d[p.D_POWER1] *= d[p.D_HYPER] if d[p.D_POWER1] > FAINT else 0.0
+        d[p.D_POWER2] *= d[p.D_HYPER2] if d[p.D_POWER2] > FAINT else 0.0
         f[c] = d[p.D_LR] / (1.0 - d[p.D_POWER1])
         f[c + 2], f[c + 3], f[c + 4] = d[p.D_HYPER], d[p.D_HYPER2], d[p.D_EPS]
         f[c + 5] = 1.0 / math.sqrt(1.0 - d[p.D_POWER2])

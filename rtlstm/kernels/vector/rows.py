@@ -2,6 +2,7 @@
 
 An optimizer row multiplies the gradient by a clip scale and updates n weights in place.  Its
 constants stand in the block: f[c] the learning rate, f[c + 1] the clip scale, then the rule's own.
+Its moments are kept as traces are, 0 where they are subnormal.
 The `_trace_` forms take the gradient as trace times error, formed inside the sweep, never stored.
 """
 
@@ -18,9 +19,14 @@ from rtlstm.kernels.vector.primitive import Array, primitive
 
 def _trace(e: Emitter, f: Slice, E: Value, phi: Value, kappa: Value, u: Value, j: Value) -> Value:
     value = e.fma(e.load(f, phi + j), e.load(f, E + j), e.load(f, kappa + j) * u)
+    return _keep(e, f, E + j, value)
+
+
+def _keep(e: Emitter, f: Slice, at: Value, value: Value) -> Value:
+    """Store what decays, and 0 once it is subnormal: computing with those is many times slower."""
     tiny = float(np.finfo(np.float32 if e.single else np.float64).tiny)
     value = e.where(e.abs(value) < tiny, 0.0, value)
-    e.store(f, E + j, value)
+    e.store(f, at, value)
     return value
 
 
@@ -78,7 +84,7 @@ def _optimizer(rule: Any, constants: int, traced: bool = False) -> Any:
                 gradient = gradient * e.load(f, err + j)
             step, *moved = rule(e, numbers, gradient, *(e.load(f, row + j) for row in rows))
             for row, value in zip(rows, moved, strict=True):
-                e.store(f, row + j, value)
+                _keep(e, f, row + j, value)
             e.store(f, w + j, e.load(f, w + j) - step)
 
         e.sweep(n, body)
@@ -100,11 +106,12 @@ def sgd_row(f: Array, w: int, g: int, m: int, n: int, c: int) -> None:
     f[c:c+4] = lr, clip scale, momentum, nesterov (0 or 1).  torch.optim.SGD without dampening.
     """
     lr, clip, momentum, nesterov = f[c], f[c + 1], f[c + 2], f[c + 3]
+    tiny = np.finfo(f.dtype).tiny
     for j in range(n):
         grad = clip * f[g + j]
-        f[m + j] = momentum * f[m + j] + grad
-        step = f[m + j] if nesterov == 0.0 else momentum * f[m + j] + grad
-        f[w + j] -= lr * step
+        mean = momentum * f[m + j] + grad
+        f[m + j] = 0.0 if abs(mean) < tiny else mean
+        f[w + j] -= lr * (mean if nesterov == 0.0 else momentum * mean + grad)
 
 
 def _rmsprop(e: Emitter, constants: list[Value], gradient: Value, v: Value) -> tuple[Value, ...]:
@@ -120,10 +127,12 @@ def rmsprop_row(f: Array, w: int, g: int, v: int, n: int, c: int) -> None:
     f[c:c+4] = lr, clip scale, alpha, eps.  torch.optim.RMSprop without momentum, not centred.
     """
     lr, clip, alpha, eps = f[c], f[c + 1], f[c + 2], f[c + 3]
+    tiny = np.finfo(f.dtype).tiny
     for j in range(n):
         grad = clip * f[g + j]
-        f[v + j] = alpha * f[v + j] + (1.0 - alpha) * grad * grad
-        f[w + j] -= lr * grad / (np.sqrt(f[v + j]) + eps)
+        square = alpha * f[v + j] + (1.0 - alpha) * grad * grad
+        f[v + j] = 0.0 if square < tiny else square
+        f[w + j] -= lr * grad / (np.sqrt(square) + eps)
 
 
 def _adam(
@@ -144,32 +153,38 @@ def adam_row(f: Array, w: int, g: int, m: int, v: int, n: int, c: int) -> None:
     """
     lr_t, clip, beta1, beta2 = f[c], f[c + 1], f[c + 2], f[c + 3]
     eps, root_t = f[c + 4], f[c + 5]
+    tiny = np.finfo(f.dtype).tiny
     for j in range(n):
         grad = clip * f[g + j]
-        f[m + j] = beta1 * f[m + j] + (1.0 - beta1) * grad
-        f[v + j] = beta2 * f[v + j] + (1.0 - beta2) * grad * grad
-        f[w + j] -= lr_t * f[m + j] / (np.sqrt(f[v + j]) * root_t + eps)
+        mean = beta1 * f[m + j] + (1.0 - beta1) * grad
+        square = beta2 * f[v + j] + (1.0 - beta2) * grad * grad
+        f[m + j] = 0.0 if abs(mean) < tiny else mean
+        f[v + j] = 0.0 if square < tiny else square
+        f[w + j] -= lr_t * mean / (np.sqrt(square) * root_t + eps)
 
 
 @primitive(_optimizer(_sgd, 4, traced=True))
 def sgd_trace_row(f: Array, w: int, E: int, err: int, m: int, n: int, c: int) -> None:
     """As sgd_row with the gradient E[j] * err[j]."""
     lr, clip, momentum, nesterov = f[c], f[c + 1], f[c + 2], f[c + 3]
+    tiny = np.finfo(f.dtype).tiny
     for j in range(n):
         grad = clip * f[E + j] * f[err + j]
-        f[m + j] = momentum * f[m + j] + grad
-        step = f[m + j] if nesterov == 0.0 else momentum * f[m + j] + grad
-        f[w + j] -= lr * step
+        mean = momentum * f[m + j] + grad
+        f[m + j] = 0.0 if abs(mean) < tiny else mean
+        f[w + j] -= lr * (mean if nesterov == 0.0 else momentum * mean + grad)
 
 
 @primitive(_optimizer(_rmsprop, 4, traced=True))
 def rmsprop_trace_row(f: Array, w: int, E: int, err: int, v: int, n: int, c: int) -> None:
     """As rmsprop_row with the gradient E[j] * err[j]."""
     lr, clip, alpha, eps = f[c], f[c + 1], f[c + 2], f[c + 3]
+    tiny = np.finfo(f.dtype).tiny
     for j in range(n):
         grad = clip * f[E + j] * f[err + j]
-        f[v + j] = alpha * f[v + j] + (1.0 - alpha) * grad * grad
-        f[w + j] -= lr * grad / (np.sqrt(f[v + j]) + eps)
+        square = alpha * f[v + j] + (1.0 - alpha) * grad * grad
+        f[v + j] = 0.0 if square < tiny else square
+        f[w + j] -= lr * grad / (np.sqrt(square) + eps)
 
 
 @primitive(_optimizer(_adam, 6, traced=True))
@@ -177,8 +192,11 @@ def adam_trace_row(f: Array, w: int, E: int, err: int, m: int, v: int, n: int, c
     """As adam_row with the gradient E[j] * err[j]."""
     lr_t, clip, beta1, beta2 = f[c], f[c + 1], f[c + 2], f[c + 3]
     eps, root_t = f[c + 4], f[c + 5]
+    tiny = np.finfo(f.dtype).tiny
     for j in range(n):
         grad = clip * f[E + j] * f[err + j]
-        f[m + j] = beta1 * f[m + j] + (1.0 - beta1) * grad
-        f[v + j] = beta2 * f[v + j] + (1.0 - beta2) * grad * grad
-        f[w + j] -= lr_t * f[m + j] / (np.sqrt(f[v + j]) * root_t + eps)
+        mean = beta1 * f[m + j] + (1.0 - beta1) * grad
+        square = beta2 * f[v + j] + (1.0 - beta2) * grad * grad
+        f[m + j] = 0.0 if abs(mean) < tiny else mean
+        f[v + j] = 0.0 if square < tiny else square
+        f[w + j] -= lr_t * mean / (np.sqrt(square) * root_t + eps)
