@@ -3,7 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ Row = NDArray[np.float64]
 _PANELS = 3
 _BUCKETS = 96
 _INK = {"truth": "#20262e", "forecast": "#c8102e", "band": "#f2b8a0", "persistence": "#7a8691"}
+_ANOMALY = 0.5  # score from which on a row is marked
 
 
 class RunPlot:
@@ -33,21 +34,26 @@ class RunPlot:
         self.targets = tuple(targets)
         self.horizon = horizon
         self._recent: deque[Row] = deque(maxlen=rows)
+        self._anomalies: deque[float] = deque(maxlen=rows)
         self._pending: deque[Row] = deque(maxlen=horizon)
         self._error = ErrorHistory(len(self.targets))
         self._rows = 0
 
-    def add(self, truth: Row, values: Row, lower: Row, upper: Row) -> None:
-        """Note one row of the stream and what was forecast after it; all of shape (targets,)."""
+    def add(self, truth: Row, values: Row, lower: Row, upper: Row, anomaly: float = 0.0) -> None:
+        """Note one row of the stream and what was forecast after it; all of shape (targets,).
+
+        anomaly: the row's score, which is marked from 1/2 on.
+        """
         if len(self._pending) == self.horizon:
             persistence, *forecast = self._pending[0]
             self._recent.append(np.array([truth, *forecast]))
+            self._anomalies.append(anomaly)
             self._error.add(forecast[0] - truth, persistence - truth)
         self._pending.append(np.array([truth, values, lower, upper]))
         self._rows += 1
 
-    def save(self, path: str | os.PathLike[str], title: str = "") -> None:
-        """Draw to `path`, in the format that its ending names. Raises OSError."""
+    def save(self, path: str | os.PathLike[str] | BinaryIO, title: str = "") -> None:
+        """Draw to `path`, in the format that its ending names, or to a file. Raises OSError."""
         shown = self._shown()
         height = 2.1 * len(shown) + 3.0
         figure = _figure_class()(figsize=(9.0, height), dpi=120, layout="constrained")
@@ -77,11 +83,15 @@ class RunPlot:
         axes.fill_between(rows, lower, upper, color=_INK["band"], lw=0, alpha=0.6, label="bounds")
         axes.plot(rows, truth, color=_INK["truth"], lw=1.4, label="truth")
         axes.plot(rows, forecast, color=_INK["forecast"], lw=1.0, label="forecast")
+        odd = rows[np.array(self._anomalies) >= _ANOMALY]
+        for number, row in enumerate(odd):
+            label = "anomaly" if number == 0 else None
+            axes.axvline(row, color=_INK["forecast"], lw=1.6, ls=":", label=label)
         axes.set_ylim(*_view(truth, forecast))
         axes.set_title(self.targets[target], loc="left", fontsize="medium")
         axes.margins(x=0.01)
         if first:
-            axes.legend(loc="upper right", ncols=3, fontsize="small", framealpha=0.8)
+            axes.legend(loc="upper right", ncols=4, fontsize="small", framealpha=0.8)
 
     def _draw_error(self, axes: "Axes") -> None:
         rows, forecast, persistence = self._error.curves()

@@ -1,5 +1,6 @@
 """The picture of a run: bounded memory, honest curves."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -57,3 +58,14 @@ def test_a_forecast_is_drawn_over_the_row_that_it_was_made_for() -> None:
     np.testing.assert_array_equal(truth, np.arange(3.0, 10.0))
     np.testing.assert_array_equal(forecast, truth)
     np.testing.assert_array_equal(upper - lower, 2.0)
+
+
+def test_a_row_that_is_an_anomaly_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.axes import Axes
+
+    plot, one, marked = RunPlot(["a"], horizon=1, rows=50), np.zeros(1), []
+    for t in range(80):
+        plot.add(one, one, one, one, anomaly=0.9 if t in (10, 60) else 0.1)
+    monkeypatch.setattr(Axes, "axvline", lambda axes, row, **_: marked.append(row))
+    plot.save(io.BytesIO())
+    assert marked == [60]

@@ -102,7 +102,8 @@ class Run:
         if self._sink:
             self._sink.write(time, np.stack(bounds, axis=-1).ravel())
         if self._plot:
-            self._plot.add(row[self._targets], *(part[0] for part in bounds))
+            value, low, high = (part[0] for part in bounds)
+            self._plot.add(row[self._targets], value, low, high, forecast.anomaly)
         if self._watch:
             self._watch.see(row, forecast)
         self._last.append((row, time))
