@@ -15,6 +15,7 @@ from typing import Any
 import rtlstm
 from benching.setting import network, samples
 from rtlstm.cli.progress import resident_mib
+from rtlstm.rules import ROOMS
 
 
 def subjects() -> dict[str, tuple[str, dict[str, Any], int]]:
@@ -32,7 +33,15 @@ def subjects() -> dict[str, tuple[str, dict[str, Any], int]]:
         "Learner.step(x, y, out=p)": ("step(x, y, out)", row | {"step": learner.step}, 1),
         "Learner.run(X, Y, out=P)": ("run(X, Y, P)", block | {"run": learner.run}, 1000),
         "streams.step(X, out=Y)": ("step(B, P)", {"step": bank.step, "B": B, "P": bank.step(B)}, 1),
+        **{f"Learner.run, {rule}": _run_of(rule, block) for rule in ROOMS},
     }
+
+
+def _run_of(rule: str, block: dict[str, Any]) -> tuple[str, dict[str, Any], int]:
+    """A rule in a small network; what keeps every step until a reset is reset."""
+    learner = rtlstm.Learner(network(8), rtlstm.TBPTT(20) if rule == "tbptt" else rule)
+    call = "reset(); run(X, Y, P)" if rule == "bptt" else "run(X, Y, P)"
+    return call, block | {"run": learner.run, "reset": learner.reset}, 1000
 
 
 def counter() -> Callable[[], int] | None:

@@ -23,7 +23,7 @@ class Effort:
     learners: int = 10_000
     streams: int = 1024
     starts: int = 5
-    steps: int = 200_000
+    steps: int = 1_000_000
 
     def of(self, *wanted: int) -> tuple[int, ...]:
         """Those of the wanted sizes that are asked for."""
