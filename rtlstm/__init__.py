@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from rtlstm.optim import Adam as Adam
     from rtlstm.optim import Hybrid as Hybrid
     from rtlstm.optim import RMSProp as RMSProp
+    from rtlstm.optim import Rule as Rule
     from rtlstm.reading import load as load
     from rtlstm.regressor import Estimate as Estimate
     from rtlstm.regressor import Regressor as Regressor
@@ -91,7 +92,7 @@ _ROOMS = {
     "rtlstm.forecaster": ("Forecast", "Forecaster"),
     "rtlstm.learner": ("Learner",),
     "rtlstm.network": ("Network",),
-    "rtlstm.optim": ("SGD", "TBPTT", "Adam", "Hybrid", "RMSProp"),
+    "rtlstm.optim": ("SGD", "TBPTT", "Adam", "Hybrid", "RMSProp", "Rule"),
     "rtlstm.reading": ("load",),
     "rtlstm.regressor": ("Estimate", "Regressor"),
     "rtlstm.spec": ("GRU", "LSTM", "RNN", "Init", "scaled_tanh"),

@@ -178,8 +178,8 @@ class Learner(Held):
             raise LimitError(
                 f"'bptt' keeps every step until reset(): {q[p.Q_ROW]} of the {most} that it was"
                 f" given room for ({self.memory} bytes in all), and {rows} more were asked for."
-                f" rtlstm.TBPTT(k) keeps k steps however long the sequence is, Rule('bptt', steps)"
-                " as many as you say. Nothing has changed"
+                " rtlstm.TBPTT(k) keeps k steps however long the sequence is,"
+                " rtlstm.Rule('bptt', steps) as many as you say. Nothing has changed"
             )
 
     def fit(self, sequences: Iterable[tuple[Any, Any]], passes: int = 1) -> list[float]:

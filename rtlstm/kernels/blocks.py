@@ -14,7 +14,7 @@ from rtlstm.kernels import vector as v
 from rtlstm.kernels.adjoints import rows_back
 from rtlstm.kernels.cells import commit, layer_at
 from rtlstm.kernels.jit import kernel
-from rtlstm.kernels.learning import assess, predict
+from rtlstm.kernels.learning import assess, over_rows, predict
 from rtlstm.kernels.linear import backward, linearise
 
 
@@ -176,3 +176,17 @@ def settle(plan, f, d, q):
     if q[p.Q_SEEN] > 0:
         update.dense(plan, f, d, q)
     q[p.Q_ROW] = q[p.Q_SEEN] = 0
+
+
+def over_blocks(close):
+    """The kernel of a rule whose weights move when a block is full, from what then happens."""
+
+    def step(plan, f, d, q, x, y, out):
+        """Predict into out (OUTPUTS) and note the step; a block that is full then closes."""
+        status = record(plan, f, d, q, x, y, out)
+        if status == p.OK and q[p.Q_ROW] == plan[p.TURN]:
+            close(plan, f, d, q)
+        return status
+
+    step.__module__, step.__qualname__ = close.__module__, "step"
+    return over_rows(kernel(step))

@@ -242,15 +242,21 @@ def answer(plan, f, out, pre):
         for j in range(n):
             f[out + j] = 1.0 / (1.0 + math.exp(-f[pre + j]))
     else:
-        top = f[pre]
-        for j in range(1, n):
-            top = max(top, f[pre + j])
-        total = 0.0
-        for j in range(n):
-            f[out + j] = math.exp(f[pre + j] - top)
-            total += f[out + j]
-        for j in range(n):
-            f[out + j] /= total
+        softmax(f, out, pre, n)
+
+
+@kernel
+def softmax(f, out, pre, n):
+    """From n logits at f[pre] to probabilities at f[out], which may be the same place."""
+    top = f[pre]
+    for j in range(1, n):
+        top = max(top, f[pre + j])
+    total = 0.0
+    for j in range(n):
+        f[out + j] = math.exp(f[pre + j] - top)
+        total += f[out + j]
+    for j in range(n):
+        f[out + j] /= total
 
 
 @kernel

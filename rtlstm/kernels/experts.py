@@ -28,6 +28,7 @@ from rtlstm.kernels import labels as w
 from rtlstm.kernels import outlook as k
 from rtlstm.kernels import rls
 from rtlstm.kernels import vector as v
+from rtlstm.kernels.cells import softmax
 from rtlstm.kernels.jit import kernel
 from rtlstm.kernels.scaling import clipped
 
@@ -71,7 +72,7 @@ def say(plan, d, q, e, place):
     v.copy(d, said, d, base, K)
     if e == plan[w.EXPERTS]:
         if plan[w.KIND] == w.CLASSES:
-            softmax(d, said, K)
+            softmax(d, said, said, K)
         return 0.0
     s, x = spread(plan, d, q, e, place), at + plan[w.W_X] + plan[w.READ_FROM]
     sound, firm = math.isfinite(s) and s >= 0.0, reach(e)
@@ -83,21 +84,8 @@ def say(plan, d, q, e, place):
             change = clipped(d[at + plan[w.W_SCALE] + c] * change, d[at + plan[w.W_LIMIT] + c])
         d[said + c] += change
     if plan[w.KIND] == w.CLASSES:
-        softmax(d, said, K)
+        softmax(d, said, said, K)
     return s
-
-
-@kernel
-def softmax(d, a, n):
-    """From logits to probabilities in place, (n) at d[a]."""
-    top, total = d[a], 0.0
-    for c in range(1, n):
-        top = max(top, d[a + c])
-    for c in range(n):
-        d[a + c] = math.exp(d[a + c] - top)
-        total += d[a + c]
-    for c in range(n):
-        d[a + c] /= total
 
 
 @kernel

@@ -10,9 +10,10 @@ import math
 
 from rtlstm.kernels import blocks, influence
 from rtlstm.kernels import plan as p
+from rtlstm.kernels.blocks import over_blocks
 from rtlstm.kernels.cells import layer_at
 from rtlstm.kernels.jit import kernel
-from rtlstm.kernels.learning import clear_overflow, over_rows
+from rtlstm.kernels.learning import clear_overflow
 from rtlstm.kernels.update import dense_gradient as gradient
 
 __all__ = ["close", "gradient", "run"]
@@ -38,13 +39,4 @@ def close(plan, f, d, q):
         clear_overflow(plan, f, q)
 
 
-@kernel
-def step(plan, f, d, q, x, y, out):
-    """Predict into out (OUTPUTS) and note the step; a block that is full then closes."""
-    status = blocks.record(plan, f, d, q, x, y, out)
-    if status == p.OK and q[p.Q_ROW] == plan[p.TURN]:
-        close(plan, f, d, q)
-    return status
-
-
-run = over_rows(step)
+run = over_blocks(close)

@@ -8,6 +8,7 @@ from rtlstm.kernels import plan as p
 from rtlstm.kernels import update
 from rtlstm.kernels import vector as v
 from rtlstm.kernels.cells import commit, forward, take_input
+from rtlstm.kernels.faint import flush_faint, restore
 from rtlstm.kernels.jit import kernel
 from rtlstm.kernels.linear import backward
 from rtlstm.kernels.losses import count_targets, loss
@@ -96,12 +97,16 @@ def over_rows(step):
     def run(plan, f, d, q, X, Y, P, rows):
         """Steps over flat rows; returns 0, or 4 * row + status of the first that was refused."""
         m, n = plan[p.INPUTS], plan[p.OUTPUTS]
+        mode = flush_faint()
+        refused = p.OK
         for t in range(rows):
             a, b = t * n, (t + 1) * n
             status = step(plan, f, d, q, X[t * m : (t + 1) * m], Y[a:b], P[a:b])
             if status != p.OK:
-                return 4 * t + status
-        return p.OK
+                refused = 4 * t + status
+                break
+        restore(mode)
+        return refused
 
     run.__module__, run.__qualname__ = step.__module__, "run"
     return kernel(run)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from rtlstm.kernels import blocks
 from rtlstm.kernels import plan as p
+from rtlstm.kernels.blocks import over_blocks
 from rtlstm.kernels.jit import kernel
-from rtlstm.kernels.learning import over_rows
 from rtlstm.kernels.update import dense_gradient as gradient
 
 __all__ = ["close", "gradient", "run"]
@@ -24,13 +24,4 @@ def close(plan, f, d, q):
         blocks.settle(plan, f, d, q)
 
 
-@kernel
-def step(plan, f, d, q, x, y, out):
-    """Predict into out (OUTPUTS) and note the step; a block that is full then closes."""
-    status = blocks.record(plan, f, d, q, x, y, out)
-    if status == p.OK and q[p.Q_ROW] == plan[p.TURN]:
-        close(plan, f, d, q)
-    return status
-
-
-run = over_rows(step)
+run = over_blocks(close)

@@ -1,0 +1,44 @@
+"""Subnormal numbers slow no learner down, and nobody else loses them."""
+
+from __future__ import annotations
+
+import platform
+
+import numpy as np
+import pytest
+from numba.core import config
+
+import rtlstm
+from rtlstm.kernels.faint import flush_faint, restore
+from rtlstm.kernels.jit import kernel
+
+
+@kernel
+def inside_and_after(f):
+    mode = flush_faint()
+    f[2] = f[0] * f[1]
+    restore(mode)
+    f[3] = f[0] * f[1]
+
+
+@pytest.mark.skipif(
+    config.DISABLE_JIT or platform.machine() not in ("x86_64", "AMD64"),
+    reason="the switch is one of compiled code on x86-64",
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_are_flushed_inside_and_kept_after(dtype: type) -> None:
+    tiny = np.finfo(dtype).tiny
+    f = np.array([tiny, 0.5, 1.0, 1.0], dtype)
+    inside_and_after(f)
+    assert f[2] == 0.0 and f[3] == 0.5 * tiny
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_learner_leaves_the_thread_as_it_was(refused: bool) -> None:
+    learner = rtlstm.Learner(rtlstm.Network(1, rtlstm.LSTM(2), 1))
+    if refused:
+        with pytest.raises(rtlstm.SampleError):
+            learner.step([np.nan], [0.0])
+    else:
+        learner.step([1.0], [0.0])
+    assert np.float32(1e-40) * np.float32(0.5) != 0.0
