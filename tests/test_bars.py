@@ -124,8 +124,7 @@ def test_the_first_forecast_comes_soon(recording: Path, tmp_path: Path) -> None:
     cold, *warm = (first_forecast(recording, tmp_path / "kernels") for _ in range(4))
     print(f"\nstart to first forecast: {cold:.2f} s cold, {min(warm):.2f} s warm ({CLOCK})")
     assert min(warm) <= 2.0
-    if cold > 15.0:  # not met yet: most of it is numba's typing of the rule's and the row's kernels
-        pytest.xfail(f"{cold:.1f} s to the first forecast with an empty cache; the bar is 15 s")
+    assert cold <= (15.0 if FULL else 30.0)  # beside other tests, a core's time is worth half
 
 
 CLOCK = "by the clock" if FULL else "of processor time, since tests run side by side"
