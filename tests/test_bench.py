@@ -57,6 +57,18 @@ def test_a_slow_call_among_fast_ones_is_the_worst() -> None:
     assert tail.p50 < 1e6
 
 
+@pytest.mark.usefixtures("benching")
+def test_both_plots_are_drawn_of_the_tables_as_they_are_made(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    plots, setting = (importlib.import_module(f"benching.{n}") for n in ("plots", "setting"))
+    effort = replace(setting.QUICK, sizes=(16,))
+    tables = [importlib.import_module("benching.rules").rules(effort)]
+    tables += [importlib.import_module("benching.stepping").inside(effort)]
+    paths = plots.draw(tables, tmp_path)
+    assert [path.name for path in paths] == ["time.png", "rules.png"]
+    assert all(path.stat().st_size > 10_000 for path in paths)
+
+
 def test_a_table_reads_as_markdown() -> None:
     table = Table("name", "Title", ("what", "figure"), notes=["Note."])
     table.add("first", 0.12345)
