@@ -215,7 +215,11 @@ def test_record_host_leaves_a_whole_file_when_it_is_stopped(
     tmp_path: Path, sign: signal.Signals
 ) -> None:
     path = tmp_path / "host.csv"
-    recorder = record("--out", str(path), "--rate", "100")
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a script's background job has it
+    try:
+        recorder = record("--out", str(path), "--rate", "100")
+    finally:
+        signal.signal(signal.SIGINT, before)
     while not path.exists() or path.read_bytes().count(b"\n") < 5:
         time.sleep(0.01)
         assert recorder.poll() is None
