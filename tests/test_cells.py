@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import reference
+from builds import SWITCHES, few_steps
 from cells import BY_ID, ROWS, Row, samples, weights
 from numba.core import config
 
@@ -102,13 +100,7 @@ def test_a_few_steps(row: Row, dtype: str) -> None:
     assert all((net.step(x) == y).all() for x, y in zip(X[:4], Y, strict=True))
 
 
-@pytest.mark.parametrize("switch", ["NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK"])
+@pytest.mark.parametrize("switch", SWITCHES)
 def test_other_builds(switch: str) -> None:
     """The same interpreted, and with every index checked."""
-    command = [sys.executable, "-m", "pytest", "-k", "test_a_few_steps", __file__]
-    done = subprocess.run(
-        command, env=os.environ | {switch: "1"}, cwd=Path(__file__).parent.parent,
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    assert f"{len(BOUNDS) * len(ROWS)} passed" in done.stdout
+    assert f"{len(BOUNDS) * len(ROWS)} passed" in few_steps(switch, __file__)

@@ -129,13 +129,18 @@ def test_refused_samples_and_skipped_updates_as_in_process(rule, tmp_path: Path)
     assert learner.snapshot() == before
 
 
+def on_a_device(row, path: Path, **parts):
+    """A client of a row's learner, a copy of its state, and samples."""
+    _, X, Y = exported(row, path, 20, 1, **parts)
+    client = Client(path)
+    return client, {name: value.copy() for name, value in client.state.items()}, X, Y
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_a_refused_sample_changes_no_bit(rule, tmp_path: Path) -> None:
     row = cells.BY_ID["highway-stack"]
     parts = {"rule": rule, "optimizer": rtlstm.RMSProp(1e-3)}
-    _, X, Y = exported(row, tmp_path / "l.onnx", 20, 1, **parts)
-    client = Client(tmp_path / "l.onnx")
-    before = {name: value.copy() for name, value in client.state.items()}
+    client, before, X, Y = on_a_device(row, tmp_path / "l.onnx", **parts)
     prediction, loss = client.step(np.full_like(X[:1], np.nan), Y[:1])
     assert np.isnan(prediction).all() and np.isnan(loss).all()
     assert all(np.array_equal(value, before[name]) for name, value in client.state.items())
@@ -145,9 +150,7 @@ def test_a_refused_sample_changes_no_bit(rule, tmp_path: Path) -> None:
 def test_without_a_label_weights_stay_and_the_state_moves(rule, tmp_path: Path) -> None:
     row = cells.BY_ID["vanilla"]
     parts = {"rule": rule, "optimizer": rtlstm.Adam(1e-2)}
-    _, X, Y = exported(row, tmp_path / "l.onnx", 20, 1, **parts)
-    client = Client(tmp_path / "l.onnx")
-    before = {name: value.copy() for name, value in client.state.items()}
+    client, before, X, Y = on_a_device(row, tmp_path / "l.onnx", **parts)
     prediction, loss = client.step(X[:1], np.full_like(Y[:1], np.nan))
     assert np.isfinite(prediction).all() and np.isnan(loss).all()
     for name, value in client.state.items():

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tracemalloc
 from functools import partial
 from pathlib import Path
@@ -14,6 +11,7 @@ import cells
 import numpy as np
 import pytest
 import reference
+from builds import SWITCHES, few_steps
 from cells import Row
 from following import LR, agree, descend, follow, network
 from reference import rules
@@ -314,13 +312,7 @@ def test_a_few_steps(id: str) -> None:
     assert_blocks(row, rtlstm.TBPTT(2), rules.tbptt, 2, 5)
 
 
-@pytest.mark.parametrize("switch", ["NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK"])
+@pytest.mark.parametrize("switch", SWITCHES)
 def test_other_builds(switch: str) -> None:
     """The same interpreted, and with every index checked."""
-    command = [sys.executable, "-m", "pytest", "-k", "test_a_few_steps", __file__]
-    done = subprocess.run(
-        command, env=os.environ | {switch: "1"}, cwd=Path(__file__).parent.parent,
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    assert "2 passed" in done.stdout
+    assert "2 passed" in few_steps(switch, __file__)
