@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,8 +11,9 @@ import numpy as np
 
 from rtlstm import layout, rules
 from rtlstm.errors import LimitError, SampleError, SpecError, StateError
-from rtlstm.held import Held
+from rtlstm.held import Held, Lock
 from rtlstm.kernels import plan as p
+from rtlstm.kernels.capi import address
 from rtlstm.kernels.rows import driver
 from rtlstm.layout import Place
 from rtlstm.learner import Learner
@@ -110,7 +110,7 @@ class Fleet(Held):
         self._one = lay_out(spec.learner)
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._threads = threads
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._rows: Callable[..., int]
         self._template = {name: part.copy() for name, part in template.parts.items()}
         self._matrices: tuple[Array, ...] = ()
@@ -149,9 +149,8 @@ class Fleet(Held):
         """Step these rows; one that is refused is passed over."""
         start = 0
         while start < len(who):
-            status = self._rows(
-                who[start:], X[start:].ravel(), Y[start:].ravel(), P[start:].ravel()
-            )
+            places = (address(part[start:]) for part in (who, X, Y, P))
+            status = self._rows(*places, len(who) - start)
             if not status:
                 return
             row, kind = divmod(status, 4)
@@ -163,7 +162,8 @@ class Fleet(Held):
     def _compile(self, *args: Any) -> int:
         """Get the machine code, then be replaced by it: the first call of `_rows`."""
         kernels = rules.room_of(self._spec.learner.rule).kernels()
-        self._rows = driver(kernels.run, self._one.plan, *self._matrices)
+        code = driver(kernels.run, self._one.plan, *self._matrices)
+        self._rows, self._machine = code.run, code  # which must live as long as it is called
         return int(self._rows(*args))
 
     def _find(self, keys: Iterable[Any]) -> Array:

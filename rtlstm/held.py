@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import array
 import os
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -14,6 +16,30 @@ from rtlstm.errors import StateError
 from rtlstm.layout import Block, Place, part_type
 
 Array = np.ndarray[Any, Any]
+
+
+class Lock:
+    """A re-entrant lock that machine code can look at (see kernels/quick.py)."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        # How often it is held; how many quick functions run without the interpreter's lock.
+        self._numbers = array.array("q", (0, 0))
+
+    @property
+    def address(self) -> int:
+        """Where its two numbers (int64) lie: quick functions run only while both are 0."""
+        return self._numbers.buffer_info()[0]
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._numbers[0] += 1
+        while self._numbers[1]:  # a step of a large network, soon over
+            time.sleep(1e-5)
+
+    def __exit__(self, *_: object) -> None:
+        self._numbers[0] -= 1
+        self._lock.release()
 
 
 class Held:
@@ -28,7 +54,7 @@ class Held:
     spec: Any
     _block: Block
     _kept: Mapping[str, Place]
-    _lock: threading.RLock
+    _lock: Lock
 
     @classmethod
     def from_spec(cls, spec: Any) -> Self:

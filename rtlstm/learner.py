@@ -8,16 +8,17 @@ from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
-from numpy import empty, ndarray
 
 from rtlstm import layout, rules
 from rtlstm.errors import LimitError, StateError
 from rtlstm.held import Held
 from rtlstm.kernels import learning
 from rtlstm.kernels import plan as p
+from rtlstm.kernels.capi import address
+from rtlstm.kernels.quick import Quick, declined
 from rtlstm.kernels.rows import driver
 from rtlstm.learner_spec import LearnerSpec, forget, lay_out, settle_in
-from rtlstm.network import Network, chunk_rows, refuse
+from rtlstm.network import LONG, Network, chunk_rows, nanoseconds, refuse
 from rtlstm.optim import Adam, Optimizer, Rule, rule_of
 from rtlstm.samples import as_rows, as_sample, as_target, as_targets, output
 
@@ -78,6 +79,8 @@ class Learner(Held):
         self._who = np.zeros(MAX_CHUNK, np.int64)
         self._first = self._who[:1]
         self._rows: Callable[..., int] = self._compile
+        self._quick: Callable[..., Any] = self._quicken
+        self._made: Quick | None = None
         self._unknown = np.full(spec.network.outputs, np.nan, spec.network.dtype)
         self._delay = spec.delay
         self._worst, self._bounded = 0, spec.rule.name == "bptt"
@@ -106,39 +109,36 @@ class Learner(Held):
         Raises SampleError for a wrong shape or type, or an x that is not finite; nothing has
         changed then but a counter.
         """
+        answer = self._quick(x, y, out)
+        if answer is None or answer.__class__ is int:
+            return self._step(answer, x, y, out)
+        return answer  # type: ignore[no-any-return]
+
+    def _step(self, answer: Any, x: Any, y: Any, out: Array | None) -> Array:
+        """`step` where the quick function declined (answer None), or was refused (a status)."""
         if self._delay:
-            answer, ticket = self.predict(x, out)
+            prediction, ticket = self.predict(x, out)
             self.learn(ticket, y)
-            return answer
-        # Written out like Network.step: calls that check would cost as much as a small kernel.
+            return prediction
         net = self.net
-        dtype = net._quick
-        if type(x) is not ndarray or x.dtype is not dtype or x.ndim != 1:
+        if answer is None:
             x = as_sample(x, net._in, net._dtype, "x")
-        if y is None:
-            y = self._unknown
-        elif type(y) is not ndarray or y.dtype is not dtype or y.ndim != 1:
-            y = as_target(y, net._out, net._dtype, net.spec)
-        shape, kind = net._out, net._dtype
-        answer = empty(shape, kind) if out is None else output(out, shape, kind)
-        lock = self._lock
-        lock.acquire()
-        try:
-            if self._bounded:
-                self._need_room(1)
-            started = perf_counter_ns()
-            status = self._rows(self._first, x, y, answer)
-            spent = perf_counter_ns() - started
-            if spent > self._worst:
-                self._worst = spent
-        finally:
-            lock.release()
-        if status:
-            if status == p.MISFIT:
-                x = as_sample(x, net._in, net._dtype, "x")
-                return self.step(x, as_target(y, net._out, net._dtype, net.spec), answer)
-            refuse(status)
-        return answer
+            y = self._unknown if y is None else as_target(y, net._out, net._dtype, net.spec)
+            room = output(out, net._out, net._dtype)
+            answer = self._quick(x, y, room)
+            if answer is None:  # somebody holds the lock, or there is no quick function
+                with self._lock:
+                    self._need_room(1)
+                    started = perf_counter_ns()
+                    answer = self._row(x, y, room) or room
+                    self._worst = max(self._worst, perf_counter_ns() - started)
+        if answer.__class__ is int:
+            refuse(answer)
+        return answer  # type: ignore[no-any-return]
+
+    def _row(self, x: Array, y: Array, answer: Array) -> int:
+        """One step of the kernel, with arrays that fit; returns its status."""
+        return self._rows(*map(address, (self._first, x, y, answer)), 1)
 
     def run(self, X: Any, Y: Any, out: Array | None = None) -> Array:
         """Test-then-train over rows X (T, inputs), Y (T, outputs): bit for bit T calls of `step`.
@@ -159,17 +159,29 @@ class Learner(Held):
             self._need_room(len(X))
             for start in range(0, len(X), chunk):
                 x, y, answer = (a[start : start + chunk] for a in (X, Y, P))
-                who = self._who[: len(x)]
-                status = self._rows(who, x.ravel(), y.ravel(), answer.ravel())
+                places = map(address, (self._who, x, y, answer))
+                status = self._rows(*places, len(x))
                 if status:
                     refuse(status, start)
         return P
 
     def _compile(self, *args: Any) -> int:
         """Get the machine code, then be replaced by it: the first call of `_rows`."""
-        blocks = (part[np.newaxis] for part in self._parts[1:])
-        self._rows = driver(self._kernels.run, self._plan, *blocks)
-        return int(self._rows(*args))
+        plan, *blocks = self._parts
+        code = driver(self._kernels.run, plan, *(part[np.newaxis] for part in blocks))
+        self._rows, self._machine = code.run, code  # which must live as long as it is called
+        return int(self._rows(*args)) if args else 0
+
+    def _quicken(self, *args: Any) -> Any:
+        """The first call of `_quick`: makes it, but for rules and labels that need more care."""
+        self._compile()
+        self._quick, net = declined, self.net
+        if not (self._delay or self._bounded):
+            long = nanoseconds(net.spec, rules.room_of(self.spec.rule).cost(net.spec)) > LONG
+            lock, lengths = self._lock.address, (*net._in, *net._out)
+            self._made = Quick("learn", self._machine, lock, lengths, net._dtype, long)
+            self._quick = self._made.call
+        return self._quick(*args)
 
     def _need_room(self, rows: int) -> None:
         """Raise LimitError if `bptt` cannot keep so many more steps."""
@@ -262,7 +274,7 @@ class Learner(Held):
         spare = np.empty(self.net.spec.outputs, self.net._dtype)
         while q[p.Q_SETTLED] < q[p.Q_ISSUED] and known[q[p.Q_SETTLED] % size]:
             place = q[p.Q_SETTLED] % size
-            self._rows(self._first, X[place], Y[place], spare)
+            self._row(X[place], Y[place], spare)
             q[p.Q_SETTLED] += 1
         if q[p.Q_SETTLED] == q[p.Q_ISSUED]:
             self._copy_state(self._plan[p.STATE], self._plan[p.LEARN_STATE])
@@ -326,7 +338,8 @@ class Learner(Held):
         counts = {name: int(q[at]) for name, at in names.items()}
         if self.spec.delay:
             counts["steps"] = int(q[p.Q_ISSUED])
-        return {**counts, "worst_step_ns": self._worst}
+        worst = self._made.worst if self._made else 0
+        return {**counts, "worst_step_ns": max(self._worst, worst)}
 
     def reset(self) -> None:
         """State, traces and waiting labels to zero; weights and moments stay.

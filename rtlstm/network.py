@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numba
 import numpy as np
-from numpy import empty, ndarray
 
 from rtlstm import initial, layout
 from rtlstm.errors import SampleError
-from rtlstm.held import Held
-from rtlstm.kernels import cells, views
+from rtlstm.held import Held, Lock
+from rtlstm.kernels import cells
 from rtlstm.kernels import plan as p
-from rtlstm.kernels.jit import entry
+from rtlstm.kernels.calls import bound
+from rtlstm.kernels.capi import address
+from rtlstm.kernels.quick import Quick
 from rtlstm.samples import as_rows, as_sample, output
 from rtlstm.spec import Layer, NetworkSpec
 
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 CHUNK_SECONDS = 0.02  # `run` comes back to Python at least this often, so that Ctrl-C is heard
+LONG = 200_000  # a step of more `nanoseconds` (some 3 µs in truth) lets the interpreter's lock go
 
 
 class Network(Held):
@@ -87,10 +86,9 @@ class Network(Held):
         self._h = block.parts.get("h", block.f)
         self._dtype = np.dtype(self.spec.dtype)
         self._in, self._out = (self.spec.inputs,), (self.spec.outputs,)
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._run: Callable[..., int] = self._compile
-        self._careful = bool(self.spec.storage) or not views.by_address()  # arrays go as such
-        self._quick = None if self._careful else self._dtype  # of arrays that need no other look
+        self._quick: Callable[..., Any] = self._quicken
 
     @classmethod
     def from_spec(cls, spec: NetworkSpec) -> Network:
@@ -107,46 +105,37 @@ class Network(Held):
         contiguous, is written and returned if given. Raises SampleError for a wrong shape or type,
         or a value that is not finite, and leaves every byte of the state as it was.
         """
-        # Written out, since every call and look-up here costs as much as the kernel at 8 units:
-        # `with` 70 ns more than acquire and release, `np.` 30 ns more than a global name. Length
-        # and stride of x are the kernel's to look at.
-        dtype = self._quick
-        if type(x) is not ndarray or x.dtype is not dtype or x.ndim != 1:
-            x = as_sample(x, self._in, self._dtype, "x")
-        y = out
+        y = self._quick(x, out)
+        if y is None or y.__class__ is int:
+            return self._step(y, x, out)
+        return y  # type: ignore[no-any-return]
+
+    def _step(self, y: Any, x: Any, out: Array | None) -> Array:
+        """`step` where the quick function declined (y None), or was refused (y a status)."""
         if y is None:
-            y = empty(self._out, self._dtype)
-        elif (
-            type(y) is not ndarray
-            or y.dtype is not dtype
-            or y.shape != self._out
-            or not y.flags.carray
-        ):
-            y = output(out, self._out, self._dtype)
-        lock = self._lock
-        lock.acquire()
-        try:
-            status = self._run(x, y)
-        finally:
-            lock.release()
-        if status:
-            if status == p.MISFIT:
-                return self.step(as_sample(x, self._in, self._dtype, "x"), y)
-            refuse(status)
-        return y
+            x = as_sample(x, self._in, self._dtype, "x")
+            room = output(out, self._out, self._dtype)
+            y = self._quick(x, room)
+            if y is None:  # somebody holds the lock, or there is no quick function
+                with self._lock:
+                    y = self._run(address(x), address(room), 1) or room
+        if y.__class__ is int:
+            refuse(y)
+        return y  # type: ignore[no-any-return]
 
     def _compile(self, *args: Any) -> int:
         """Get the machine code, then be replaced by it: the first call of `_run`."""
-        floats = numba.types.Array(numba.from_dtype(self._dtype), 1, "C")
-        if self._careful:
-            plan = numba.types.Array(numba.int64, 1, "C", readonly=True)
-            matrices = numba.types.Array(numba.from_dtype(self._h.dtype), 1, "C")
-            code = entry(cells.run_all, (plan, matrices, floats, floats, floats))
-            self._run = partial(code, self._plan, self._h, self._f)
-        else:
-            code = entry(cells.run_at, (numba.int64, floats.copy(layout="A"), floats))
-            self._run = views.bound(code, self._plan, self._f)
-        return int(self._run(*args))
+        code = bound(cells.run_at, 3, (self._plan, self._h, self._f), (self._h, self._f))
+        long = nanoseconds(self.spec) > LONG
+        quick = Quick("step", code, self._lock.address, (*self._in, *self._out), self._dtype, long)
+        self._run, self._quick = code.run, quick.call
+        self._machine = code, quick  # both must live as long as they are called
+        return int(self._run(*args)) if args else 0
+
+    def _quicken(self, *args: Any) -> Any:
+        """The first call of `_quick`."""
+        self._compile()
+        return self._quick(*args)
 
     def run(self, X: Any, out: Array | None = None) -> Array:
         """Answers to the rows of X (T, inputs) as (T, outputs): bit for bit those of `step`.
@@ -161,7 +150,7 @@ class Network(Held):
         with self._lock:
             for start in range(0, len(X), chunk):
                 x, y = X[start : start + chunk], Y[start : start + chunk]
-                status = self._run(x.ravel(), y.ravel())
+                status = self._run(address(x), address(y), len(x))
                 if status:
                     refuse(status, start)
         return Y
@@ -247,10 +236,14 @@ def refuse(status: int, start: int | None = None) -> NoReturn:
 
 def chunk_rows(spec: NetworkSpec, slow: int = 1) -> int:
     """Rows a kernel may run before it comes back; ``slow``: how many forward steps one costs."""
+    return max(1, int(CHUNK_SECONDS * 1e9 / nanoseconds(spec, slow)))
+
+
+def nanoseconds(spec: NetworkSpec, slow: int = 1) -> int:
+    """What a step takes at most on any machine, at one weight a nanosecond."""
     width, work = spec.inputs, 0
     for layer in spec.layers:
         work += 4 * layer.units * (width + 2 * layer.units + 8)
         width = layer.units
     work += spec.outputs * width + spec.inputs
-    nanoseconds = slow * (100 + work)  # one weight a nanosecond is slow on any machine
-    return max(1, int(CHUNK_SECONDS * 1e9 / nanoseconds))
+    return slow * (100 + work)

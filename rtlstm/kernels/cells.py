@@ -333,20 +333,13 @@ def run(plan, h, f, X, Y, rows):
 
 
 @kernel
-def run_all(plan, h, f, X, Y):
-    """`run` over as many rows as Y has."""
-    return run(plan, h, f, X, Y, len(Y) // plan[p.OUTPUTS])
+def run_at(at, matrices, numbers, X, Y, rows):
+    """`run` over so many rows of X and Y, all given by address: the way in from Python.
 
-
-@kernel
-def run_at(at, X, Y):
-    """`run_all` with plan and block given by a table (see `views`), matrices in the block.
-
-    X of any stride and length, since looking at them here is 100 ns cheaper than in Python: returns
-    MISFIT if they are not those of the rows.
+    at: a table of plan, h and f (see `views`); matrices: the dtype of h; numbers: of f, X and Y.
     """
-    ends = views.ints_at(at, 4)
-    plan, f = views.ints_at(ends[0], ends[1]), views.floats_at(ends[2], ends[3], X)
-    if X.strides[0] != X.itemsize or len(X) != len(Y) // plan[p.OUTPUTS] * plan[p.INPUTS]:
-        return p.MISFIT
-    return run_all(plan, f, f, views.flat(X), Y)
+    ends = views.ints_at(at, 6)
+    plan, h = views.ints_at(ends[0], ends[1]), views.numbers_at(ends[2], ends[3], matrices)
+    f = views.numbers_at(ends[4], ends[5], numbers)
+    x = views.numbers_at(X, rows * plan[p.INPUTS], numbers)
+    return run(plan, h, f, x, views.numbers_at(Y, rows * plan[p.OUTPUTS], numbers), rows)

@@ -26,13 +26,13 @@ class KernelDispatcher(CPUDispatcher):  # type: ignore[misc]
     """The dispatcher of a kernel; what its callers get is compiled by another one, `linked`."""
 
     def __init__(self, py_func: Any, targetoptions: dict[str, Any]) -> None:
-        options = {"nopython": True, "boundscheck": None, "no_cfunc_wrapper": True, **targetoptions}
+        options = {"nopython": True, "boundscheck": None, **targetoptions}
         # Arrays are borrowed from the caller in Python and none is made, so nothing needs counting:
         # two slices a step took 70 of 230 ns. In linked kernels, whose options would otherwise be
         # this one's, a count of nothing is a test for null.
         entry = {**options, "_nrt": False}
         super().__init__(py_func, targetoptions=entry, pipeline_class=_EntryCompiler)
-        linked = {**options, "_nrt": True, "no_cpython_wrapper": True}
+        linked = {**options, "_nrt": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
         self.linked = _LinkedDispatcher(
             py_func, targetoptions=linked, pipeline_class=_LinkedCompiler
         )

@@ -44,8 +44,10 @@ class CacheWarning(RuntimeWarning):
     """Compiled kernels cannot be kept on disk, or a damaged one was dropped; results are right."""
 
 
-def kernel(py_func: Callable[..., Any]) -> Any:
+def kernel(py_func: Callable[..., Any], c: bool = False) -> Any:
     """Compile `py_func` on first use, without the GIL, cached on disk across processes.
+
+    `c`: with an entry for C, too (see `code_address`).
 
     A function from elsewhere than a source below rtlstm/kernels, or that closes over anything but
     kernels, is compiled but not kept: the key of the cache would not notice a change in it.
@@ -54,7 +56,7 @@ def kernel(py_func: Callable[..., Any]) -> Any:
     if config.DISABLE_JIT:
         return py_func
     options = {"nogil": True, "error_model": "numpy", "fastmath": set(FASTMATH)}
-    dispatcher = KernelDispatcher(py_func, options)
+    dispatcher = KernelDispatcher(py_func, options | {"no_cfunc_wrapper": not c})
     inner = [cell.cell_contents for cell in py_func.__closure__ or ()]
     known = all(isinstance(part, KernelDispatcher) for part in inner)
     if known and ROOT in Path(py_func.__code__.co_filename).parents:
@@ -73,6 +75,20 @@ def entry(dispatcher: Any, signature: Any) -> Callable[..., Any]:
     if config.DISABLE_JIT:
         return dispatcher  # type: ignore[no-any-return]
     return dispatcher.compile(signature)  # type: ignore[no-any-return]
+
+
+def code_address(dispatcher: Any, signature: Any, c: bool = False) -> int:
+    """Return where the machine code of `dispatcher` for `signature` lies, compiling if need be.
+
+    That is a numba function, which kernels can call; or, of a kernel made with `c`, a C function.
+    0 under NUMBA_DISABLE_JIT=1.
+    """
+    if config.DISABLE_JIT:
+        return 0
+    dispatcher.compile(signature)
+    found = dispatcher.overloads[signature]
+    names = found.fndesc.llvm_func_name, found.fndesc.llvm_cfunc_wrapper_name
+    return found.library.get_pointer_to_function(names[c])  # type: ignore[no-any-return]
 
 
 def cache_directory() -> Path:

@@ -23,7 +23,6 @@ SGD, RMSPROP, ADAM = range(3)
 
 # what a kernel returns
 OK, BAD_INPUT, BAD_OUTPUT, FULL = range(4)  # FULL: no room for a further step of the block
-MISFIT = -1  # an array is not as long as its rows, or not contiguous: nothing was done
 
 # ---------------------------------------------------------------- header
 (

@@ -1,6 +1,5 @@
 """A learning step from Python, and what every layer of a call adds to its kernel."""
 
-import threading
 from collections import deque
 from importlib.util import find_spec
 from typing import Any
@@ -11,6 +10,7 @@ import rtlstm
 from benching.setting import Effort, network, rows_for, samples
 from rtlstm.cli.table import Table
 from rtlstm.cli.timing import Case, costs, tails
+from rtlstm.kernels.quick import declined
 
 Array = np.ndarray[Any, Any]
 REQUIRED = {32: 6.0}  # µs of Learner.step on the machine that issue 7 names
@@ -90,21 +90,30 @@ def lock(effort: Effort) -> Table:
     table = Table(
         "lock",
         "What net.step adds to its kernel, ns",
-        ("n", "kernel by its entry", "with the lock", "net.step(x, out=y)", "net.step(x)", "lock"),
+        (
+            *("n", "a step of net.run", "quick function, out=y", "net.step(x, out=y)"),
+            *("net.step(x)", "of float64", "the careful way", "its lock alone"),
+        ),
     )
     for n in effort.of(8, 32, 128):
-        net, x = network(n), samples(1)[0]
-        y = net.step(x)
-        bare = {"run": net._run, "x": x, "y": y}
-        held = bare | {"lock": net._lock}
-        call = "run(x, y)"
+        net, careful, X = network(n), network(n), samples(rows_for(n))
+        x, y = X[0], net.step(X[0])
+        careful.step(x)
+        careful._quick = declined
+        names = {"step": net.step, "quick": net._quick, "x": x, "y": y, "wide": x.astype(float)}
         cases = [
-            Case("bare", call, bare),
-            Case("held", f"with lock: {call}", held),
-            Case("out", "step(x, out=y)", {"step": net.step, "x": x, "y": y}),
-            Case("new", "step(x)", {"step": net.step, "x": x}),
-            Case("lock", "with lock: pass", {"lock": threading.RLock()}),
+            Case("run", "run(X, Y)", {"run": net.run, "X": X, "Y": net.run(X)}, len(X)),
+            Case("quick", "quick(x, y)", names),
+            Case("out", "step(x, out=y)", names),
+            Case("new", "step(x)", names),
+            Case("wide", "step(wide)", names),
+            Case("careful", "step(x)", {"step": careful.step, "x": x}),
+            Case("lock", "with lock: pass", {"lock": net._lock}),
         ]
         found = costs(cases, effort.turns, effort.seconds)
         table.add(n, *(found[case.name].least for case in cases))
+    table.notes.append(
+        "A quick function holds the interpreter's lock instead, and looks whether somebody holds"
+        " the object's. The careful way is for what it declines: lists, other dtypes, a lock held."
+    )
     return table
