@@ -83,6 +83,28 @@ def test_streams_get_the_bits_of_a_single_vector(dtype: type) -> None:
         np.testing.assert_array_equal(f, alone)
 
 
+@BOTH
+@pytest.mark.parametrize(("rows", "columns"), [(11, 72), (600, 1024)])
+def test_parts_of_a_product_add_up_to_its_bits(dtype: type, rows: int, columns: int) -> None:
+    """By panels, by rows (a matrix beyond a second-level cache), and in parts that skip zeros."""
+    w = np.random.default_rng(1).normal(size=(rows, columns)).astype(dtype)
+    first, last, lo, width = rows // 3, rows - 2, 16, columns - 32
+    w[first:last, :lo] = w[first:last, lo + width :] = 0.0
+    u = np.random.default_rng(2).normal(size=rows)
+    f = np.zeros(rows + 2 * columns, dtype)
+    f[:rows], W = u, w.ravel()
+    whole, parts = rows, rows + columns
+    cases.run("matvec", (W, 0, "f", 0, whole, rows, columns), f)
+    cases.run("matvec", (W, 0, "f", 0, parts, first, columns), f)
+    inner = (W, first * columns + lo, columns, "f", first, parts + lo, last - first, width)
+    cases.run("matvec_add", inner, f)
+    rest = (W, last * columns, columns, "f", last, parts, rows - last, columns)
+    cases.run("matvec_add", rest, f)
+    np.testing.assert_array_equal(f[whole:parts], f[parts:])
+    error = abs(f[whole:parts] - u @ w.astype(np.float64)).max()
+    assert error < (1e-3 if dtype == np.float32 else 1e-11)
+
+
 @pytest.mark.parametrize("name", ["matvec", "matvec_add", "matmat", "rows_dot"])
 def test_bfloat16_weights_are_widened_exactly(name: str) -> None:
     f = cases.field(np.float32)

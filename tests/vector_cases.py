@@ -61,6 +61,11 @@ def _products(n: int) -> Iterator[tuple]:
         yield "f", POSITIVE + 1, "f", A, B, 6, 1032
 
 
+def _parts(n: int) -> Iterator[tuple]:
+    for w, W, *rest in _products(n):
+        yield w, W, n + 8 if n <= LENGTHS[-1] else n, *rest
+
+
 def _streams(n: int) -> Iterator[tuple]:
     for streams in (1, 7, 8, 13):
         yield "f", POSITIVE + 1, "f", A, 6, B, n + 3, 5, n, streams
@@ -83,7 +88,7 @@ TABLE = {
     "norm2": lambda n: [("f", A, n)],
     "max_abs": lambda n: [("f", A, n)],
     "matvec": _products,
-    "matvec_add": _products,
+    "matvec_add": _parts,
     "matmat": _streams,
     "rows_dot": lambda n: [("f", D, n + 8, "f", A, n, B, rows) for rows in (1, 8, 13)],
     "rows_dots": lambda n: [

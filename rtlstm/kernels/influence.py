@@ -226,7 +226,7 @@ def read(plan, f, start, error, g, reach, columns):
     """
     for column in range(columns[0], columns[1], plan[p.PANEL_LEN]):
         some = min(plan[p.PANEL_LEN], columns[1] - column)
-        v.matvec_add(f, start + column * reach, f, error, g + column, reach, some)
+        v.matvec_add(f, start + column * reach, some, f, error, g + column, reach, some)
 
 
 @kernel

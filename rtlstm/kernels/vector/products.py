@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import operator
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,31 +26,50 @@ def weight(w: Array, index: int) -> Any:
 
 
 def _matvec(
+    e: Emitter, w: Slice, W: Value, f: Slice, u: Value, a: Value, K: Value, R: Value
+) -> None:
+    _matvec_add(e, w, W, R, f, u, a, K, R, add=False)
+
+
+def _matvec_add(
     e: Emitter,
     w: Slice,
     W: Value,
+    stride: Value,
     f: Slice,
     u: Value,
     a: Value,
     K: Value,
     R: Value,
-    add: bool = False,
+    add: bool = True,
 ) -> None:
-    """By panels of columns; by rows where a panel would be a small part of a page of 4096 bytes.
+    """By panels of columns, or by rows; both add in the order of the rows, to the same bits.
 
-    With 32 registers of 64 bytes a panel is 1024 bytes and always better; with 16 of 32 bytes it is
-    256, and 256 units took 22 us by panels. Both add in the order of the rows, to the same bits.
+    By panels totals stay in registers, but each row is read at a stride. With 32 registers of 64
+    bytes a panel is 1024 bytes, and faster until the matrix fits no second-level cache: 2.3 and 4.1
+    MB took 48 and 183 us so, 40 and 142 by rows. With 16 of 32 bytes it is 256, and slower
+    once it is a small part of a page of 4096: 256 units took 22 us.
     """
-    arguments = (e, w, W, f, u, a, K, R, add)
+    arguments = (e, w, W, stride, f, u, a, K, R, add)
+    size = {BFLOAT16: 2}.get(w.element, 4 if e.single else 8)
     if e.registers >= 32:
-        _by_panels(*arguments)
+        panels = K * stride < (2 << 20) // size
     else:
-        page = 4096 // (4 if e.single else 8)
-        e.branch(page > R, lambda: _by_panels(*arguments), lambda: _by_rows(*arguments))
+        panels = 4096 // (4 if e.single else 8) > R
+    e.branch(panels, lambda: _by_panels(*arguments), lambda: _by_rows(*arguments))
 
 
 def _by_rows(
-    e: Emitter, w: Slice, W: Value, f: Slice, u: Value, a: Value, K: Value, R: Value, add: bool
+    e: Emitter,
+    w: Slice,
+    W: Value,
+    stride: Value,
+    f: Slice,
+    u: Value,
+    a: Value,
+    K: Value,
+    R: Value,
+    add: bool,
 ) -> None:
     """Add four rows at a time to the totals in memory."""
 
@@ -61,7 +79,7 @@ def _by_rows(
         def columns(r: Value) -> None:
             total = e.load(f, a + r)
             for i, x in enumerate(inputs):
-                total = e.fma(x, e.load(w, W + (k + i) * R + r), total)
+                total = e.fma(x, e.load(w, W + (k + i) * stride + r), total)
             e.store(f, a + r, total)
 
         e.sweep(R, columns)
@@ -73,7 +91,16 @@ def _by_rows(
 
 
 def _by_panels(
-    e: Emitter, w: Slice, W: Value, f: Slice, u: Value, a: Value, K: Value, R: Value, add: bool
+    e: Emitter,
+    w: Slice,
+    W: Value,
+    stride: Value,
+    f: Slice,
+    u: Value,
+    a: Value,
+    K: Value,
+    R: Value,
+    add: bool,
 ) -> None:
     """Keep a panel of columns in registers over all rows, the widest panels first.
 
@@ -91,7 +118,7 @@ def _by_panels(
             columns = [r + i * lanes for i in range(vectors)]
 
             def row(k: Value, *totals: Value) -> list[Value]:
-                x, place = e.at(f, u + k), W + k * R
+                x, place = e.at(f, u + k), W + k * stride
                 if paired:
                     loaded = [v for c in columns[::2] for v in e.load_pair(w, place + c)]
                 else:
@@ -128,12 +155,16 @@ def matvec(w: Array, W: int, f: Array, u: int, a: int, K: int, R: int) -> None:
             f[a + r] += f[u + k] * weight(w, W + k * R + r)
 
 
-@primitive(partial(_matvec, add=True), inline=False)
-def matvec_add(w: Array, W: int, f: Array, u: int, a: int, K: int, R: int) -> None:
-    """f[a + r] += sum_k f[u + k] * w[W + k*R + r] for r < R; a does not overlap u or the matrix."""
+@primitive(_matvec_add, inline=False)
+def matvec_add(w: Array, W: int, stride: int, f: Array, u: int, a: int, K: int, R: int) -> None:
+    """f[a + r] += sum_k f[u + k] * w[W + k*stride + r] for r < R: a part of a product.
+
+    Parts in the order of the rows add up to the bits of the whole; a overlaps neither u nor the
+    matrix.
+    """
     for k in range(K):
         for r in range(R):
-            f[a + r] += f[u + k] * weight(w, W + k * R + r)
+            f[a + r] += f[u + k] * weight(w, W + k * stride + r)
 
 
 def _matmat(
