@@ -162,7 +162,10 @@ class Fleet(Held):
     def _compile(self, *args: Any) -> int:
         """Get the machine code, then be replaced by it: the first call of `_rows`."""
         kernels = rules.room_of(self._spec.learner.rule).kernels()
-        code = driver(kernels.run, self._one.plan, *self._matrices)
+        plan = self._one.plan.copy()
+        if self._capacity > 1:
+            plan[p.NEXT] = self._strides["f"]
+        code = driver(kernels.run, plan, *self._matrices)
         self._rows, self._machine = code.run, code  # which must live as long as it is called
         return int(self._rows(*args))
 

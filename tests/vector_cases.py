@@ -78,6 +78,7 @@ def _kinds(n: int) -> Iterator[tuple]:
 
 TABLE = {
     "copy": lambda n: [("f", A, "f", B, n - cut) for cut in range(4)],
+    "fetch": lambda n: [("f", A, n), ("f", A - 10**9, n), ("f", A + 10**9, n)],
     "fill": lambda n: [("f", A, 2.5, n - cut) for cut in range(4)],
     "scale": lambda n: [("f", A, -2.5, n)],
     "one_minus": lambda n: [("f", A, B, n), ("f", A, A, n)],

@@ -85,8 +85,9 @@ OK, BAD_INPUT, BAD_OUTPUT, FULL = range(4)  # FULL: no room for a further step o
     TANGENT_LEN,
     SOURCES,  # f: its u, the widest K
     SCRATCH,  # f: what else the rule needs inside a step
+    NEXT,  # elements of f from this block to the next one of a fleet; -1: there is none
     HEADER_LEN,
-) = range(58)
+) = range(59)
 
 # ---------------------------------------------------------------- one layer
 (

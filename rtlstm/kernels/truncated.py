@@ -66,6 +66,7 @@ def advance(plan, at, f, fr, wk):
     for k in range(plan[at + p.K]):
         u, trace = f[fr + plan[at + p.F_U] + k], plan[at + p.TRACE] + k * stride
         lo, hi = update.live(plan, at, k)
+        update.fetch_next(plan, f, trace, stride)
         if plan[at + p.S] == 1:
             a, width = max(lo, c) - c, hi - max(lo, c)
             total += v.trace_row_norm(f, trace + a, phi + a, kappa + a, u, err + a, width)

@@ -77,6 +77,7 @@ class Emitter:
         self.single = isinstance(scalar, ir.FloatType)
         self.full = 2 * LANES if self.single else LANES
         self.lanes = self.full
+        self.line = 64 // (4 if self.single else 8)  # elements of a cache line
 
     # Values
 
@@ -214,6 +215,16 @@ class Emitter:
         """Store a value of whatever width it has."""
         place = self.builder.gep(array.pointer, [offset.llvm], source_etype=array.element)
         self.builder.store(value.llvm, place, align=4 if self.single else 8)
+
+    def prefetch(self, array: Slice, offset: Value) -> None:
+        """Ask for the cache line of an element, which may lie anywhere, to be written to soon."""
+        place = self.builder.gep(array.pointer, [offset.llvm], source_etype=array.element)
+        flag = ir.IntType(32)
+        function = declare(
+            self.builder.module, "llvm.prefetch.p0", ir.VoidType(), [place.type, *3 * [flag]]
+        )
+        write, all_caches, data = flag(0), flag(3), flag(1)
+        self.builder.call(function, [place, write, all_caches, data])
 
     # Control
 

@@ -20,6 +20,15 @@ def copy(f: Array, dst: int, g: Array, src: int, n: int) -> None:
         f[dst + j] = g[src + j]
 
 
+def _fetch(e: Emitter, f: Slice, start: Value, n: Value) -> None:
+    e.loop(0, n + (e.line - 1), e.line, lambda j: e.prefetch(f, start + j))
+
+
+@primitive(_fetch)
+def fetch(f: Array, start: int, n: int) -> None:
+    """Ask for f[start] to f[start + n - 1], which may lie anywhere, to be brought into the cache."""
+
+
 def _fill(e: Emitter, f: Slice, dst: Value, value: Value, n: Value) -> None:
     e.sweep(n, lambda j: e.store(f, dst + j, value), odd=True)
 
