@@ -26,7 +26,7 @@ def _fetch(e: Emitter, f: Slice, start: Value, n: Value) -> None:
 
 @primitive(_fetch)
 def fetch(f: Array, start: int, n: int) -> None:
-    """Ask for f[start] to f[start + n - 1], which may lie anywhere, to be brought into the cache."""
+    """Ask for f[start] to f[start + n - 1], wherever that is, to be brought into the cache."""
 
 
 def _fill(e: Emitter, f: Slice, dst: Value, value: Value, n: Value) -> None:
