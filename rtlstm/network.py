@@ -166,7 +166,7 @@ class Network(Held):
         copy = Network.from_spec(dataclasses.replace(self.spec, storage=storage))
         for mine, other in ((copy.parameters, self.parameters), (copy.state, self.state)):
             for name, view in mine.items():
-                view[...] = other[name].astype(np.float32)
+                view[...] = other[name].astype(view.dtype)
         return copy
 
     def streams(self, count: int) -> Streams:
