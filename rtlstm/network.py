@@ -161,12 +161,22 @@ class Network(Held):
             start = self._plan[p.STATE]
             self._f[start : start + self._plan[p.STATE_LEN]] = 0.0
 
-    def stored(self, storage: str | None) -> Network:
-        """A copy of this network, weights and state, with other storage ("bfloat16" or None)."""
+    def stored(self, storage: str | None, X: Any = None) -> Network:
+        """A copy of this network, weights and state, with other storage ("bfloat16" or None).
+
+        bfloat16 weights are rounded so that the answers stay near, to samples such as the rows of
+        X (T, inputs), or to normal ones: see `rtlstm.rounding`.
+        """
         copy = Network.from_spec(dataclasses.replace(self.spec, storage=storage))
         for mine, other in ((copy.parameters, self.parameters), (copy.state, self.state)):
             for name, view in mine.items():
                 view[...] = other[name].astype(view.dtype)
+        if storage and not self.spec.storage:
+            from rtlstm import rounding  # few need it
+
+            inputs = self.spec.inputs
+            rows = rounding.samples(inputs) if X is None else as_rows(X, inputs, self._dtype, "X")
+            rounding.choose(copy, self.stored(None), rows)
         return copy
 
     def streams(self, count: int) -> Streams:
