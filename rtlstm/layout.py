@@ -2,9 +2,10 @@
 
 A block is one allocation with typed parts: f (the network's dtype: weights, state, traces), d
 (float64: least squares, statistics), q (int64: counters), and h (uint16: the matrices of a network
-with bfloat16 storage, the upper halves of float32 numbers). An :class:`Arena` hands out places
-and remembers them by name; :func:`network` lays out a network and writes its plan. Whatever builds
-on a network goes on with the same arena, so a network's plan stays true inside a learner's block.
+with bfloat16 storage, the upper halves of float32 numbers; see `exact_rows`). An :class:`Arena`
+hands out places and remembers them by name; :func:`network` lays out a network and writes its plan.
+Whatever builds on a network goes on with the same arena, so a network's plan stays true inside a
+learner's block.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from rtlstm.kernels import plan as p
 from rtlstm.spec import GRU, LSTM, RNN, Layer, NetworkSpec, Squash
 
 ALIGN = 64  # bytes: every part and every fleet row starts on a cache line
+FEW = 16  # inputs, or a quarter of the units: see `exact_rows`
 CELLS: dict[type, int] = {LSTM: p.LSTM, GRU: p.GRU, RNN: p.RNN}
 KINDS = {"identity": p.IDENTITY, "tanh": p.TANH, "logistic": p.LOGISTIC, "relu": p.RELU}
 HEADS = {
@@ -125,7 +127,10 @@ class NetworkLayout:
 def network(spec: NetworkSpec, arena: Arena) -> NetworkLayout:
     """Lay a network out in an arena: parameters first, then its state, then one frame."""
     theta, store = arena.sizes["f"], "h" if spec.storage == "bfloat16" else "f"
-    records = [_record(layer, m, arena, store) for layer, m in _widths(spec)]
+    records = [
+        _record(layer, m, arena, store, 0 if number else exact_rows(spec))
+        for number, (layer, m) in enumerate(_widths(spec))
+    ]
     head = np.full(p.HEADER_LEN, -1, np.int64)
     _head(spec, head, arena)
     head[p.THETA], head[p.THETA_LEN] = theta, arena.sizes["f"] - theta
@@ -151,6 +156,16 @@ def network(spec: NetworkSpec, arena: Arena) -> NetworkLayout:
     return NetworkLayout(spec, plan, parameters, state, constants)
 
 
+def exact_rows(spec: NetworkSpec) -> int:
+    """Rows of the first matrix, those that meet the samples, that stay float32 beside bfloat16.
+
+    All of them or none. They make most of the error, since nothing makes up for it (`rounding`).
+    Few cost no time; as many as 256 units have would cost half of a step.
+    """
+    few = max(FEW, spec.layers[0].units // 4)
+    return spec.inputs if spec.storage and spec.inputs <= few else 0
+
+
 def record(plan: np.ndarray[Any, Any], layer: int) -> np.ndarray[Any, Any]:
     """The record of one layer inside a plan."""
     start = p.HEADER_LEN + layer * p.LAYER_LEN
@@ -170,7 +185,7 @@ def _groups(layer: Layer) -> list[str]:
     return ["n", "r", "z", "nh"] if isinstance(layer, GRU) else ["a"]
 
 
-def _record(layer: Layer, m: int, arena: Arena, store: str) -> np.ndarray[Any, Any]:
+def _record(layer: Layer, m: int, arena: Arena, store: str, exact: int) -> np.ndarray[Any, Any]:
     r = np.full(p.LAYER_LEN, -1, np.int64)
     n, size = layer.units, getattr(layer, "block_size", 1)
     r[p.CELL], r[p.M], r[p.N], r[p.NP] = CELLS[type(layer)], m, n, padded(n)
@@ -180,7 +195,8 @@ def _record(layer: Layer, m: int, arena: Arena, store: str) -> np.ndarray[Any, A
     r[p.RESIDUAL], r[p.HIGHWAY] = layer.residual, layer.highway
     _columns(layer, r)
     _rows(layer, r)
-    r[p.W] = arena.take(store, r[p.K], r[p.R])
+    r[p.EXACT], r[p.W_EXACT] = exact, arena.take("f", exact, r[p.R])
+    r[p.W] = arena.take(store, r[p.K] - exact, r[p.R])
     for letter in getattr(layer, "peeps", ()):
         at = p.O_PEEP if letter == "o" else p.GROUP_PEEP + r[{"i": p.G_I, "f": p.G_F}[letter]]
         r[at] = arena.take("f", r[p.NP])
@@ -320,14 +336,16 @@ def _layer_parameters(
         names.append(("o", int(r[p.O_COL]), nb))
     for g, letter in enumerate(_groups(layer)):
         names.append((letter, int(r[p.GROUP_COL + g]), nb if r[p.GROUP_GATE + g] else n))
-    stride, base, part = int(r[p.R]), int(r[p.W]), "h" if storage else "f"
+    stride, exact = int(r[p.R]), int(r[p.EXACT])
+    most = ("h" if storage else "f", int(r[p.W]) - exact * stride)
+    first = ("f", int(r[p.W_EXACT])) if exact else most
     kinds = (
-        ("W", 0, int(r[p.M]), r[p.X_LO], r[p.X_HI]),
-        ("R", int(r[p.ROW_Y]), n, r[p.Y_LO], r[p.Y_HI]),
-        ("G", int(r[p.ROW_GATES]), int(r[p.BACK]) * nb, r[p.GATES_LO], r[p.GATES_HI]),
-        ("b", int(r[p.ROW_BIAS]), 1, r[p.BIAS_LO], r[p.BIAS_HI]),
+        ("W", first, 0, int(r[p.M]), r[p.X_LO], r[p.X_HI]),
+        ("R", most, int(r[p.ROW_Y]), n, r[p.Y_LO], r[p.Y_HI]),
+        ("G", most, int(r[p.ROW_GATES]), int(r[p.BACK]) * nb, r[p.GATES_LO], r[p.GATES_HI]),
+        ("b", most, int(r[p.ROW_BIAS]), 1, r[p.BIAS_LO], r[p.BIAS_HI]),
     )
-    for kind, row, rows, lo, hi in kinds:
+    for kind, (part, base), row, rows, lo, hi in kinds:
         for letter, column, width in names:
             if row < 0 or not lo <= column < hi:
                 continue

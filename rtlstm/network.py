@@ -35,9 +35,9 @@ class Network(Held):
     "softmax", or None (the last layer's y is the answer); ``head_bias``: it has a bias;
     ``head_inputs``: it also sees the sample. ``dtype``: "float32" or "float64". The same ``seed``
     gives the same weights on every platform. ``storage="bfloat16"`` keeps the matrices in half the
-    bytes, rounded to 8 bits of precision, and computes in float32: faster from 64 units on, where
-    reading weights is the cost; such a network cannot learn (see :meth:`stored`). Raises SpecError
-    for what cannot be built.
+    bytes, rounded to 8 bits of precision (but the rows of up to 16 inputs, or of a quarter of the
+    units), and computes in float32: faster from 64 units on, where reading weights is the cost;
+    such a network cannot learn (see :meth:`stored`). Raises SpecError for what cannot be built.
     """
 
     kind = "network"

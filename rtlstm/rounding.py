@@ -8,8 +8,14 @@ H = E[u' u] and the upper triangular C, C' C = inverse of H:
 
     e = (w_i - q_i) / C_ii          w_j -= C_ij e  for all j > i
 
-The float32 network itself says what u to expect, over rows of the user's or normal ones. Against
-rounding to nearest, float32 networks of 32 to 256 units keep 0.8 of the error of their answers.
+The float32 network itself says what u to expect, over rows of the user's or normal ones. Samples
+need not go together, and then nothing makes up for their rows: these stay float32 where they are
+few (`layout.exact_rows`). Root mean square errors of an LSTM's answers to 8 inputs, in 1e-4:
+
+    units                      8    16    32    64   128   256
+    each weight to nearest   7.3   5.4   5.6   4.8   4.5   3.8
+    but the samples' rows    2.3   2.6   2.8   2.4   3.0   2.8
+    one row after another    2.3   2.0   1.7   1.5   1.2   0.9
 """
 
 from __future__ import annotations
@@ -44,7 +50,9 @@ def choose(half: Network, whole: Network, X: Array) -> None:
     X (T, inputs): samples such as it will meet. `whole`, of float32 storage, is run over them.
     """
     for layer, U in enumerate(_seen(whole, X)):
-        _matrix(half, layer)[...] = rounded(_matrix(whole, layer), U).view(np.uint16)
+        exact = layout.record(half._plan, layer)[p.EXACT]
+        W = _matrix(whole, layer)[exact:]
+        _matrix(half, layer)[...] = rounded(W, U[:, exact:]).view(np.uint16)
 
 
 def rounded(W: Array, U: Array) -> Array:
@@ -52,7 +60,7 @@ def rounded(W: Array, U: Array) -> Array:
 
     To nearest where that says nothing: nothing was seen, or a weight is not finite.
     """
-    if not (len(U) and np.isfinite(W).all()):
+    if not (U.size and np.isfinite(W).all()):
         return W.astype(bfloat16)
     U = U.astype(np.float64)
     H = U.T @ U / len(U)
@@ -101,6 +109,7 @@ def _seen(net: Network, X: Array) -> list[Array]:
 
 
 def _matrix(net: Network, layer: int) -> Array:
-    """W (K, R) of a layer as it is stored: float32, or uint16 for bfloat16."""
+    """W (K, R) of a layer as it is stored: float32, or what is bfloat16 of it as uint16."""
     r = layout.record(net._plan, layer)
-    return net._h[r[p.W] : r[p.W] + r[p.K] * r[p.R]].reshape(r[p.K], r[p.R])
+    rows = r[p.K] - r[p.EXACT]
+    return net._h[r[p.W] : r[p.W] + rows * r[p.R]].reshape(rows, r[p.R])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
+from builds import SWITCHES, few_steps
 from cells import BY_ID, Row, weights
 from ml_dtypes import bfloat16
 
@@ -27,7 +30,7 @@ def network(row: Row, units: int = 6, seed: int = 0) -> rtlstm.Network:
 
 
 def nearest(net: rtlstm.Network) -> rtlstm.Network:
-    """The network with each weight rounded to nearest."""
+    """The network with the same rows in bfloat16, each weight rounded to nearest."""
     half = rtlstm.Network.from_spec(dataclasses.replace(net.spec, storage="bfloat16"))
     for name, view in half.parameters.items():
         view[...] = net.parameters[name]
@@ -100,6 +103,46 @@ def test_whole_weights_of_a_bfloat16_network_come_back_as_they_are(id: str) -> N
     np.testing.assert_allclose(half.run(X), whole.run(X), atol=1e-6)
 
 
+@pytest.mark.parametrize("units", [32, 64, 128, 256])
+def test_answers_stay_within_a_thousandth(units: int) -> None:
+    """The largest difference of 1,000 answers, for other samples than those they were made by."""
+    for seed in range(2):
+        net = rtlstm.Network(8, rtlstm.LSTM(units), 1, seed=seed)
+        half, X = net.stored("bfloat16"), normal(1000, 8, seed=seed + 1)
+        assert abs(half.run(X) - net.run(X)).max() < 1e-3
+
+
+def test_answers_of_every_cell_are_nearer_than_those_of_the_nearest_weights(row: Row) -> None:
+    """In the mean square; no nearer where bfloat16 holds nothing but biases, or nothing."""
+    net = network(row, 24)
+    ways, error = (net.stored("bfloat16"), nearest(net)), np.zeros(2)
+    for seed in range(3):
+        X = normal(200, net.spec.inputs, seed=seed + 1)
+        net.reset()
+        Y = net.run(X)
+        for way, half in enumerate(ways):
+            half.reset()
+            error[way] += ((half.run(X) - Y).astype(float) ** 2).mean()
+    assert error[0] <= error[1]
+
+
+@pytest.mark.parametrize("inputs, kept", [(1, True), (16, True), (17, False), (30, False)])
+def test_few_inputs_keep_their_weights(inputs: int, kept: bool, tmp_path: Path) -> None:
+    """Streams, a file and a pickle of either kind answer as the network does."""
+    net = rtlstm.Network(inputs, [rtlstm.LSTM(40, "FGR"), rtlstm.GRU(24)], 2)
+    half = net.stored("bfloat16")
+    for name, view in half.parameters.items():
+        exact = name.startswith(("head.", "layer0.p.", "layer0.W.")[: 2 + kept])
+        assert view.dtype == (np.float32 if exact else bfloat16), name
+        assert not exact or (view == net.parameters[name]).all()
+    X = normal(20, inputs)
+    half.save(tmp_path / "half")
+    copies = pickle.loads(pickle.dumps(half)), rtlstm.load(tmp_path / "half")
+    Y, streams = half.run(X), half.streams(9)
+    assert all((copy.run(X) == Y).all() for copy in copies)
+    np.testing.assert_array_equal([streams.step(np.tile(x, (9, 1)))[4] for x in X], Y)
+
+
 def test_samples_of_the_user_are_what_counts() -> None:
     """Constant ones, which drive the network to rest: its answers there are kept."""
     net = rtlstm.Network(4, rtlstm.GRU(24), 2, seed=3)
@@ -134,3 +177,18 @@ def test_a_float64_network_keeps_its_weights_and_takes_no_bfloat16() -> None:
     assert net.stored(None).snapshot() == net.snapshot()
     with pytest.raises(rtlstm.SpecError, match="float32"):
         net.stored("bfloat16")
+
+
+@pytest.mark.parametrize("inputs", [2, 20])
+def test_a_few_steps(inputs: int) -> None:
+    """Small enough to run interpreted; `test_other_builds` does so. Float weights answer alike."""
+    half = rtlstm.Network(inputs, rtlstm.LSTM(3), 1, storage="bfloat16")
+    X = normal(3, inputs)
+    Y = half.stored(None).run(X)
+    np.testing.assert_allclose(half.run(X), Y, atol=1e-6)
+    np.testing.assert_allclose(half.streams(2).step(X[[0, 0]]), Y[[0, 0]], atol=1e-6)
+
+
+def test_other_builds() -> None:
+    """The same interpreted."""
+    assert "2 passed" in few_steps(SWITCHES[0], __file__)

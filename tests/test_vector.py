@@ -75,7 +75,8 @@ def test_streams_get_the_bits_of_a_single_vector(dtype: type) -> None:
     rows, columns = 11, 72
     for streams in (1, 5, 8, 9, 19):
         f = cases.field(dtype)
-        cases.run("matmat", ("f", 7001, "f", 1, rows, 3001, columns, rows, columns, streams), f)
+        strides = 1, rows, 3001, columns
+        cases.run("matmat", ("f", 7001, "f", 0, 0, "f", *strides, rows, columns, streams), f)
         alone = f.copy()
         for b in range(streams):
             out = 3001 + b * columns
@@ -105,7 +106,7 @@ def test_parts_of_a_product_add_up_to_its_bits(dtype: type, rows: int, columns: 
     assert error < (1e-3 if dtype == np.float32 else 1e-11)
 
 
-@pytest.mark.parametrize("name", ["matvec", "matvec_add", "matmat", "rows_dot"])
+@pytest.mark.parametrize("name", ["matvec", "matvec_add", "matvec_two", "matmat", "rows_dot"])
 def test_bfloat16_weights_are_widened_exactly(name: str) -> None:
     f = cases.field(np.float32)
     half = (f.view(np.uint32) >> 16).astype(np.uint16)
@@ -114,6 +115,26 @@ def test_bfloat16_weights_are_widened_exactly(name: str) -> None:
         got, want = f.copy(), f.copy()
         cases.run(name, (half, *call[1:]), got)
         cases.run(name, (wide, *call[1:]), want)
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("name", ["matvec_two", "matmat"])
+@pytest.mark.parametrize("exact", [1, 4, 5])
+@pytest.mark.parametrize("columns", [40, 1032])
+def test_the_first_rows_may_be_float32_beside_bfloat16(name: str, exact: int, columns: int) -> None:
+    """As the twin says, for all rows and for none behind them; small numbers, so sums are exact."""
+    f = np.random.default_rng(3).integers(-8, 9, cases.SIZE).astype(np.float32)
+    half = (f.view(np.uint32) >> 16).astype(np.uint16)
+    twin = inspect.unwrap(getattr(cases.vector, name))
+    for rows in (5, 6):
+        rest = {
+            "matvec_two": (9000, rows, columns),
+            "matmat": (7, 9000, columns, rows, columns, 5),
+        }[name]
+        call = (half, 7001, "f", 1, exact, "f", 8001, *rest)
+        got, want = f.copy(), f.copy()
+        cases.run(name, call, got)
+        cases.run(name, call, want, twin)
         np.testing.assert_array_equal(got, want)
 
 

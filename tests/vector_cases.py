@@ -68,7 +68,7 @@ def _parts(n: int) -> Iterator[tuple]:
 
 def _streams(n: int) -> Iterator[tuple]:
     for streams in (1, 7, 8, 13):
-        yield "f", POSITIVE + 1, "f", A, 6, B, n + 3, 5, n, streams
+        yield "f", POSITIVE + 1, "f", C, 0, "f", A, 6, B, n + 3, 5, n, streams
 
 
 def _kinds(n: int) -> Iterator[tuple]:
@@ -90,6 +90,7 @@ TABLE = {
     "max_abs": lambda n: [("f", A, n)],
     "matvec": _products,
     "matvec_add": _parts,
+    "matvec_two": lambda n: [(*c[:2], "f", C, 0, *c[2:]) for c in _products(n)],
     "matmat": _streams,
     "rows_dot": lambda n: [("f", D, n + 8, "f", A, n, B, rows) for rows in (1, 8, 13)],
     "rows_dots": lambda n: [

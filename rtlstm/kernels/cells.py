@@ -199,23 +199,24 @@ def sources(plan, layer, f, st, fr):
 
 
 @kernel
-def product(plan, at, h, f, fr):
-    """a = u W of a layer.
+def product(plan, at, h, w, f, fr):
+    """a = u W of a layer, whose first rows may stand in w (see `matvec_two`).
 
     FGR's gates feed no block input: a quarter of most rows is structural zeros, left out where
     there are many. The bits are those of the whole product.
     """
     u, a, start, R = fr + plan[at + p.F_U], fr + plan[at + p.F_A], plan[at + p.W], plan[at + p.R]
     lo, width = plan[at + p.GATES_LO], plan[at + p.GATES_HI] - plan[at + p.GATES_LO]
-    rows = plan[at + p.BACK] * plan[at + p.NB]
-    if rows * (R - width) < FEW:
-        v.matvec(h, start, f, u, a, plan[at + p.K], R)
-        return
+    rows, exact = plan[at + p.BACK] * plan[at + p.NB], plan[at + p.EXACT]
     first = plan[at + p.ROW_GATES]
-    last = first + rows
-    v.matvec(h, start, f, u, a, first, R)
-    v.matvec_add(h, start + first * R + lo, R, f, u + first, a + lo, rows, width)
-    v.matvec_add(h, start + last * R, R, f, u + last, a, plan[at + p.K] - last, R)
+    part = rows * (R - width) >= FEW
+    v.matvec_two(
+        h, start, w, plan[at + p.W_EXACT], exact, f, u, a, first if part else plan[at + p.K], R
+    )
+    if part:
+        last, start = first + rows, start - exact * R
+        v.matvec_add(h, start + first * R + lo, R, f, u + first, a + lo, rows, width)
+        v.matvec_add(h, start + last * R, R, f, u + last, a, plan[at + p.K] - last, R)
 
 
 @kernel
@@ -227,7 +228,7 @@ def forward(plan, h, w, f, st, fr):
     for layer in range(plan[p.LAYERS]):
         at = layer_at(layer)
         sources(plan, layer, f, st, fr)
-        product(plan, at, h, f, fr)
+        product(plan, at, h, w, f, fr)
         cell(plan, at, w, f, fr)
     return head(plan, w, f, fr)
 

@@ -100,7 +100,9 @@ OK, BAD_INPUT, BAD_OUTPUT, FULL = range(4)  # FULL: no room for a further step o
     NBP,  # the same, padded
     K,  # rows of W = entries of u = [x, y', gates', 1]
     R,  # columns of W
-    W,  # f: (K, R) row-major
+    W,  # f or h: (K - EXACT, R) row-major, the rows behind
+    EXACT,  # those of the samples if they stay float32 beside bfloat16, else 0
+    W_EXACT,  # f: (EXACT, R)
     TIED,  # 1: the cell's output is its state (GRU, RNN), c and y are one array
     COUPLED,  # 1: f = 1 - i
     G_KIND,
@@ -173,7 +175,7 @@ OK, BAD_INPUT, BAD_OUTPUT, FULL = range(4)  # FULL: no room for a further step o
     REACH,  # entries of the state from there on
     PUSH,  # f: (REACH, BLOCK, R) dL/da of each row of the Jacobian at each step
     RECORD_LEN,
-) = range(74)
+) = range(76)
 
 # behind the record: COL, GATE (1: one unit a memory block), PEEP, BACK place of each group
 MAX_GROUPS = 4

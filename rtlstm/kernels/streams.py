@@ -22,7 +22,10 @@ def layer_group(plan, layer, h, w, f, old, frame, count):
     for b in range(count):
         sources(plan, layer, f, old + b * size, frame + b * length)
     u, a = frame + plan[at + p.F_U], frame + plan[at + p.F_A]
-    v.matmat(h, plan[at + p.W], f, u, length, a, length, plan[at + p.K], plan[at + p.R], count)
+    v.matmat(
+        h, plan[at + p.W], w, plan[at + p.W_EXACT], plan[at + p.EXACT],
+        f, u, length, a, length, plan[at + p.K], plan[at + p.R], count,
+    )  # fmt: skip
     for b in range(count):
         cell(plan, at, w, f, frame + b * length)
 

@@ -14,7 +14,8 @@ def products(plan, h, f, times):
     u, a = fr + plan[at + p.F_U], fr + plan[at + p.F_A]
     for t in range(times):
         f[u] = t
-        v.matvec(h, plan[at + p.W], f, u, a, plan[at + p.K], plan[at + p.R])
+        exact, rows = plan[at + p.W_EXACT], plan[at + p.EXACT]
+        v.matvec_two(h, plan[at + p.W], f, exact, rows, f, u, a, plan[at + p.K], plan[at + p.R])
 
 
 class OurProduct:

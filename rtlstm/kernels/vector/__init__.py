@@ -19,6 +19,7 @@ from rtlstm.kernels.vector.products import (
     matmat,
     matvec,
     matvec_add,
+    matvec_two,
     outer_add,
     rows_dot,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "matmat",
     "matvec",
     "matvec_add",
+    "matvec_two",
     "max_abs",
     "mul",
     "mul_add",

@@ -1,13 +1,17 @@
 """Products of vectors and matrices; a matrix is K rows of R contiguous elements (input-major).
 
-Matrix arrays named w may also be uint16: bfloat16 weights, the upper halves of float32 numbers,
-widened as they are read while everything else stays float32.
+Matrix arrays named w or h may also be uint16: bfloat16 weights, the upper halves of float32
+numbers, widened as they are read while everything else stays float32. Beside a bfloat16 h the first
+M rows may stand in a float32 w, which takes no longer as long as they are few: reading twice the
+bytes takes what widening does.
 """
 
 from __future__ import annotations
 
 import itertools
 import operator
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,10 +29,15 @@ def weight(w: Array, index: int) -> Any:
     return w[index]
 
 
+Part = tuple[
+    Slice, Value, Value, Value, Value
+]  # rows of a matrix: array, place, stride, their u, K
+
+
 def _matvec(
     e: Emitter, w: Slice, W: Value, f: Slice, u: Value, a: Value, K: Value, R: Value
 ) -> None:
-    _matvec_add(e, w, W, R, f, u, a, K, R, add=False)
+    _product(e, [(w, W, R, u, K)], f, a, R, add=False)
 
 
 def _matvec_add(
@@ -41,8 +50,36 @@ def _matvec_add(
     a: Value,
     K: Value,
     R: Value,
-    add: bool = True,
 ) -> None:
+    _product(e, [(w, W, stride, u, K)], f, a, R, add=True)
+
+
+def _matvec_two(
+    e: Emitter,
+    h: Slice,
+    W: Value,
+    w: Slice,
+    V: Value,
+    M: Value,
+    f: Slice,
+    u: Value,
+    a: Value,
+    K: Value,
+    R: Value,
+) -> None:
+    _product(e, _parts(h, W, w, V, M, u, K, R), f, a, R, add=False)
+
+
+def _parts(
+    h: Slice, W: Value, w: Slice, V: Value, M: Value, u: Value, K: Value, R: Value
+) -> list[Part]:
+    """All rows in h, but for M float32 ones beside bfloat16."""
+    if h.element != BFLOAT16:
+        return [(h, W, R, u, K)]
+    return [(w, V, R, u, M), (h, W, R, u + M, K - M)]
+
+
+def _product(e: Emitter, parts: Sequence[Part], f: Slice, a: Value, R: Value, add: bool) -> None:
     """By panels of columns, or by rows; both add in the order of the rows, to the same bits.
 
     By panels totals stay in registers, but each row is read at a stride. With 32 registers of 64
@@ -50,7 +87,8 @@ def _matvec_add(
     MB took 48 and 183 us so, 40 and 142 by rows. With 16 of 32 bytes it is 256, and slower
     once it is a small part of a page of 4096: 256 units took 22 us.
     """
-    arguments = (e, w, W, stride, f, u, a, K, R, add)
+    arguments = (e, parts, f, a, R, add)
+    w, _, stride, _, K = parts[-1]
     size = {BFLOAT16: 2}.get(w.element, 4 if e.single else 8)
     if e.registers >= 32:
         panels = K * stride < (2 << 20) // size
@@ -59,21 +97,11 @@ def _matvec_add(
     e.branch(panels, lambda: _by_panels(*arguments), lambda: _by_rows(*arguments))
 
 
-def _by_rows(
-    e: Emitter,
-    w: Slice,
-    W: Value,
-    stride: Value,
-    f: Slice,
-    u: Value,
-    a: Value,
-    K: Value,
-    R: Value,
-    add: bool,
-) -> None:
+def _by_rows(e: Emitter, parts: Sequence[Part], f: Slice, a: Value, R: Value, add: bool) -> None:
     """Add four rows at a time to the totals in memory."""
 
-    def rows(k: Value, count: int) -> None:
+    def rows(part: Part, k: Value, count: int) -> None:
+        w, W, stride, u, _ = part
         inputs = [e.at(f, u + k + i) for i in range(count)]
 
         def columns(r: Value) -> None:
@@ -86,22 +114,13 @@ def _by_rows(
 
     if not add:
         e.sweep(R, lambda r: e.store(f, a + r, 0.0))
-    k = e.loop(0, K, 4, lambda k: rows(k, 4))[0]
-    e.loop(k, K, 1, lambda k: rows(k, 1))
+    for part in parts:
+        K = part[-1]
+        k = e.loop(0, K, 4, partial(rows, part, count=4))[0]
+        e.loop(k, K, 1, partial(rows, part, count=1))
 
 
-def _by_panels(
-    e: Emitter,
-    w: Slice,
-    W: Value,
-    stride: Value,
-    f: Slice,
-    u: Value,
-    a: Value,
-    K: Value,
-    R: Value,
-    add: bool,
-) -> None:
+def _by_panels(e: Emitter, parts: Sequence[Part], f: Slice, a: Value, R: Value, add: bool) -> None:
     """Keep a panel of columns in registers over all rows, the widest panels first.
 
     bfloat16 weights are read two vectors at a time, as even and odd columns, which takes a shift
@@ -110,32 +129,38 @@ def _by_panels(
     r: Any = 0
     for lanes, vectors in _panels(e):
         e.lanes = lanes
-        paired = w.element == BFLOAT16 and vectors > 1
 
-        def panel(
-            r: Value, lanes: int = lanes, vectors: int = vectors, paired: bool = paired
-        ) -> None:
+        def panel(r: Value, lanes: int = lanes, vectors: int = vectors) -> None:
             columns = [r + i * lanes for i in range(vectors)]
-
-            def row(k: Value, *totals: Value) -> list[Value]:
-                x, place = e.at(f, u + k), W + k * stride
-                if paired:
-                    loaded = [v for c in columns[::2] for v in e.load_pair(w, place + c)]
-                else:
-                    loaded = [e.load(w, place + c) for c in columns]
-                return [e.fma(x, v, total) for v, total in zip(loaded, totals, strict=True)]
-
-            start = [e.load(f, a + c) if add else e.constant(0.0) for c in columns]
-            if paired and add:
-                start = e.in_pairs(e.unriffle, start)
-            done = e.unrolled(K, max(1, 8 // vectors), row, start)
-            if paired:
-                done = e.in_pairs(e.riffle, done)
-            for c, total in zip(columns, done, strict=True):
+            totals = [e.load(f, a + c) if add else e.constant(0.0) for c in columns]
+            for part in parts:
+                totals = _add_rows(e, part, f, columns, totals)
+            for c, total in zip(columns, totals, strict=True):
                 e.store(f, a + c, total)
 
         r = e.loop(r, R, lanes * vectors, panel)[0]
     e.lanes = e.full
+
+
+def _add_rows(
+    e: Emitter, part: Part, f: Slice, columns: Sequence[Value], totals: list[Value]
+) -> list[Value]:
+    """The totals of a panel's columns with the rows of a part added."""
+    w, W, stride, u, K = part
+    paired = w.element == BFLOAT16 and len(columns) > 1
+
+    def row(k: Value, *totals: Value) -> list[Value]:
+        x, place = e.at(f, u + k), W + k * stride
+        if paired:
+            loaded = [v for c in columns[::2] for v in e.load_pair(w, place + c)]
+        else:
+            loaded = [e.load(w, place + c) for c in columns]
+        return [e.fma(x, v, total) for v, total in zip(loaded, totals, strict=True)]
+
+    if paired:
+        totals = e.in_pairs(e.unriffle, totals)
+    totals = e.unrolled(K, max(1, 8 // len(columns)), row, totals)
+    return e.in_pairs(e.riffle, totals) if paired else totals
 
 
 def _panels(e: Emitter) -> list[tuple[int, int]]:
@@ -167,10 +192,26 @@ def matvec_add(w: Array, W: int, stride: int, f: Array, u: int, a: int, K: int, 
             f[a + r] += f[u + k] * weight(w, W + k * stride + r)
 
 
+@primitive(_matvec_two, inline=False)
+def matvec_two(
+    h: Array, W: int, w: Array, V: int, M: int, f: Array, u: int, a: int, K: int, R: int
+) -> None:
+    """`matvec` with the first M rows at V in w and the others at W in h; M 0 but for bfloat16 h."""
+    for r in range(R):
+        f[a + r] = 0.0
+    for k in range(K):
+        for r in range(R):
+            v = w[V + k * R + r] if k < M else weight(h, W + (k - M) * R + r)
+            f[a + r] += f[u + k] * v
+
+
 def _matmat(
     e: Emitter,
-    w: Slice,
+    h: Slice,
     W: Value,
+    w: Slice,
+    V: Value,
+    M: Value,
     f: Slice,
     u: Value,
     stride_u: Value,
@@ -190,20 +231,24 @@ def _matmat(
 
     def one_by_one() -> None:
         def stream(b: Value) -> None:
-            _matvec(e, w, W, f, u + b * stride_u, a + b * stride_a, K, R)
+            _matvec_two(e, h, W, w, V, M, f, u + b * stride_u, a + b * stride_a, K, R)
 
         e.loop(0, B, 1, stream)
 
     def tile(first: Value, r: Value) -> None:
         columns = [r + i * e.full for i in range(vectors)]
-        inputs = [u + (first + i) * stride_u for i in range(streams)]
+        streams_u = [(first + i) * stride_u for i in range(streams)]
 
-        def row(k: Value, *totals: Value) -> list[Value]:
-            loaded = [e.load(w, W + k * R + c) for c in columns]
+        def row(part: Part, k: Value, *totals: Value) -> list[Value]:
+            array, place, stride, u, _ = part
+            inputs = [e.at(f, u + k + i) for i in streams_u]
+            loaded = [e.load(array, place + k * stride + c) for c in columns]
             pairs = itertools.product(inputs, loaded)
-            return [e.fma(e.at(f, i + k), v, t) for (i, v), t in zip(pairs, totals, strict=True)]
+            return [e.fma(x, v, t) for (x, v), t in zip(pairs, totals, strict=True)]
 
-        totals = e.unrolled(K, 1, row, [e.constant(0.0)] * (streams * vectors))
+        totals = [e.constant(0.0)] * (streams * vectors)
+        for part in _parts(h, W, w, V, M, u, K, R):
+            totals = e.unrolled(part[-1], 1, partial(row, part), totals)
         places = itertools.product(range(streams), columns)
         for (i, c), total in zip(places, totals, strict=True):
             e.store(f, a + (first + i) * stride_a + c, total)
@@ -220,19 +265,32 @@ def _matmat(
 
 @primitive(_matmat, inline=False)
 def matmat(
-    w: Array, W: int, f: Array, u: int, stride_u: int, a: int, stride_a: int, K: int, R: int, B: int
+    h: Array,
+    W: int,
+    w: Array,
+    V: int,
+    M: int,
+    f: Array,
+    u: int,
+    stride_u: int,
+    a: int,
+    stride_a: int,
+    K: int,
+    R: int,
+    B: int,
 ) -> None:
-    """For each stream b < B: f[a + b*stride_a + r] = sum_k f[u + b*stride_u + k] * w[W + k*R + r].
+    """`matvec_two` for each stream b < B, from f[u + b*stride_u] to f[a + b*stride_a].
 
     B arbitrary; the outputs overlap neither the inputs nor the matrix.
     """
     for b in range(B):
-        out = a + b * stride_a
+        x, out = u + b * stride_u, a + b * stride_a
         for r in range(R):
             f[out + r] = 0.0
         for k in range(K):
             for r in range(R):
-                f[out + r] += f[u + b * stride_u + k] * weight(w, W + k * R + r)
+                v = w[V + k * R + r] if k < M else weight(h, W + (k - M) * R + r)
+                f[out + r] += f[x + k] * v
 
 
 def _rows_dot(
