@@ -58,7 +58,28 @@ class _LinkedDispatcher(CPUDispatcher):  # type: ignore[misc]
         self.overloads[tuple(cres.signature.args)] = cres
 
 
-class _EntryCompiler(Compiler):  # type: ignore[misc]
+# What numba does for comprehensions, closures, context managers, expressions over whole arrays and
+# unrolled tuples, none of which a kernel has: a twentieth of the time of compiling.
+NEEDLESS = {
+    *("WithLifting", "InlineClosureLikes", "MakeFunctionToJitFunction", "InlineInlinables"),
+    *("FindLiterallyCalls", "LiteralUnroll", "LiteralPropagationSubPipelinePass"),
+    *("NopythonRewrites", "DumpParforDiagnostics"),
+}
+
+
+class _Compiler(Compiler):  # type: ignore[misc]
+    """numba's pipeline without what no kernel needs."""
+
+    def define_pipelines(self) -> Any:
+        managers = super().define_pipelines()
+        for manager in managers:
+            manager.passes = [p for p in manager.passes if p[0].__name__ not in NEEDLESS]
+            manager._finalized = False
+            manager.finalize()
+        return managers
+
+
+class _EntryCompiler(_Compiler):
     """numba's pipeline into a library whose machine code has one way in."""
 
     def __init__(
@@ -89,7 +110,7 @@ class _EntryLibrary(JITCodeLibrary):  # type: ignore[misc]
         manager.run(self._final_module, builder)
 
 
-class _LinkedCompiler(Compiler):  # type: ignore[misc]
+class _LinkedCompiler(_Compiler):
     """numba's pipeline into a library that stays LLVM code."""
 
     def __init__(

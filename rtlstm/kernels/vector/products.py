@@ -165,7 +165,7 @@ def _add_rows(
 
 def _panels(e: Emitter) -> list[tuple[int, int]]:
     """(lanes, vectors) of the panels of columns that fit the machine's registers."""
-    widths = [v for v in (16, 8, 4, 2, 1) if 2 * v <= e.registers]
+    widths = [v for v in (16, 8, 4, 3, 2, 1) if 2 * v <= e.registers]
     tail = [(LANES, 1)] if e.full > LANES else []
     return [(e.full, v) for v in widths] + tail
 
