@@ -14,6 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
+import numpy as np
 import pytest
 
 from rtlstm.kernels import jit
@@ -244,3 +246,17 @@ def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     for relative in ("", "here"):  # the XDG specification has relative paths ignored
         monkeypatch.setenv("XDG_CACHE_HOME", relative)
         assert jit.cache_directory().parent == Path.home() / ".cache" / "rtlstm"
+
+
+def test_other_peoples_functions_still_count_from_the_end() -> None:
+    """Kernels are compiled without; nobody else is, not even while one is."""
+    last = numba.njit(lambda array: array[-1])
+    array = np.arange(3.0)
+
+    @jit.kernel
+    def first(f: np.ndarray) -> float:
+        return f[0]
+
+    assert first(array) == 0.0
+    assert last(array) == 2.0
+    assert numba.njit(lambda array: array[-2:][0])(array) == 1.0

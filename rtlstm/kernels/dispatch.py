@@ -17,7 +17,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher
 
-from rtlstm.kernels.contexts import Target, Typing, frozen, uncollected
+from rtlstm.kernels.contexts import Target, Typing, from_the_start, frozen, uncollected
 
 __all__ = ["KernelDispatcher"]
 
@@ -38,7 +38,7 @@ class KernelDispatcher(CPUDispatcher):  # type: ignore[misc]
         )
 
     def compile(self, sig: Any) -> Any:
-        with uncollected():
+        with uncollected(), from_the_start():
             return super().compile(sig)
 
     def get_call_template(self, args: Any, kws: Any) -> Any:

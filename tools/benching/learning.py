@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import rtlstm
-from benching.setting import Effort, network, rows_for, samples
+from benching.setting import TAIL, Effort, network, rows_for, samples, step_tail
 from rtlstm.cli.table import Table
 from rtlstm.cli.timing import Case, costs, tails
 from rtlstm.kernels.quick import declined
@@ -92,7 +92,7 @@ def lock(effort: Effort) -> Table:
         "What net.step adds to its kernel, ns",
         (
             *("n", "a step of net.run", "quick function, out=y", "net.step(x, out=y)"),
-            *("net.step(x)", "of float64", "the careful way", "its lock alone"),
+            *("net.step(x)", "of float64", "the careful way", "its lock alone", *TAIL),
         ),
     )
     for n in effort.of(8, 32, 128):
@@ -111,7 +111,7 @@ def lock(effort: Effort) -> Table:
             Case("lock", "with lock: pass", {"lock": net._lock}),
         ]
         found = costs(cases, effort.turns, effort.seconds)
-        table.add(n, *(found[case.name].least for case in cases))
+        table.add(n, *(found[case.name].least for case in cases), *step_tail(net, effort.calls))
     table.notes.append(
         "A quick function holds the interpreter's lock instead, and looks whether somebody holds"
         " the object's. The careful way is for what it declines: lists, other dtypes, a lock held."

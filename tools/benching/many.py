@@ -9,7 +9,7 @@ import numpy as np
 
 import rtlstm
 from benching import peers
-from benching.setting import Effort, network, rows_for, samples
+from benching.setting import TAIL, Effort, network, rows_for, samples, step_tail
 from rtlstm.cli.table import Table
 from rtlstm.cli.timing import Case, costs
 
@@ -24,7 +24,7 @@ def streams(effort: Effort) -> Table:
     table = Table(
         "streams",
         f"net.streams({count}), one step of all a call, ns a stream-step, one thread",
-        ("n", "ours", "median", "onnxruntime", "ratio", "required"),
+        ("n", "ours", "median", "onnxruntime", "ratio", "required", *TAIL),
     )
     for n in effort.of(8, 32, 128):
         net, X = network(n), samples(count)
@@ -40,7 +40,8 @@ def streams(effort: Effort) -> Table:
         ours, theirs = found["ours"], found.get("other")
         ratio = ours.least / theirs.least if theirs else None
         base = theirs.least if theirs else None
-        table.add(n, ours.least, ours.median, base, ratio, STREAM_RATIO.get(n))
+        row = (n, ours.least, ours.median, base, ratio, STREAM_RATIO.get(n))
+        table.add(*row, *step_tail(bank, effort.calls // 20, (count,)))
     return table
 
 
@@ -49,20 +50,21 @@ def fleet(effort: Effort) -> Table:
     table = Table(
         "fleet",
         f"{effort.learners:,} independent learners (n = 16, m = 4, `truncated`, Adam) in one call",
-        ("threads", "learning steps/s", "a core", "required a core", "of one thread"),
+        ("threads", "learning steps/s", "a core", "required a core", "of one thread", *TAIL),
     )
     learner = rtlstm.Learner(network(16, inputs=4), "truncated", rtlstm.Adam())
     X, Y = samples(effort.learners, 4), samples(effort.learners, 1, seed=1)
-    cases = []
+    cases, ends = [], {}
     for threads in (1, 2):
         many = rtlstm.Fleet(learner, effort.learners, threads=threads)
         names = {"step": many.step, "X": X, "Y": Y, "P": many.step(X, Y)}
         cases.append(Case(str(threads), "step(X, Y, out=P)", names, effort.learners))
+        ends[threads] = step_tail(many, max(effort.calls // 200, 10), (effort.learners,))
     found = costs(cases, effort.turns, effort.seconds, time.perf_counter)
     base = 1e9 / found["1"].least
     for threads in (1, 2):
         rate = 1e9 / found[str(threads)].least
-        table.add(threads, rate, rate / threads, FLEET_RATE, rate / base)
+        table.add(threads, rate, rate / threads, FLEET_RATE, rate / base, *ends[threads])
     share = many.memory / (effort.learners * learner.memory)
     table.notes.append(
         f"Memory: {share:.3f} × N × learner.memory. By the wall's clock, on"
@@ -105,7 +107,9 @@ def growth(effort: Effort) -> Table:
     if effort.turns <= 5:
         sizes = (32, 64, 96)
     table = Table(
-        "growth", "net.run against n", ("n", "ns a step", "bytes of weights", "ns a kilobyte")
+        "growth",
+        "net.run against n",
+        ("n", "ns a step", "bytes of weights", "ns a kilobyte", *TAIL),
     )
     cases, weights = [], {}
     for n in sizes:
@@ -117,7 +121,8 @@ def growth(effort: Effort) -> Table:
     found = costs(cases, effort.turns, effort.seconds)
     for n in sizes:
         ns = found[str(n)].least
-        table.add(n, ns, weights[n], ns / weights[n] * 1024)
+        ends = step_tail(network(n), effort.calls // 4)
+        table.add(n, ns, weights[n], ns / weights[n] * 1024, *ends)
     beyond = [n for n in sizes if n >= 64]
     logs = np.log([[n, weights[n], found[str(n)].least] for n in beyond]).T
     by_units, by_bytes = (float(np.polyfit(axis, logs[2], 1)[0]) for axis in logs[:2])

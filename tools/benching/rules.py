@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import rtlstm
-from benching.setting import INPUTS, Effort, network, samples
+from benching.setting import INPUTS, TAIL, Effort, network, samples, step_tail
 from rtlstm.cli.table import Table
 from rtlstm.cli.timing import Case, costs
 
@@ -77,7 +77,7 @@ def rules(effort: Effort) -> Table:
     table = Table(
         "rules",
         "A learning step by rule: forward, influence or traces, gradient of all weights; µs",
-        ("n", "", "least", "median", "of the floor", "of JAX", "required"),
+        ("n", "", "least", "median", "of the floor", "of JAX", "required", *TAIL),
         notes=[
             "Floor: the product (2n × n)(n × P) that plain RTRL makes at every step, float32, by"
             " NumPy's BLAS on one thread, in turns with ours. JAX: the rule inside one lax.scan."
@@ -98,10 +98,18 @@ def rules(effort: Effort) -> Table:
             peer = cost.get(f"JAX {name}")
             ratios = (c.least / cost["floor"].least, peer and c.least / peer.least)
             bar = FLOORS.get(name, {}).get(n) or MICROSECONDS.get(name, {}).get(n)
-            table.add(n, name, c.least / 1000, c.median / 1000, *ratios, bar)
+            table.add(n, name, c.least / 1000, c.median / 1000, *ratios, bar, *ends(case, effort))
         added = 100 * (cost["truncated, Adam"].least / cost["truncated"].least - 1)
-        table.add(n, "Adam adds, %", added, None, None, None, ADAM.get(n))
+        table.add(n, "Adam adds, %", added, None, None, None, ADAM.get(n), None, None, None)
     return table
+
+
+def ends(case: Case, effort: Effort) -> tuple[float | None, ...]:
+    """The tail of single `Learner.step`s of a case of ours, over a tenth of a second or so."""
+    learner = getattr(case.names.get("run"), "__self__", None)
+    if not isinstance(learner, rtlstm.Learner):
+        return None, None, None
+    return step_tail(learner, max(200, effort.calls // learner.net.spec.layers[0].units))
 
 
 def evenness(effort: Effort) -> Table:
@@ -109,7 +117,10 @@ def evenness(effort: Effort) -> Table:
     table = Table(
         "evenness",
         "Single steps of `rtrl`, and what it holds",
-        ("n", "mean, µs", "p99.9 / mean", "max / mean", "bytes", "of the influence matrix"),
+        (
+            *("n", "mean, µs", "p50 / mean", "p99.9 / mean", "max / mean"),
+            *("bytes", "of the influence matrix"),
+        ),
     )
     for n in effort.of(16, 32, 64, 128):
         learner = rtlstm.Learner(network(n), "rtrl", rtlstm.SGD(0.0))
@@ -121,8 +132,7 @@ def evenness(effort: Effort) -> Table:
             before = time.process_time_ns()
             learner.step(X[t], Y[t])
             times[t] = time.process_time_ns() - before
-        mean, influence = times.mean(), 2 * n * 4 * n * (n + INPUTS + 1) * 4
-        tail = np.quantile(times, 0.999) / mean, times.max() / mean
-        row = (mean / 1000, *tail, learner.memory, learner.memory / influence)
-        table.add(n, *(float(v) if k != 3 else v for k, v in enumerate(row)))
+        mean, influence = float(times.mean()), 2 * n * 4 * n * (n + INPUTS + 1) * 4
+        tail = (float(q) / mean for q in np.quantile(times, (0.5, 0.999, 1.0)))
+        table.add(n, mean / 1000, *tail, learner.memory, learner.memory / influence)
     return table

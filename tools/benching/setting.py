@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 import rtlstm
+from rtlstm.cli.timing import Case, tails
 
 Array = np.ndarray[Any, Any]
 INPUTS = 8
 SIZES = (8, 16, 32, 64, 128, 256)
+TAIL = ("step p50, µs", "p99.9", "max")  # what `step_tail` measures
 
 
 @dataclass(frozen=True)
@@ -48,3 +50,19 @@ def samples(rows: int, inputs: int = INPUTS, seed: int = 0) -> Array:
 def rows_for(units: int) -> int:
     """Rows of a run: enough that what the call itself costs does not count."""
     return 1000 if units <= 64 else 200
+
+
+def step_tail(thing: Any, calls: int, rows: tuple[int, ...] = ()) -> tuple[float, float, float]:
+    """p50, p99.9 and the longest call of `thing.step`, each timed alone, in µs.
+
+    thing: a network, a learner, or what steps many `rows` of samples in a call.
+    """
+    net = getattr(thing, "net", thing)
+    spec = net.spec if isinstance(net, rtlstm.Network) else net.spec.learner.network
+    x, y = samples(1, spec.inputs)[0], samples(1, spec.outputs, seed=1)[0]
+    x, y = np.tile(x, (*rows, 1)), np.tile(y, (*rows, 1))
+    learns = isinstance(thing, rtlstm.Learner | rtlstm.Fleet)
+    names = {"step": thing.step, "x": x, "y": y, "out": y.copy()}
+    call = "step(x, y, out=out)" if learns else "step(x, out=out)"
+    tail = tails([Case("step", call, names)], calls)["step"]
+    return tail.p50 / 1000, tail.p999 / 1000, tail.worst / 1000

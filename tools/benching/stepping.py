@@ -3,7 +3,7 @@
 import rtlstm
 from benching import native, peers
 from benching.products import OurProduct
-from benching.setting import Effort, network, rows_for, samples
+from benching.setting import TAIL, Effort, network, rows_for, samples, step_tail
 from rtlstm.cli.table import Table
 from rtlstm.cli.timing import Case, costs, tails
 
@@ -11,6 +11,7 @@ from rtlstm.cli.timing import Case, costs, tails
 STEP_RATIO = {8: 0.048, 16: 0.052, 32: 0.059, 64: 0.096, 128: 0.19, 256: 0.40}
 RUN_RATIO = {8: 7.5, 16: 3.45, 32: 2.33, 64: 1.31, 128: 1.18, 256: 1.13}
 RATIO_OF_VARIANTS = 1.35
+TAIL_UNITS = 32
 VARIANTS = (
     *("vanilla", "NIG", "NFG", "NOG", "NIAF", "NOAF", "CIFG", "FGR"),
     *("1997", "2000", "2002"),
@@ -76,7 +77,7 @@ def inside(effort: Effort) -> Table:
         "Inside the runtime, ns a step",
         (
             *("n", "net.run", "median", "C", "product, ours", "product, C"),
-            *("run / product", "required", "run / C"),
+            *("run / product", "required", "run / C", *TAIL),
         ),
     )
     for n in effort.sizes:
@@ -86,7 +87,8 @@ def inside(effort: Effort) -> Table:
         products = [least["product, ours"], least.get("product, C")]
         limit = min(value for value in products if value is not None)
         ratio = ours / c if c else None
-        table.add(n, ours, found["run"].median, c, *products, ours / limit, RUN_RATIO.get(n), ratio)
+        row = (n, ours, found["run"].median, c, *products, ours / limit, RUN_RATIO.get(n), ratio)
+        table.add(*row, *step_tail(network(n), effort.calls))
     table.notes.append(
         "C: tools/benching/step.c, written by hand, its sizes known to the compiler, its answers"
         " held to ours. Product: the matrix-vector product alone, the faster of the two is the"
@@ -119,8 +121,9 @@ def variants(effort: Effort) -> Table:
     table = Table(
         "variants",
         "net.run of every variant: time / (NP's time × weights / NP's weights)",
-        ("variant", *(f"n = {n}" for n in effort.sizes), "required"),
+        ("variant", *(f"n = {n}" for n in effort.sizes), "required", *TAIL),
     )
+    table.notes.append(f"Single calls: net.step at n = {TAIL_UNITS}.")
     ratios: dict[str, list[float]] = {name: [] for name in VARIANTS}
     for n in effort.sizes:
         nets = {name: calm(network(n, variant=name)) for name in ("NP", *VARIANTS)}
@@ -130,7 +133,8 @@ def variants(effort: Effort) -> Table:
             share = nets[name].weights / nets["NP"].weights
             ratios[name].append(found[name].least / found["NP"].least / share)
     for name, values in ratios.items():
-        table.add(name, *values, RATIO_OF_VARIANTS)
+        net = calm(network(TAIL_UNITS, variant=name))
+        table.add(name, *values, RATIO_OF_VARIANTS, *step_tail(net, effort.calls))
     return table
 
 
@@ -148,7 +152,7 @@ def bfloat16(effort: Effort) -> Table:
         'net.run with storage="bfloat16"',
         (
             *("n", "float32, ns", "bfloat16, ns", "ratio", "required"),
-            *("largest difference of 1,000 answers", "allowed"),
+            *("largest difference of 1,000 answers", "allowed", *TAIL),
         ),
     )
     required = {64: 0.75, 128: 0.6, 256: 0.6}
@@ -160,5 +164,6 @@ def bfloat16(effort: Effort) -> Table:
         cases = [run_case("whole", net, rows_for(n)), run_case("half", half, rows_for(n))]
         cost = costs(cases, effort.turns, effort.seconds)
         whole, short = cost["whole"].least, cost["half"].least
-        table.add(n, whole, short, short / whole, required.get(n), difference, 1e-3)
+        row = (n, whole, short, short / whole, required.get(n), difference, 1e-3)
+        table.add(*row, *step_tail(half, effort.calls))
     return table

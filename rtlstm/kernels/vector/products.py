@@ -147,7 +147,7 @@ def _add_rows(
 ) -> list[Value]:
     """The totals of a panel's columns with the rows of a part added."""
     w, W, stride, u, K = part
-    paired = w.element == BFLOAT16 and len(columns) > 1
+    paired = w.element == BFLOAT16 and len(columns) % 2 == 0
 
     def row(k: Value, *totals: Value) -> list[Value]:
         x, place = e.at(f, u + k), W + k * stride
