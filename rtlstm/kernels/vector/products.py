@@ -164,8 +164,12 @@ def _add_rows(
 
 
 def _panels(e: Emitter) -> list[tuple[int, int]]:
-    """(lanes, vectors) of the panels of columns that fit the machine's registers."""
-    widths = [v for v in (16, 8, 4, 3, 2, 1) if 2 * v <= e.registers]
+    """(lanes, vectors) of the panels of columns that fit the machine's registers.
+
+    Three and six are rows of three groups of 16 and 32 units: as 2 + 1 and 4 + 2 vectors they took
+    as long as those of four groups, since each sum waits for itself.
+    """
+    widths = [v for v in (16, 8, 6, 4, 3, 2, 1) if 2 * v <= e.registers]
     tail = [(LANES, 1)] if e.full > LANES else []
     return [(e.full, v) for v in widths] + tail
 
