@@ -22,6 +22,7 @@ import math
 from rtlstm.kernels import plan as p
 from rtlstm.kernels import vector as v
 from rtlstm.kernels import views
+from rtlstm.kernels.faint import flush_faint, restore
 from rtlstm.kernels.fused import lstm_cells
 from rtlstm.kernels.jit import kernel
 
@@ -347,11 +348,14 @@ def run(plan, h, f, X, Y, rows):
     Python, so that both are the same machine code.
     """
     m, n = plan[p.INPUTS], plan[p.OUTPUTS]
+    mode, refused = flush_faint(), p.OK
     for t in range(rows):
         status = step(plan, h, f, X[t * m : (t + 1) * m], Y[t * n : (t + 1) * n])
         if status != p.OK:
-            return 4 * t + status
-    return p.OK
+            refused = 4 * t + status
+            break
+    restore(mode)
+    return refused
 
 
 @kernel
