@@ -190,7 +190,7 @@ class Quick:
     """A quick function, `call`, and what it keeps in its table.
 
     way: "step" (x, out) or "learn" (x, y, out). code: the bound kernel; lock: the address of the
-    two numbers of a `Lock`; inputs, outputs: lengths; dtype: of all arrays; long: whether the
+    two numbers of a `Lock`; lengths: (inputs, outputs); dtype: of all arrays; long: whether the
     interpreter's lock is worth letting go. All that has an address here must outlive the function.
     """
 
