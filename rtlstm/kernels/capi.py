@@ -43,9 +43,13 @@ def function(method: Method, table: Any) -> Callable[..., Any]:
 
     The method must outlive it.
     """
-    make = ctypes.pythonapi.PyCFunction_NewEx
-    make.restype = ctypes.py_object
-    return make(ctypes.byref(method), ctypes.py_object(table), None)  # type: ignore[no-any-return]
+    make = _python("PyCFunction_NewEx", ctypes.POINTER(Method), ctypes.py_object, ctypes.c_void_p)
+    return make(ctypes.byref(method), table, None)  # type: ignore[no-any-return]
+
+
+def _python(name: str, *arguments: Any, result: Any = ctypes.py_object) -> Any:
+    """A function of Python's C-API, for us alone: ctypes.pythonapi's own are everybody's."""
+    return ctypes.PYFUNCTYPE(result, *arguments)((name, ctypes.pythonapi))
 
 
 def address(array: np.ndarray[Any, Any]) -> int:
@@ -68,8 +72,8 @@ def _of_numpy(number: int) -> int:
     """An entry of numpy's table of functions."""
     names = ("numpy._core._multiarray_umath", "numpy.core._multiarray_umath")
     module = next(sys.modules[name] for name in names if name in sys.modules)
-    look = ctypes.pythonapi.PyCapsule_GetPointer
-    look.restype, look.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
+    given = ctypes.py_object, ctypes.c_char_p
+    look = _python("PyCapsule_GetPointer", *given, result=ctypes.c_void_p)
     table = ctypes.cast(look(module._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
     return table[number] or 0
 

@@ -96,15 +96,14 @@ class _EntryLibrary(JITCodeLibrary):  # type: ignore[misc]
     """A library that nothing else links: what it holds of others is its own.
 
     So LLVM may inline what is called once and drop the arguments nobody reads (an array is seven);
-    a step of a small network takes a quarter less. It goes by another name, since the runtime's
-    linker would take it for what others know by the old one.
+    a step of a small network takes a quarter less. No name of it is left: the runtime's linker
+    would take it for what others know by that name.
     """
 
     def _optimize_final_module(self) -> None:
         for function in self._final_module.functions:
             if not function.is_declaration and function.linkage.name == "linkonce_odr":
-                function.linkage = "internal"
-                function.name = f"own.{function.name}"
+                function.linkage = "private"
         # numba runs all passes twice, for the sake of reference counts between them.
         manager, builder = self._codegen._module_pass_manager()
         manager.run(self._final_module, builder)
