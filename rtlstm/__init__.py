@@ -8,11 +8,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rtlstm.classifier import Classifier as Classifier
-    from rtlstm.classifier import Verdict as Verdict
-    from rtlstm.detector import Detection as Detection
-    from rtlstm.detector import Detections as Detections
-    from rtlstm.detector import Detector as Detector
     from rtlstm.errors import DamagedFileError as DamagedFileError
     from rtlstm.errors import FileTooLargeError as FileTooLargeError
     from rtlstm.errors import FileVersionError as FileVersionError
@@ -30,38 +25,43 @@ if TYPE_CHECKING:
     from rtlstm.errors import StateError as StateError
     from rtlstm.errors import StorageError as StorageError
     from rtlstm.errors import TruncatedFileError as TruncatedFileError
-    from rtlstm.export.face import export_onnx as export_onnx
-    from rtlstm.export.keras_in import import_keras as import_keras
-    from rtlstm.export.learner import export_onnx_learner as export_onnx_learner
-    from rtlstm.export.learner_state import import_learner_state as import_learner_state
-    from rtlstm.export.onnx_in import import_onnx as import_onnx
-    from rtlstm.export.torch_in import import_torch as import_torch
+    from rtlstm.export.onnx import export_onnx as export_onnx
+    from rtlstm.export.training.learner import export_onnx_learner as export_onnx_learner
+    from rtlstm.export.training.state import import_learner_state as import_learner_state
     from rtlstm.export.verify import verify_onnx as verify_onnx
-    from rtlstm.fleet import Fleet as Fleet
-    from rtlstm.forecaster import Forecast as Forecast
-    from rtlstm.forecaster import Forecaster as Forecaster
-    from rtlstm.learner import Learner as Learner
-    from rtlstm.network import Network as Network
-    from rtlstm.optim import SGD as SGD
-    from rtlstm.optim import TBPTT as TBPTT
-    from rtlstm.optim import Adam as Adam
-    from rtlstm.optim import Hybrid as Hybrid
-    from rtlstm.optim import RMSProp as RMSProp
-    from rtlstm.optim import Rule as Rule
-    from rtlstm.reading import load as load
-    from rtlstm.regressor import Estimate as Estimate
-    from rtlstm.regressor import Regressor as Regressor
+    from rtlstm.importers.keras import import_keras as import_keras
+    from rtlstm.importers.onnx import import_onnx as import_onnx
+    from rtlstm.importers.torch import import_torch as import_torch
+    from rtlstm.models.classifier import Classifier as Classifier
+    from rtlstm.models.classifier import Verdict as Verdict
+    from rtlstm.models.detector import Detection as Detection
+    from rtlstm.models.detector import Detections as Detections
+    from rtlstm.models.detector import Detector as Detector
+    from rtlstm.models.fleet import Fleet as Fleet
+    from rtlstm.models.forecaster import Forecast as Forecast
+    from rtlstm.models.forecaster import Forecaster as Forecaster
+    from rtlstm.models.learner import Learner as Learner
+    from rtlstm.models.load import load as load
+    from rtlstm.models.network import Network as Network
+    from rtlstm.models.regressor import Estimate as Estimate
+    from rtlstm.models.regressor import Regressor as Regressor
     from rtlstm.spec import GRU as GRU
     from rtlstm.spec import LSTM as LSTM
     from rtlstm.spec import RNN as RNN
     from rtlstm.spec import Init as Init
     from rtlstm.spec import scaled_tanh as scaled_tanh
+    from rtlstm.training import SGD as SGD
+    from rtlstm.training import TBPTT as TBPTT
+    from rtlstm.training import Adam as Adam
+    from rtlstm.training import Hybrid as Hybrid
+    from rtlstm.training import RMSProp as RMSProp
+    from rtlstm.training import Rule as Rule
 
 __version__ = "0.1.0"
 
-_ROOMS = {
-    "rtlstm.classifier": ("Classifier", "Verdict"),
-    "rtlstm.detector": ("Detection", "Detections", "Detector"),
+_MODULES = {
+    "rtlstm.models.classifier": ("Classifier", "Verdict"),
+    "rtlstm.models.detector": ("Detection", "Detections", "Detector"),
     "rtlstm.errors": (
         "DamagedFileError",
         "FileTooLargeError",
@@ -81,31 +81,31 @@ _ROOMS = {
         "StorageError",
         "TruncatedFileError",
     ),
-    "rtlstm.export.face": ("export_onnx",),
-    "rtlstm.export.keras_in": ("import_keras",),
-    "rtlstm.export.learner": ("export_onnx_learner",),
-    "rtlstm.export.learner_state": ("import_learner_state",),
-    "rtlstm.export.onnx_in": ("import_onnx",),
-    "rtlstm.export.torch_in": ("import_torch",),
+    "rtlstm.export.onnx": ("export_onnx",),
+    "rtlstm.importers.keras": ("import_keras",),
+    "rtlstm.export.training.learner": ("export_onnx_learner",),
+    "rtlstm.export.training.state": ("import_learner_state",),
+    "rtlstm.importers.onnx": ("import_onnx",),
+    "rtlstm.importers.torch": ("import_torch",),
     "rtlstm.export.verify": ("verify_onnx",),
-    "rtlstm.fleet": ("Fleet",),
-    "rtlstm.forecaster": ("Forecast", "Forecaster"),
-    "rtlstm.learner": ("Learner",),
-    "rtlstm.network": ("Network",),
-    "rtlstm.optim": ("SGD", "TBPTT", "Adam", "Hybrid", "RMSProp", "Rule"),
-    "rtlstm.reading": ("load",),
-    "rtlstm.regressor": ("Estimate", "Regressor"),
+    "rtlstm.models.fleet": ("Fleet",),
+    "rtlstm.models.forecaster": ("Forecast", "Forecaster"),
+    "rtlstm.models.learner": ("Learner",),
+    "rtlstm.models.network": ("Network",),
+    "rtlstm.training": ("SGD", "TBPTT", "Adam", "Hybrid", "RMSProp", "Rule"),
+    "rtlstm.models.load": ("load",),
+    "rtlstm.models.regressor": ("Estimate", "Regressor"),
     "rtlstm.spec": ("GRU", "LSTM", "RNN", "Init", "scaled_tanh"),
 }
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+_MODULE_OF = {name: room for room, names in _MODULES.items() for name in names}
 
-__all__ = sorted(_ROOM_OF)
+__all__ = sorted(_MODULE_OF)
 
 
 if not TYPE_CHECKING:  # to a type checker, a name that is not above does not exist
 
     def __getattr__(name: str) -> object:
-        room = _ROOM_OF.get(name)
+        room = _MODULE_OF.get(name)
         if room is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value: object = getattr(import_module(room), name)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 import rtlstm
-from rtlstm.kernels import labels as w
-from rtlstm.kernels import outlook as k
-from rtlstm.kernels.rls import RIDGE_ROWS
-from rtlstm.labelled import SETTINGS
+from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.tasks import supervised_plan as w
+from rtlstm.kernels.tasks.rls import RIDGE_ROWS
+from rtlstm.layouts.supervised import SETTINGS
 
 Array = np.ndarray[Any, Any]
 COLUMNS = ["a", "b", "c"]
@@ -114,9 +114,9 @@ def waiting(model: Any, row: int) -> dict[str, Array]:
     found = {}
     for name, (entry, shape) in shapes.items():
         start = at + int(plan[entry])
-        found[name] = model._block.d[start : start + int(np.prod(shape))].reshape(shape).copy()
+        found[name] = model._arena.d[start : start + int(np.prod(shape))].reshape(shape).copy()
     start = at + int(plan[w.W_X] + plan[w.READ_FROM])
-    found["x"] = model._block.d[start : start + int(plan[k.WIDTH])].copy()
+    found["x"] = model._arena.d[start : start + int(plan[k.WIDTH])].copy()
     return found
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import rtlstm
-from rtlstm.network import Network
+from rtlstm.models.network import Network
 from rtlstm.spec import NetworkSpec
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="it comes with the extra `verify`")

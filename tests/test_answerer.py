@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rtlstm
-from rtlstm.labelled import LabelledSpec
+from rtlstm.layouts.supervised import SupervisedSpec
 
 KINDS = ("classifier", "regressor")
 both = pytest.mark.parametrize("kind", KINDS)
@@ -119,7 +119,7 @@ def test_waiting_is_bounded_and_the_oldest_is_given_up(kind: str) -> None:
 @both
 def test_without_a_label_nothing_is_learned(kind: str) -> None:
     model = taught(kind)
-    weights = model._block.view(model._kept["experts.weights"])
+    weights = model._arena.view(model._saved["experts.weights"])
     parameters = {name: view.copy() for name, view in model.network.parameters.items()}
     before, count = weights.copy(), model.metrics["count"]
     for t, label in enumerate((None, float("nan"), None)):
@@ -217,7 +217,7 @@ def test_cells_may_be_missing_in_every_way(kind: str) -> None:
 def test_what_stands_for_a_missing_cell(kind: str) -> None:
     held, mean = taught(kind), taught(kind, missing="mean")
     gap = np.array([np.nan, *X[60, 1:]])
-    last, middle = (m._block.view(m._kept["columns.statistics"]) for m in (held, mean))
+    last, middle = (m._arena.view(m._saved["columns.statistics"]) for m in (held, mean))
     want = last[0, 0], middle[2, 0]
     assert held.update(gap).values.tobytes() != mean.update(gap).values.tobytes()
     assert (last[0, 0], middle[0, 0]) == want
@@ -319,10 +319,10 @@ def test_what_cannot_be_built_is_refused(kind: str) -> None:
 @both
 def test_a_description_is_read_as_it_was_written(kind: str) -> None:
     spec = made(kind).spec
-    assert LabelledSpec.from_dict(spec.to_dict()) == spec
+    assert SupervisedSpec.from_dict(spec.to_dict()) == spec
     for plain in ({}, None, {**spec.to_dict(), "layers": []}, {**spec.to_dict(), "more": 1}):
         with pytest.raises(rtlstm.SpecError):
-            LabelledSpec.from_dict(plain)
+            SupervisedSpec.from_dict(plain)
 
 
 @both

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from rtlstm import atomic
 from rtlstm.errors import StorageError
+from rtlstm.files import atomic
 
 ROOT = Path(__file__).resolve().parent.parent
 OLD, NEW = b"old" * 1000, [b"head" * 100, b"", b"tail" * 5000]
@@ -145,7 +145,8 @@ def test_a_real_limit_on_file_size_leaves_the_old_file(target: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
-    code = "import sys; from rtlstm import atomic; atomic.replace(sys.argv[1], [bytes(10_000)])"
+    code = "import sys; from rtlstm.files import atomic"
+    code += "; atomic.replace(sys.argv[1], [bytes(10_000)])"
     done = subprocess.run(
         [sys.executable, "-c", code, target], cwd=ROOT, preexec_fn=limit, stderr=subprocess.PIPE
     )
@@ -301,7 +302,7 @@ def test_only_a_plain_file_is_replaced(target: Path) -> None:
 
 AS_NOBODY = """
 import os, sys
-from rtlstm import atomic
+from rtlstm.files import atomic
 from rtlstm.errors import StorageError
 os.chdir(sys.argv[1])
 if os.getuid() == 0:

@@ -13,7 +13,7 @@ from cells import BY_ID, Row, weights
 from ml_dtypes import bfloat16
 
 import rtlstm
-from rtlstm import rounding
+from rtlstm.models import gptq as rounding
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:

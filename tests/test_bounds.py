@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import rtlstm
-from rtlstm.forecaster import Forecaster
-from rtlstm.kernels import conformal
+from rtlstm.kernels.tasks import conformal
+from rtlstm.models.forecaster import Forecaster
 
 Array = np.ndarray[Any, Any]
 ROWS, WINDOW = 14_400, 500
@@ -35,12 +35,12 @@ def bounds(horizon: int, errors: Array, coverage: float = 0.9) -> Array:
     forecaster = Forecaster(
         ["a"], horizon=[horizon], lags=2, layers=rtlstm.LSTM(2), coverage=coverage
     )
-    plan, d = forecaster._plan, forecaster._block.d
+    plan, d = forecaster._plan, forecaster._arena.d
     phases = np.arange(len(errors)) % 24 / 24
     halves, sigmas = np.empty(len(errors)), np.empty(len(errors))
     for t in range(len(errors)):
         if (s := t - horizon) >= 0:
-            conformal.observe(plan, d, 0, horizon, errors[s], halves[s], sigmas[s], phases[s])
+            conformal.update_bounds(plan, d, 0, horizon, errors[s], halves[s], sigmas[s], phases[s])
         halves[t], sigmas[t] = conformal.half_width(plan, d, 0, phases[t], 1.0)
     assert np.isfinite(halves).all() and (halves >= 0.0).all()
     return halves

@@ -12,7 +12,7 @@ from builds import SWITCHES, few_steps
 from cells import BY_ID, ROWS, Row, samples, weights
 from numba.core import config
 
-from rtlstm.network import Network
+from rtlstm.models.network import Network
 from rtlstm.spec import NetworkSpec
 
 Arrays = dict[str, np.ndarray]

@@ -9,10 +9,10 @@ import pytest
 from answering_cases import COLUMNS, Twin, made, pull, stream, waiting
 
 import rtlstm
-from rtlstm.kernels import answering
-from rtlstm.kernels import labels as w
-from rtlstm.kernels import outlook as k
-from rtlstm.labelled import SETTINGS
+from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.tasks import supervised as answering
+from rtlstm.kernels.tasks import supervised_plan as w
+from rtlstm.layouts.supervised import SETTINGS
 
 
 def test_experts_and_mixture_are_those_written_down() -> None:
@@ -96,7 +96,7 @@ def test_the_previous_label_is_an_input_only_if_asked_for() -> None:
         model = made("classifier", previous_label=previous)
         model.run(X[:99], kinds[:99])
         model.predict(X[99])
-        table = model._block.view(model._kept["labels.table"])
+        table = model._arena.view(model._saved["labels.table"])
         row = model.classes.index(kinds[98]) if previous else 3
         base = np.log(table[row] + answering.SMOOTH)
         np.testing.assert_allclose(waiting(model, 99)["base"], base, rtol=1e-12)
@@ -129,7 +129,7 @@ def test_a_covariance_that_is_not_sound_begins_anew() -> None:
     X, kinds, _ = stream(60)
     model = made("classifier")
     model.run(X[:50], kinds[:50])
-    model._block.view(model._kept["experts.covariance"])[1, 0] = np.nan
+    model._arena.view(model._saved["experts.covariance"])[1, 0] = np.nan
     answers = model.run(X[50:], kinds[50:])
     assert model.health()["covariance_resets"] == 1
     assert np.isfinite(answers).all()

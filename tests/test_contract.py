@@ -41,7 +41,7 @@ def test_type_checkers_see_the_names_that_run_time_finds() -> None:
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert seen == {(room, name) for room, names in rtlstm._ROOMS.items() for name in names}
+    assert seen == {(room, name) for room, names in rtlstm._MODULES.items() for name in names}
 
 
 def test_every_public_error_is_in_the_face() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import rtlstm
 from rtlstm.errors import SampleError, SpecError
-from rtlstm.kernels import anomaly
+from rtlstm.kernels.tasks import anomaly
 
 TOOLS = Path(__file__).parent.parent / "tools" / "lib"
 sys.path.insert(0, str(TOOLS))

@@ -16,8 +16,8 @@ import pytest
 from onnx_help import of_row, onnxruntime
 
 import rtlstm
-from rtlstm.export.face import export_onnx
-from rtlstm.export.learner import export_onnx_learner
+from rtlstm.export.onnx import export_onnx
+from rtlstm.export.training.learner import export_onnx_learner
 
 ROOT = Path(__file__).parent.parent
 TOOLS = ROOT / "tools" / "device"

@@ -13,9 +13,10 @@ import pytest
 from onnx_help import Client, carried, faulty, network, of_row, session, worst
 
 import rtlstm
-from rtlstm.export import model_file, operators
-from rtlstm.export.face import export_onnx
-from rtlstm.export.learner import export_onnx_learner
+from rtlstm.export import onnx_file as model_file
+from rtlstm.export import operators
+from rtlstm.export.onnx import export_onnx
+from rtlstm.export.training.learner import export_onnx_learner
 from rtlstm.export.verify import verify_onnx
 
 FORMS = ("operator", "primitive")

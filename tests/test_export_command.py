@@ -11,7 +11,7 @@ import pytest
 from onnx_help import of_row
 
 import rtlstm
-from rtlstm.export import model_file
+from rtlstm.export import onnx_file as model_file
 
 pytest.importorskip("click", reason="it comes with the extra `cli`")
 

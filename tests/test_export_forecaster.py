@@ -12,8 +12,8 @@ import pytest
 from onnx_help import Client, verify_onnx
 
 import rtlstm
-from rtlstm.export import model_file
-from rtlstm.export.face import export_onnx
+from rtlstm.export import onnx_file as model_file
+from rtlstm.export.onnx import export_onnx
 
 Array = np.ndarray[Any, Any]
 HOUR = 3600

@@ -13,9 +13,10 @@ import pytest
 from onnx_help import Client, of_row, verify_onnx
 
 import rtlstm
-from rtlstm.export import learner_state, model_file
-from rtlstm.export.learner import export_onnx_learner
-from rtlstm.export.learner_state import import_learner_state
+from rtlstm.export import onnx_file as model_file
+from rtlstm.export.training import state as learner_state
+from rtlstm.export.training.learner import export_onnx_learner
+from rtlstm.export.training.state import import_learner_state
 
 Array = np.ndarray[Any, Any]
 RULES = ("truncated", "snap1", "rtrl")

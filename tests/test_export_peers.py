@@ -14,8 +14,8 @@ from onnx import numpy_helper
 from onnx_help import of_row
 
 import rtlstm
-from rtlstm.export.face import export_onnx
-from rtlstm.export.learner import export_onnx_learner
+from rtlstm.export.onnx import export_onnx
+from rtlstm.export.training.learner import export_onnx_learner
 
 Array = np.ndarray[Any, Any]
 Run = Callable[[dict[str, Array]], list[Array]]

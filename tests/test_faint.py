@@ -11,15 +11,15 @@ import pytest
 from numba.core import config
 
 import rtlstm
-from rtlstm.kernels.faint import flush_faint, restore
-from rtlstm.kernels.jit import kernel
+from rtlstm.kernels.compiler.jit import kernel
+from rtlstm.kernels.native.denormals import flush_denormals, restore_mode
 
 
 @kernel
 def inside_and_after(f):
-    mode = flush_faint()
+    mode = flush_denormals()
     f[2] = f[0] * f[1]
-    restore(mode)
+    restore_mode(mode)
     f[3] = f[0] * f[1]
 
 

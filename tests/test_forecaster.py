@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import rtlstm
-from rtlstm.forecaster import Forecaster
-from rtlstm.kernels import forecasting
-from rtlstm.kernels import outlook as k
+from rtlstm.kernels.tasks import forecast as forecasting
+from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.models.forecaster import Forecaster
 
 Array = np.ndarray[Any, Any]
 HOUR = 3600.0
@@ -139,13 +139,13 @@ def test_without_learning_what_was_learned_stays(settings: dict[str, Any]) -> No
     forecaster.run(rows[:200])
     names = [
         name
-        for name in forecaster._kept
+        for name in forecaster._saved
         if name.startswith(("parameters", "readout", "columns.stat", "bounds", "moment"))
     ]
-    before = {name: forecaster._block.view(forecaster._kept[name]).copy() for name in names}
+    before = {name: forecaster._arena.view(forecaster._saved[name]).copy() for name in names}
     frozen = forecaster.run(rows[200:], learn=False)
     for name in names:
-        after = forecaster._block.view(forecaster._kept[name])
+        after = forecaster._arena.view(forecaster._saved[name])
         if name == "columns.statistics":  # the last values are lags, not statistics
             rest = [at for at in range(k.COLUMN_FIELDS) if at not in (k.LAST, k.BEFORE, k.SUSPECT)]
             np.testing.assert_array_equal(after[rest], before[name][rest])
@@ -193,9 +193,9 @@ def test_an_interrupt_finds_a_row_done_or_not_begun(
         if broken == "step":
             patch.setattr(forecaster, "_step", _once(forecaster._step))
         elif broken == "issue":
-            patch.setattr(forecasting, "issue", _once(forecasting.issue))
+            patch.setattr(forecasting, "make_forecasts", _once(forecasting.make_forecasts))
         else:
-            patch.setattr(forecasting, "arrive", interrupted)
+            patch.setattr(forecasting, "take_row", interrupted)
         with pytest.raises(KeyboardInterrupt):
             forecaster.update(rows[30])
     forecaster.run(rows[30 if broken == "arrive" else 31 :])
@@ -334,9 +334,9 @@ def test_nothing_that_comes_out_is_not_finite(rows: Array) -> None:
             assert all(np.isfinite(part).all() for part in forecast)
         after = forecaster.run(stream(50))
     assert np.isfinite(after).all()
-    for name, place in forecaster._kept.items():
+    for name, place in forecaster._saved.items():
         if name.startswith(("parameters", "state", "readout", "trace", "moment")):
-            assert np.isfinite(forecaster._block.view(place)).all(), name
+            assert np.isfinite(forecaster._arena.view(place)).all(), name
 
 
 def test_wild_cells_are_kept_out() -> None:
@@ -397,7 +397,7 @@ def test_the_clock_gives_the_season() -> None:
     forecaster = Forecaster(**SMALL)
     forecaster.run(stream(40), 7200.0 * np.arange(40))
     assert forecaster.season == 12
-    calendar = forecaster._block.view(forecaster._kept["calendar"])
+    calendar = forecaster._arena.view(forecaster._saved["calendar"])
     phase = 2 * np.pi * (40 * 7200.0 % 86400.0) / 86400.0
     np.testing.assert_allclose(calendar[:2], [math.cos(phase), math.sin(phase)], atol=1e-9)
 

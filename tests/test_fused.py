@@ -10,7 +10,7 @@ from numba import njit
 
 import rtlstm
 from rtlstm.kernels import plan as p
-from rtlstm.kernels.fused import lstm_cells
+from rtlstm.kernels.network.lstm_fused import lstm_cells
 
 VARIANTS = (
     "standard",

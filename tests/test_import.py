@@ -12,8 +12,8 @@ import pytest
 from safetensors.numpy import save_file
 
 import rtlstm
-from rtlstm.export.keras_in import import_keras
-from rtlstm.export.torch_in import import_torch
+from rtlstm.importers.keras import import_keras
+from rtlstm.importers.torch import import_torch
 
 Array = np.ndarray[Any, Any]
 
@@ -154,7 +154,7 @@ def test_an_unknown_nonlinearity_is_refused() -> None:
 
 
 def test_importing_the_importer_loads_no_framework() -> None:
-    code = "import sys, rtlstm.export.torch_in, rtlstm.export.keras_in; print(*sys.modules)"
+    code = "import sys, rtlstm.importers.torch, rtlstm.importers.keras; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {"torch", "tensorflow", "keras", "onnx"}.isdisjoint(done.stdout.split())
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx_help import session
 
 import rtlstm
-from rtlstm.export.onnx_in import import_onnx
+from rtlstm.importers.onnx import import_onnx
 
 Array = np.ndarray[Any, Any]
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}

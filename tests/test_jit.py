@@ -18,14 +18,14 @@ import numba
 import numpy as np
 import pytest
 
-from rtlstm.kernels import jit
+from rtlstm.kernels.compiler import jit
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("NUMBA_DISABLE_JIT", "0") != "0", reason="nothing is compiled"
 )
 
 HELPER = """
-from rtlstm.kernels.jit import kernel
+from rtlstm.kernels.compiler.jit import kernel
 @kernel
 def factor(x):
     return 3.0 * x
@@ -33,7 +33,7 @@ def factor(x):
 PROBE = """
 from helper import factor
 from rtlstm.kernels import vector
-from rtlstm.kernels.jit import kernel
+from rtlstm.kernels.compiler.jit import kernel
 @kernel
 def probe(f):
     vector.scale(f, 0, factor(1.0), 8)
@@ -44,7 +44,7 @@ PROGRAM = """
 import json, sys, warnings
 from pathlib import Path
 import numpy as np
-from rtlstm.kernels import jit
+from rtlstm.kernels.compiler import jit
 import numba
 jit.ROOT = Path(sys.argv[1])
 jit.SOURCES = jit._hash_sources()

@@ -63,7 +63,7 @@ def test_run_is_steps_and_a_checkpoint_goes_on_bit_for_bit(rule: Any, tmp_path: 
 def test_a_bad_sample_changes_nothing_but_a_counter(bad: Any, rule: str) -> None:
     learner, (X, Y) = make(rule), stream(12)
     learner.run(X, Y)
-    block = learner._block
+    block = learner._arena
     before = block.f.tobytes(), block.d.tobytes()
     with pytest.raises(rtlstm.SampleError):
         learner.step(bad, Y[0])
@@ -110,9 +110,9 @@ def test_without_a_target_the_state_moves_and_the_weights_do_not() -> None:
 def test_nothing_of_an_optimizer_turns_subnormal() -> None:
     learner, (X, Y) = make(optimizer=rtlstm.Adam()), stream(1)
     learner.step(X[0], Y[0])
-    learner._block.d[[p.D_POWER1, p.D_POWER2]] = 2e-308
+    learner._arena.d[[p.D_POWER1, p.D_POWER2]] = 2e-308
     learner.step(X[0], Y[0])
-    assert learner._block.d[p.D_POWER1] == learner._block.d[p.D_POWER2] == 0.0
+    assert learner._arena.d[p.D_POWER1] == learner._arena.d[p.D_POWER2] == 0.0
     assert np.isfinite(learner.step(X[0], Y[0])).all()
 
 
@@ -168,10 +168,10 @@ def test_traces_that_overflow_are_cleared_and_counted() -> None:
     net = rtlstm.Network(1, rtlstm.LSTM(2, "NFG", input_squash="identity"), 1, dtype="float32")
     learner = rtlstm.Learner(net, "truncated", rtlstm.SGD(1e-3))
     learner.step([1.0], [0.5])
-    learner._block.view(learner._kept["trace.layer0"])[:] = np.inf
+    learner._arena.view(learner._saved["trace.layer0"])[:] = np.inf
     learner.step([1.0], [0.5])
     assert learner.health()["trace_resets"] == 1
-    assert np.isfinite(learner._block.view(learner._kept["trace.layer0"])).all()
+    assert np.isfinite(learner._arena.view(learner._saved["trace.layer0"])).all()
     assert all(np.isfinite(view).all() for view in net.parameters.values())
 
 
@@ -249,7 +249,7 @@ def test_memory_is_known_before_the_first_step_and_stays() -> None:
     learner, (X, Y) = make("rtrl"), stream(50)
     before = learner.memory
     learner.run(X, Y)
-    assert learner.memory == before == learner._block.bytes.nbytes
+    assert learner.memory == before == learner._arena.bytes.nbytes
 
 
 def test_fit_learns_a_recorded_sequence() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtlstm.plot import ErrorHistory, RunPlot
+from rtlstm.cli.plot import ErrorHistory, RunPlot
 
 
 @pytest.mark.parametrize("rows", [1, 7, 8, 9, 1000])

@@ -1,4 +1,4 @@
-"""Quick functions: a step from Python that goes past numba's way in, and past nothing else."""
+"""Fast calls: a step from Python that goes past numba's way in, and past nothing else."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 import rtlstm
-from rtlstm.kernels import capi, quick
+from rtlstm.kernels.native import capi
+from rtlstm.kernels.native import fastcall as quick
 
-needs = pytest.mark.skipif(not capi.usable(), reason="every call is declined here")
-UNITS = (3, 200)  # the second lets the interpreter's lock go
+needs = pytest.mark.skipif(not capi.is_supported(), reason="every call is declined here")
+UNITS = (3, 200)  # the second lets the GIL go
 
 
 def network(units: int = 3, **more: Any) -> rtlstm.Network:
@@ -27,9 +28,9 @@ def learner(units: int = 3, **more: Any) -> rtlstm.Learner:
 
 
 def call_of(thing: Any) -> Callable[..., Any]:
-    """The quick function of a network or a learner that has stepped."""
+    """The fast call of a network or a learner that has stepped."""
     thing.step([0.0, 0.0])
-    return thing._quick
+    return thing._fast_call
 
 
 @needs
@@ -39,17 +40,17 @@ def call_of(thing: Any) -> Callable[..., Any]:
 def test_it_answers_what_the_careful_way_answers(make: Any, units: int, dtype: str) -> None:
     fast, slow = make(units, dtype=dtype), make(units, dtype=dtype)
     call_of(fast), call_of(slow)
-    slow._quick = quick.declined
+    slow._fast_call = quick.unavailable
     rng = np.random.default_rng(0)
     more = 1 if make is learner else 0
     for t in range(20):
         x, y = rng.normal(size=2).astype(dtype), rng.normal(size=1).astype(dtype)
         given = (x, *([y if t % 3 else None] if more else []))
-        answer = fast._quick(*given, None)
+        answer = fast._fast_call(*given, None)
         assert type(answer) is np.ndarray and answer.shape == (1,) and answer.dtype == dtype
         assert answer.tobytes() == slow.step(*given).tobytes()
         room = np.empty(1, dtype)
-        assert fast._quick(*given, room) is room
+        assert fast._fast_call(*given, room) is room
         assert room.tobytes() == slow.step(*given).tobytes()
     assert fast.snapshot() == slow.snapshot()
 
@@ -197,10 +198,10 @@ def test_threads_on_one_object_lose_no_step(units: int) -> None:
 
 
 def test_without_quick_functions_the_careful_way_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capi, "usable", lambda: False)
+    monkeypatch.setattr(capi, "is_supported", lambda: False)
     net, teacher = network(), learner()
     assert net.step([0.1, 0.2]).shape == teacher.step([0.1, 0.2], [0.3]).shape == (1,)
-    assert net._quick is teacher._quick is quick.declined
+    assert net._fast_call is teacher._fast_call is quick.unavailable
 
 
 @needs
@@ -210,7 +211,7 @@ def test_a_layout_that_is_not_numpys_is_noticed(monkeypatch: pytest.MonkeyPatch)
             other.setattr(capi, field, 8 if field != "TYPE" else 0)
             if field == "SHAPE":
                 other.setattr(capi, field, capi.SHAPE + 8)  # strides: a pointer as well
-            assert not capi._laid_out(np.zeros(3, np.float32)), field
+            assert not capi._fields_agree(np.zeros(3, np.float32)), field
 
 
 def test_the_worst_step_is_told() -> None:

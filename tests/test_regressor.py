@@ -9,10 +9,11 @@ import pytest
 from answering_cases import COLUMNS, Twin, made, pull, stream, waiting
 
 import rtlstm
-from rtlstm.kernels import answering, experts
-from rtlstm.kernels import labels as w
-from rtlstm.kernels import outlook as k
-from rtlstm.labelled import SETTINGS
+from rtlstm.kernels.tasks import experts
+from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.tasks import supervised as answering
+from rtlstm.kernels.tasks import supervised_plan as w
+from rtlstm.layouts.supervised import SETTINGS
 
 
 @pytest.mark.parametrize("previous", [True, False])

@@ -11,11 +11,12 @@ import pytest
 from numba.core import config
 
 import rtlstm
-from rtlstm import layout, outlook
-from rtlstm.forecaster import Forecaster
-from rtlstm.kernels import outlook as k
-from rtlstm.kernels import rls
-from rtlstm.outlook import ForecasterSpec
+from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.tasks import rls
+from rtlstm.layouts import forecaster as outlook
+from rtlstm.layouts.arena import Arena
+from rtlstm.layouts.forecaster import ForecasterSpec
+from rtlstm.models.forecaster import Forecaster
 
 Array = np.ndarray[Any, Any]
 SPEC = ForecasterSpec(
@@ -24,7 +25,7 @@ SPEC = ForecasterSpec(
     horizons=(1, 3),
     lags=2,
     layers=(rtlstm.LSTM(1),),
-    rule=rtlstm.optim.Rule("truncated"),
+    rule=rtlstm.training.Rule("truncated"),
 )
 
 
@@ -34,8 +35,8 @@ class Bench:
     def __init__(self) -> None:
         self.layout = outlook.lay_out(SPEC)
         self.plan = self.layout.plan
-        block = layout.Block(self.layout.arena.sizes, "float32")
-        self.d, self.q = block.d, block.q
+        arena = Arena(self.layout.arena.sizes, "float32")
+        self.d, self.q = arena.d, arena.q
         outlook.prepare(self.layout, self.d, self.q)
         self.n = int(self.plan[k.WIDTH])
 
@@ -48,7 +49,7 @@ class Bench:
     @property
     def covariance(self) -> Array:
         d, plan, n = self.d.copy(), self.plan, self.n
-        rls.settle(plan, d, 0)
+        rls.apply_pending(plan, d, 0)
         P = rls.unpacked(d[plan[k.COVARIANCE] :][: rls.packed(n)], n)
         return P * d[plan[k.CSCALE]]
 

@@ -17,7 +17,7 @@ from following import LR, agree, descend, follow, network
 from reference import rules
 
 import rtlstm
-from rtlstm.optim import Rule
+from rtlstm.training import Rule
 
 GOLDEN = Path(__file__).parent / "golden"
 Arrays = dict[str, np.ndarray]
@@ -260,7 +260,7 @@ def test_too_large_an_influence_matrix_is_refused(rule: str) -> None:
 def test_rtrl_holds_the_influence_matrix_and_a_block() -> None:
     """No second influence matrix: what is beside it and the history of a block is small."""
     ours = rtlstm.Learner(rtlstm.Network(8, rtlstm.LSTM(64), 1), "rtrl")
-    size = {name: place.shape for name, place in ours._kept.items()}
+    size = {name: place.shape for name, place in ours._saved.items()}
     count = {name: int(np.prod(shape)) * 4 for name, shape in size.items()}
     influence = sum(n for name, n in count.items() if name.startswith("influence."))
     block = sum(n for name, n in count.items() if name.startswith(("history.", "push.layer")))

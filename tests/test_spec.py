@@ -10,7 +10,7 @@ import reference
 from cells import Row
 
 from rtlstm.errors import SpecError
-from rtlstm.network import Network
+from rtlstm.models.network import Network
 from rtlstm.spec import GRU, LSTM, RNN, VARIANTS, Init, NetworkSpec, Squash, scaled_tanh
 
 NO_HEAD_BIAS = {"head_bias": False}

@@ -18,7 +18,7 @@ from attacks import hostile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlstm import errors, store
+from rtlstm import errors
 from rtlstm.errors import (
     DamagedFileError,
     FileTooLargeError,
@@ -29,6 +29,7 @@ from rtlstm.errors import (
     StorageError,
     TruncatedFileError,
 )
+from rtlstm.files import store
 
 ROOT = Path(__file__).resolve().parent.parent
 DTYPES = ["float64", "int64", "float32", "uint16", "uint8"]
@@ -181,7 +182,7 @@ def test_the_package_has_nothing_that_executes_data() -> None:
     modules = {"pickle", "marshal", "shelve", "yaml", "dill", "cloudpickle", "joblib"}
     calls = {"eval", "exec", "__import__"}
     # numba's index is a pickle, in a directory that the user alone may write
-    allowed = {ROOT / "rtlstm/kernels/jit.py"}
+    allowed = {ROOT / "rtlstm/kernels/compiler/jit.py"}
     for path in set((ROOT / "rtlstm").rglob("*.py")) - allowed:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
@@ -314,7 +315,7 @@ def test_out_of_memory_hands_out_nothing(tmp_path: Path, monkeypatch: pytest.Mon
 MEASURE = """
 import resource, sys
 import numpy as np
-from rtlstm import store
+from rtlstm.files import store
 size, path = int(sys.argv[1]), sys.argv[2]
 want = {"a": (np.float32, (size // 8,)), "b": (np.float32, (size // 8,))}
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

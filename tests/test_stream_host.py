@@ -15,7 +15,7 @@ import pytest
 from rtlstm.errors import MissingExtraError, SourceError
 from rtlstm.stream import csv_source, host_source
 from rtlstm.stream.host import Meters, host_units
-from rtlstm.stream.ticks import Ticks
+from rtlstm.stream.schedule import Schedule
 
 RECORD_HOST = Path(__file__).parent.parent / "tools" / "record_host"
 
@@ -37,7 +37,7 @@ class Clock:
 
 def test_ticks_do_not_drift() -> None:
     clock = Clock(oversleep=0.003)
-    ticks = Ticks(10.0, clock, clock.sleep)
+    ticks = Schedule(10.0, clock, clock.sleep)
     for place, _ in enumerate(itertools.islice(ticks, 1000), start=1):
         assert clock.now == pytest.approx(100.0 + place * 0.1 + 0.003)
     assert (ticks.late, ticks.missed) == (0, 0)
@@ -45,7 +45,7 @@ def test_ticks_do_not_drift() -> None:
 
 def test_late_and_missed_ticks_are_counted() -> None:
     clock = Clock()
-    ticks = Ticks(10.0, clock, clock.sleep)
+    ticks = Schedule(10.0, clock, clock.sleep)
     running = iter(ticks)
     assert next(running) == pytest.approx(100.1)
     clock.now += 0.17  # 0.07 behind the next one

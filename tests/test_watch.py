@@ -14,7 +14,7 @@ import pytest
 
 import rtlstm
 from rtlstm.cli.watch import Watch, spark
-from rtlstm.forecaster import Forecast
+from rtlstm.models.forecaster import Forecast
 
 ROWS = 400
 

@@ -94,7 +94,7 @@ def _rows(width: int) -> Any:
 
 def _exported(net: rtlstm.Network, x: Any) -> Callable[[], Any]:
     """A step of the exported network in onnxruntime, which carries its state from call to call."""
-    from rtlstm.export.face import export_onnx, network_state
+    from rtlstm.export.onnx import export_onnx, network_state
     from rtlstm.export.verify import session
 
     with tempfile.TemporaryDirectory() as folder:

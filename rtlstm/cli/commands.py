@@ -6,7 +6,7 @@ import click
 
 import rtlstm
 
-_ROOMS = {
+_MODULES = {
     "stream": "rtlstm.cli.stream",
     "export": "rtlstm.cli.onnx",
     "verify": "rtlstm.cli.onnx",
@@ -20,12 +20,12 @@ class Commands(click.Group):
     """A group that knows its commands' names alone, so that none waits for another's imports."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_ROOMS)
+        return list(_MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _ROOMS:
+        if cmd_name not in _MODULES:
             return None
-        command: click.Command = getattr(import_module(_ROOMS[cmd_name]), cmd_name)
+        command: click.Command = getattr(import_module(_MODULES[cmd_name]), cmd_name)
         return command
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from rtlstm import store
 from rtlstm.errors import DamagedFileError, ForeignFileError
+from rtlstm.files import store
 
 
 @click.command()

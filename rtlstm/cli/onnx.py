@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rtlstm
-from rtlstm.export import model_file
+from rtlstm.export import onnx_file as model_file
 from rtlstm.stream import open_source
 
 Rows = NDArray[np.float64]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
-    from rtlstm.forecaster import Forecaster
+    from rtlstm.models.forecaster import Forecaster
 
 TARGETS = 8
 """Lines of a table, beyond which the rest is counted."""

@@ -23,7 +23,7 @@ from rtlstm.errors import MissingExtraError
 from rtlstm.stream import Source, csv_sink
 
 if TYPE_CHECKING:
-    from rtlstm.forecaster import Forecaster
+    from rtlstm.models.forecaster import Forecaster
     from rtlstm.stream import CsvSink
 
 Row = NDArray[np.float64]
@@ -69,7 +69,7 @@ class Run:
         self._sink = _open_sink(forecaster, outputs.out, append) if outputs.out else None
         self._plot = None
         if outputs.plot:
-            from rtlstm.plot import RunPlot
+            from rtlstm.cli.plot import RunPlot
 
             self._plot = RunPlot(forecaster.targets, forecaster.horizons[0])
         self._watch = Watch(forecaster) if watch else None

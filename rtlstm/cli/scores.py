@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rtlstm.forecaster import Forecaster
+    from rtlstm.models.forecaster import Forecaster
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from rtlstm.cli.run import Outputs, Run
 from rtlstm.stream import Source, open_source
 
 if TYPE_CHECKING:
-    from rtlstm.forecaster import Forecaster
+    from rtlstm.models.forecaster import Forecaster
 
 RULES = ("truncated", "snap1", "uoro", "rtrl", "hybrid")
 _NEW = ("columns", "target", "horizon", "lags", "hidden", "rule", "seed")

@@ -8,13 +8,15 @@ import click
 import numpy as np
 
 import rtlstm
-from rtlstm import rules
-from rtlstm.kernels.jit import cache_directory
-from rtlstm.optim import Rule
+from rtlstm.kernels.compiler.jit import cache_directory
+from rtlstm.layouts import rules
+from rtlstm.training import Rule
 
 
 @click.command()
-@click.option("--rule", type=click.Choice(sorted(rules.ROOMS)), help="This learning rule alone.")
+@click.option(
+    "--rule", type=click.Choice(sorted(rules.RULE_ENTRIES)), help="This learning rule alone."
+)
 @click.option("--float64", is_flag=True, help="Kernels in double precision, too.")
 def warmup(rule: str | None, float64: bool) -> None:
     """Compile the kernels ahead of use.
@@ -23,7 +25,7 @@ def warmup(rule: str | None, float64: bool) -> None:
     how long each took and where they lie. Set RTLSTM_CACHE_DIR to keep them elsewhere.
     """
     precisions = ("float32", "float64") if float64 else ("float32",)
-    for name, compiled in _jobs([rule] if rule else list(rules.ROOMS), precisions):
+    for name, compiled in _jobs([rule] if rule else list(rules.RULE_ENTRIES), precisions):
         started = time.perf_counter()
         compiled()
         click.echo(f"{name:<32}{time.perf_counter() - started:7.2f} s")

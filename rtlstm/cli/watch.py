@@ -13,7 +13,7 @@ from rtlstm.cli.scores import scores
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from rtlstm.forecaster import Forecast, Forecaster
+    from rtlstm.models.forecaster import Forecast, Forecaster
 
 Row = NDArray[np.float64]
 

@@ -1,4 +1,5 @@
-"""One step of every cell in plain operators, from its pre-activations (see kernels.cells).
+"""One step of every cell in plain operators, from its pre-activations (see
+kernels.network.forward).
 
 Values are names in the graph, of shape (batch, units); a gate shared by a block of S cells is
 (batch, blocks) and spread over the cells where it acts on them.

@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rtlstm.export import network
-from rtlstm.export.frozen import HARMONIC, Frozen, split
+from rtlstm.export.forecaster_constants import HARMONIC, ForecasterConstants, split
 from rtlstm.export.graph import Array, Graph
 from rtlstm.export.network import Recipe
-from rtlstm.kernels import calendar, conformal, features, scaling
-from rtlstm.kernels import outlook as k
+from rtlstm.kernels.tasks import calendar, conformal, features, scaling
+from rtlstm.kernels.tasks import forecast_plan as k
 
 DAY, WEEK = int(calendar.DAY), int(calendar.WEEK)
 
@@ -33,7 +33,7 @@ class Writer:
     """A forecaster's graph in the making: its constants, and the state before and after."""
 
     g: Graph
-    frozen: Frozen
+    frozen: ForecasterConstants
     recipe: Recipe
     start: dict[str, Array] = field(default_factory=dict)
     before: dict[str, str] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Filled:
     missing: str
 
 
-def write(g: Graph, frozen: Frozen, recipe: Recipe) -> dict[str, Array]:
+def write(g: Graph, frozen: ForecasterConstants, recipe: Recipe) -> dict[str, Array]:
     """Write the whole graph; returns the starting state by the names of its inputs."""
     w = Writer(g, frozen, recipe)
     x = g.input("x", ("batch", frozen.C))
@@ -130,7 +130,7 @@ def _declare(w: Writer) -> None:
 
 # --------------------------------------------------------------------------- the row
 def _fill(w: Writer, x: str) -> Filled:
-    """Values for what is missing or a fault; see kernels.scaling.take and is_fault."""
+    """Values for what is missing or a fault; see kernels.tasks.scaling.take and is_fault."""
     g, last = w.g, w.before["last"]
     low, high, jump = w.frozen.fault_limits()
     missing = g.op("IsNaN", g.nothing(x))
@@ -167,7 +167,7 @@ def _expected(w: Writer) -> str:
     return g.op("Where", g.op("Greater", told, g.const(0.0)), held, last)
 
 
-def _inverse_of_changes(frozen: Frozen) -> Array:
+def _inverse_of_changes(frozen: ForecasterConstants) -> Array:
     """(C,) what makes a change one in sigmas; 0 for a column without a row before."""
     return frozen.inverse_root(k.SLOW2) * (frozen.seen() > 0)
 
@@ -256,7 +256,7 @@ def _network(w: Writer, inputs: list[str]) -> str:
 
 
 def _readout(w: Writer, z: str, change: str, rest: list[str]) -> str:
-    """(batch, H, T) forecasts less the last value; see kernels.features.regressors."""
+    """(batch, H, T) forecasts less the last value; see kernels.tasks.features.regressors."""
     g, F = w.g, w.frozen
     window = g.op("Unsqueeze", z, w.axis(1))
     if F.depth > 1:
@@ -298,7 +298,7 @@ def _own(w: Writer, window: str, now: str, change: str, days: str) -> str:
 
 
 def _factors(w: Writer, window: str, now: str, change: str) -> list[str]:
-    """(batch, 1, C) each: what is multiplied with the calendar; see kernels.features."""
+    """(batch, 1, C) each: what is multiplied with the calendar; see kernels.tasks.features."""
     g, F = w.g, w.frozen
 
     def back(rows: int) -> str:

@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 
 from rtlstm.errors import MissingExtraError, SampleError, SpecError
-from rtlstm.export import learner_state, model_file
-from rtlstm.export.face import forecaster_state, network_state
-from rtlstm.export.frozen import Frozen
+from rtlstm.export import onnx_file as model_file
+from rtlstm.export.forecaster_constants import ForecasterConstants
 from rtlstm.export.graph import Array
-from rtlstm.forecaster import Forecaster
-from rtlstm.kernels import outlook as k
-from rtlstm.learner import Learner
-from rtlstm.network import Network
-from rtlstm.rows import as_time
+from rtlstm.export.onnx import forecaster_state, network_state
+from rtlstm.export.training import state as learner_state
+from rtlstm.inputs.records import as_time
+from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.models.forecaster import Forecaster
+from rtlstm.models.learner import Learner
+from rtlstm.models.network import Network
 
 # What goes into the graph at one step, and the answers that the model in this process gives.
 Step = tuple[dict[str, Array], list[Array]]
@@ -212,6 +213,6 @@ def _usual(model: Any) -> Array | None:
     """
     if not isinstance(model, Forecaster):
         return None
-    found = Frozen(model)
+    found = ForecasterConstants(model)
     size = np.abs(found.column(k.MEAN)) + 3.0 * np.sqrt(found.column(k.VAR))
     return np.maximum(1.0, size[found.targets])

@@ -8,9 +8,9 @@ from types import ModuleType
 import numpy as np
 
 from rtlstm.errors import MissingExtraError
-from rtlstm.stream.cells import check_known, check_names
+from rtlstm.stream.schedule import Schedule
 from rtlstm.stream.source import Sample
-from rtlstm.stream.ticks import Ticks
+from rtlstm.stream.values import check_known, check_names
 
 
 def host_source(rate: float = 10.0, columns: Sequence[str] | None = None) -> "HostSource":
@@ -31,7 +31,7 @@ class HostSource:
     """
 
     def __init__(self, rate: float = 10.0, columns: Sequence[str] | None = None) -> None:
-        self._ticks = Ticks(rate)
+        self._ticks = Schedule(rate)
         self._meters = Meters(_psutil())
         names = self._meters.columns
         self.columns: tuple[str, ...] = names if columns is None else tuple(columns)

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtlstm.errors import SourceError
-from rtlstm.stream.cells import check_known, check_names, is_missing
 from rtlstm.stream.lines import MAX_LINE, Lines, Readable, name_of
 from rtlstm.stream.rejects import DeadLetter, OnError, Rejects
 from rtlstm.stream.source import Sample
 from rtlstm.stream.text_source import TextSource
 from rtlstm.stream.times import moment, says_time, scaled
+from rtlstm.stream.values import check_known, check_names, is_missing
 
 _ABSENT = object()
 

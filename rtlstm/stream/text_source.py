@@ -5,9 +5,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
-from rtlstm.stream.cells import units_in
 from rtlstm.stream.lines import Lines
 from rtlstm.stream.source import Sample
+from rtlstm.stream.values import units_in
 
 Record = TypeVar("Record")
 

@@ -4,7 +4,7 @@ import math
 import re
 from datetime import datetime
 
-from rtlstm.stream.cells import is_missing
+from rtlstm.stream.values import is_missing
 
 _TIME_WORDS = {"time", "date", "timestamp", "datetime", "ts", "epoch"}
 _BESIDE_TIME = {"utc", "unix", "stamp", "s", "ms", "us", "ns", "sec", "seconds", "local", "sample"}

@@ -10,7 +10,7 @@ import rtlstm
 from benching.setting import TAIL, Effort, network, rows_for, samples, step_tail
 from rtlstm.cli.table import Table
 from rtlstm.cli.timing import Case, costs, tails
-from rtlstm.kernels.quick import declined
+from rtlstm.kernels.native.fastcall import unavailable
 
 Array = np.ndarray[Any, Any]
 REQUIRED = {32: 6.0}  # µs of Learner.step on the machine that issue 7 names
@@ -91,7 +91,7 @@ def lock(effort: Effort) -> Table:
         "lock",
         "What net.step adds to its kernel, ns",
         (
-            *("n", "a step of net.run", "quick function, out=y", "net.step(x, out=y)"),
+            *("n", "a step of net.run", "fast call, out=y", "net.step(x, out=y)"),
             *("net.step(x)", "of float64", "the careful way", "its lock alone", *TAIL),
         ),
     )
@@ -99,8 +99,8 @@ def lock(effort: Effort) -> Table:
         net, careful, X = network(n), network(n), samples(rows_for(n))
         x, y = X[0], net.step(X[0])
         careful.step(x)
-        careful._quick = declined
-        names = {"step": net.step, "quick": net._quick, "x": x, "y": y, "wide": x.astype(float)}
+        careful._fast_call = unavailable
+        names = {"step": net.step, "quick": net._fast_call, "x": x, "y": y, "wide": x.astype(float)}
         cases = [
             Case("run", "run(X, Y)", {"run": net.run, "X": X, "Y": net.run(X)}, len(X)),
             Case("quick", "quick(x, y)", names),
@@ -113,7 +113,7 @@ def lock(effort: Effort) -> Table:
         found = costs(cases, effort.turns, effort.seconds)
         table.add(n, *(found[case.name].least for case in cases), *step_tail(net, effort.calls))
     table.notes.append(
-        "A quick function holds the interpreter's lock instead, and looks whether somebody holds"
+        "A fast call holds the GIL instead, and looks whether somebody holds"
         " the object's. The careful way is for what it declines: lists, other dtypes, a lock held."
     )
     return table

@@ -3,8 +3,8 @@
 import rtlstm
 from rtlstm.kernels import plan as p
 from rtlstm.kernels import vector as v
-from rtlstm.kernels.cells import layer_at
-from rtlstm.kernels.jit import kernel
+from rtlstm.kernels.compiler.jit import kernel
+from rtlstm.kernels.network.forward import layer_at
 
 
 @kernel

@@ -190,7 +190,7 @@ def counters(units: int) -> Iterator[Count]:
     for rule, edge in itertools.product(("truncated", "uoro"), NEAR):
         subject = _Subject("learner", units)
         subject.model = rtlstm.Learner(subject.model.net, rule)
-        subject.model._block.q[[p.Q_STEPS, p.Q_LABELS, p.Q_UPDATES]] = edge - half
+        subject.model._arena.q[[p.Q_STEPS, p.Q_LABELS, p.Q_UPDATES]] = edge - half
         subject.chunk()
         health = subject.model.health()
         counted = {health[name] for name in ("steps", "labels", "updates")}

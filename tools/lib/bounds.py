@@ -19,7 +19,7 @@ COVERAGE, WINDOW = 0.9, 500
 HORIZONS = (1, 6, 24)
 
 
-class Held(NamedTuple):
+class Model(NamedTuple):
     """Of one target and horizon: shares within the bounds, and the ratio of Winkler scores."""
 
     target: int
@@ -38,7 +38,7 @@ def follow(stream: Stream, horizons: tuple[int, ...]) -> tuple[np.ndarray, np.nd
     return values, np.array([0.5 * (forecast.upper - forecast.lower) for forecast in told])
 
 
-def held(stream: Stream, horizon: int, values: np.ndarray, halves: np.ndarray) -> list[Held]:
+def held(stream: Stream, horizon: int, values: np.ndarray, halves: np.ndarray) -> list[Model]:
     """Of each target; values and halves (T, C) at one horizon."""
     sizes = np.abs(stream.rows[horizon:] - values[:-horizon])
     halves, first = halves[:-horizon], stream.first - horizon
@@ -50,7 +50,7 @@ def held(stream: Stream, horizon: int, values: np.ndarray, halves: np.ndarray) -
             np.array([tenth.mean() for tenth in np.array_split(part, 10)])
             for part in (inside[first:], inside)
         )
-        found.append(Held(target, inside[first:].mean(), tenths, of_all, ratio))
+        found.append(Model(target, inside[first:].mean(), tenths, of_all, ratio))
     return found
 
 
@@ -83,7 +83,7 @@ def report(stream: Stream, each: bool) -> None:
             line(f"  target {one.target}", [one])
 
 
-def line(name: str, found: list[Held]) -> None:
+def line(name: str, found: list[Model]) -> None:
     """Coverage, tenths beyond ± 3 points and the worst, the same over all rows, Winkler ratios."""
     coverage = [one.coverage for one in found]
     ratios = [one.winkler for one in found]

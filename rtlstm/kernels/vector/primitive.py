@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba.core import config, types
 from numba.extending import intrinsic
 
-from rtlstm.kernels.jit import kernel
+from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.vector.emit import I64, Emitter, Slice, Value, declare
 
 __all__ = ["Array", "Plan", "primitive"]

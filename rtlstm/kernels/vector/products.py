@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from rtlstm.kernels.jit import kernel
+from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.vector.emit import BFLOAT16, LANES, Emitter, Slice, Value
 from rtlstm.kernels.vector.primitive import Array, primitive
 

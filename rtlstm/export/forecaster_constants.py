@@ -1,0 +1,239 @@
+"""What stands still in a forecaster that no longer learns, as plain arrays for its graph.
+
+Read once from the block of a :class:`rtlstm.Forecaster`: thresholds, scales, readout weights, the
+tables of calendar and bounds. Equations as in kernels.tasks.scaling, features, calendar and
+conformal.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rtlstm.export.graph import Array
+from rtlstm.kernels.tasks import calendar, conformal, scaling
+from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.models.forecaster import Forecaster
+
+HARMONIC = np.arange(1, k.HARMONICS + 1)
+
+
+def split(value: Array) -> tuple[Array, Array]:
+    """A double as the sum of two floats: (x - high) - low in float32 is x - value, nearly exact."""
+    high = np.asarray(value, np.float32)
+    return high, np.asarray(value - high.astype(np.float64), np.float32)
+
+
+@dataclass
+class ForecasterConstants:
+    """The constants of a forecaster; C columns, T targets, H horizons, D regressors."""
+
+    model: Forecaster
+
+    def __post_init__(self) -> None:
+        model = self.model
+        self.plan, self.d, self.q = model._plan, model._arena.d, model._arena.q
+        plan = self.plan
+        self.C, self.T, self.H = (int(plan[at]) for at in (k.COLUMNS, k.TARGETS, k.HORIZONS))
+        self.lags, self.rows = int(plan[k.LAGS]), int(plan[k.ROWS])
+        self.horizons = np.array(model.spec.horizons)
+        self.targets = plan[plan[k.TARGET_AT] :][: self.T].astype(np.int64)
+        slots = self._counts(k.SLOT, k.SEASONAL)
+        self.slots = [(place, int(back)) for place, back in enumerate(slots) if back >= 0]
+        self.season, self.by_clock = (int(self.count(w)) for w in (k.SEASON, k.BY_CLOCK))
+        self.seasonal = 0 < self.season <= int(plan[k.WINDOW])
+        backs = [self.season - 1] if self.seasonal else []
+        backs += [2, *(back for _, back in self.slots)]
+        self.depth = max(self.lags, self.rows, *(back + 1 for back in backs))
+        self.taken = int(self.count(k.TAKEN))
+
+    # ------------------------------------------------------------------ reading the block
+    def _counts(self, which: int, size: int) -> Array:
+        return self.q[self.plan[which] :][:size].copy()
+
+    def count(self, which: int) -> int:
+        """A counter."""
+        return int(self.q[self.plan[k.COUNTS] + which])
+
+    def values(self, which: int, *shape: int) -> Array:
+        """An array of the float64 part, by its entry in the plan."""
+        return self.d[self.plan[which] :][: math.prod(shape)].reshape(shape).copy()
+
+    def setting(self, which: int) -> float:
+        """A setting."""
+        return float(self.d[self.plan[k.SETTINGS] + which])
+
+    def column(self, which: int) -> Array:
+        """(C,) a statistic of every column."""
+        found: Array = self.values(k.COLUMN, k.COLUMN_FIELDS, self.C)[which]
+        return found
+
+    def pair(self, which: int) -> Array:
+        """(H, T) a statistic of every horizon and target."""
+        found: Array = self.values(k.PAIR, k.PAIR_FIELDS, self.H, self.T)[which]
+        return found
+
+    def seen(self) -> Array:
+        """(C,) how many values of each column were seen."""
+        return self._counts(k.SEEN, self.C)
+
+    # ------------------------------------------------------------------ columns
+    def fault_limits(self) -> tuple[Array, Array, Array]:
+        """(low, high, jump) beyond which a value may be a fault; columns that have none: infinite.
+
+        A float32 x lies below `low` exactly if it lies below the double that it stands for.
+        """
+        low, high = self.column(k.LOW), self.column(k.HIGH)
+        width = high - low
+        judged = (self.seen() >= scaling.EARLY) & (width > 0.0)
+        room = width * [scaling.fault_limit(seen) for seen in self.seen()]
+        below = np.where(judged, low - room, -np.inf)
+        above = np.where(judged, high + room, np.inf)
+        low32, high32 = below.astype(np.float32), above.astype(np.float32)
+        low32 = np.where(low32 < below, np.nextafter(low32, np.float32(np.inf)), low32)
+        high32 = np.where(high32 > above, np.nextafter(high32, np.float32(-np.inf)), high32)
+        return low32, high32, self.setting(k.SPIKE) * np.sqrt(self.column(k.FAST2))
+
+    def inverse_root(self, which: int) -> Array:
+        """(C,) 1 / sqrt of a statistic, and 0 where there is no scale."""
+        square = self.column(which)
+        return np.where(square > 0.0, 1.0 / np.sqrt(np.where(square > 0.0, square, 1.0)), 0.0)
+
+    # ------------------------------------------------------------------ the readout
+    def readout(self) -> Array:
+        """(T, H, D) in units of the target: weights times the slow sigma of its changes."""
+        D = int(self.plan[k.WIDTH])
+        scale = np.sqrt(self.column(k.SLOW2))[self.targets]
+        return self.values(k.WEIGHTS, self.T, self.H, D) * scale[:, None, None]
+
+    def own_weights(self) -> Array:
+        """(T, own regressors, H): last value, own lags, seasonal lags in use, products."""
+        w, at = self.readout(), self.plan
+        seasonal = [int(at[k.AT_SEASONAL]) + place for place, _ in self.slots]
+        factors = range(4) if self.seasonal else (0, 1, 3)
+        first = [int(at[k.AT_PRODUCTS]) + factor * k.HOURLY for factor in factors]
+        products = [start + m for start in first for m in range(k.HOURLY)]
+        return w[:, :, [*range(self.lags), *seasonal, *products]].transpose(0, 2, 1)
+
+    def per_sigma(self) -> Array:
+        """(C,) what makes a difference of standardised values one in sigmas of changes."""
+        scale: Array = np.sqrt(self.column(k.VAR)) * self.inverse_root(k.SLOW2)
+        return scale
+
+    def shared_weights(self) -> tuple[Array, Array]:
+        """((regressors of all targets, H·T), (H·T,) bias).
+
+        Rows: every column at lag 0, 1 … (a target's own has weight 0), calendar, stretch, hidden.
+        """
+        w, at = self.readout(), self.plan
+        others = np.zeros((self.rows, self.C, self.H, self.T))
+        for i, j in enumerate(self.targets):
+            mine = w[i, :, at[k.AT_OTHERS] : at[k.AT_CALENDAR]]
+            theirs = [c for c in range(self.C) if c != j]
+            others[..., i][:, theirs] = mine.reshape(self.H, self.rows, self.C - 1).transpose(
+                1, 2, 0
+            )
+        rest = [
+            w[:, :, at[first] : at[last]].transpose(2, 1, 0)
+            for first, last in (
+                (k.AT_CALENDAR, k.AT_PRODUCTS),
+                (k.AT_STEP, k.AT_HIDDEN),
+                (k.AT_HIDDEN, k.AT_BIAS),
+            )
+        ]
+        rows = [others.reshape(-1, self.H, self.T), *rest]
+        full = np.concatenate(rows).reshape(-1, self.H * self.T)
+        return full, w[:, :, at[k.AT_BIAS]].T.reshape(-1)
+
+    def limits(self) -> Array:
+        """(H, T) how far a forecast may lie from the last value."""
+        quick: Array = np.sqrt(self.column(k.FAST2))[self.targets]
+        limits: Array = quick * np.sqrt(self.horizons)[:, None] * self.setting(k.GUARD)
+        return limits
+
+    def trust(self) -> Array:
+        """(H, T) the share of a forecast change that is believed; see kernels.tasks.forecast."""
+        ratio: Array = self.pair(k.TRUST) / np.maximum(self.pair(k.TRUST_SUM), 1e-300)
+        return np.minimum(ratio, 1.0)
+
+    # ------------------------------------------------------------------ bounds
+    def half_widths(self) -> Array:
+        """(BINS, H·T) of the bounds, by place in the season; see
+        kernels.tasks.conformal.half_width.
+        """
+        fast, slow = self.pair(k.BOUND_FAST), self.pair(k.BOUND_SLOW)
+        bins = self.values(k.BIN, self.H, self.T, k.BINS)
+        known = (fast > 0.0) & (slow > 0.0)
+        fast, slow = (np.where(known, scale, 1.0) for scale in (fast, slow))
+        usual, shift = slow * np.exp(self.pair(k.BOUND_LOG)), self.pair(k.BOUND_SHIFT)
+        width = bins.transpose(2, 0, 1) * usual * (fast / slow) ** conformal.QUICK_SHARE
+        more = width + usual * np.expm1(np.maximum(shift, 0.0))
+        less = width * np.exp(np.minimum(shift, 0.0) * usual / np.maximum(width, 1e-300))
+        first = self.limits() * (2.0 / self.setting(k.GUARD))
+        found = np.where(known, np.where(shift > 0.0, more, less), first)
+        return found.reshape(k.BINS, -1)
+
+    # ------------------------------------------------------------------ the calendar
+    @property
+    def step(self) -> float:
+        """Usual seconds between rows."""
+        return float(self.d[self.plan[k.CLOCK] + k.STEP])
+
+    def shown(self) -> Array:
+        """(HARMONICS,) 1 for the harmonics that the rows of a turn can show."""
+        turn = calendar.DAY / max(self.step, 1e-9) if self.by_clock else float(self.season)
+        return (turn >= 2.0 * HARMONIC).astype(np.float64)
+
+    def calendar_table(self) -> Array:
+        """(season, CALENDAR) of a season in rows: entry r for the row of count r."""
+        table = np.zeros((self.season, k.CALENDAR))
+        angle = 2.0 * np.pi * np.outer(np.arange(self.season) / self.season, HARMONIC)
+        table[:, 0 : 2 * k.HARMONICS : 2] = np.cos(angle) * self.shown()
+        table[:, 1 : 2 * k.HARMONICS : 2] = np.sin(angle) * self.shown()
+        return table
+
+    def bin_table(self) -> Array:
+        """(season,) the bin of each row of a season in rows."""
+        place = np.arange(self.season) / self.season
+        return np.minimum((place * k.BINS + conformal.EDGE).astype(np.int64), k.BINS - 1)
+
+    # ------------------------------------------------------------------ what moves
+    @property
+    def repeats(self) -> bool:
+        """Whether some rows are answered, by policy, with the forecast made last."""
+        spec = self.model.spec
+        return spec.missing == "skip" or (bool(self.by_clock) and spec.times == "drop")
+
+    def suspects(self) -> Array:
+        """(C,) values in a row that were far outside."""
+        return self._counts(k.SUSPECTS, self.C)
+
+    def window(self) -> Array:
+        """(depth - 1, C) standardised rows, the newest first."""
+        W = int(self.plan[k.WINDOW])
+        ring = self.values(k.Z, W, self.C)
+        return ring[(self.taken - np.arange(1, self.depth)) % W]
+
+    def last_forecast(self) -> Array:
+        """(3, H, T) values, lower, upper as issued last; zeros before the first."""
+        out: Array = np.zeros((3, self.H, self.T))
+        if self.taken:
+            row = (self.taken - 1) % int(self.plan[k.RING]) * int(self.plan[k.RING_ROW])
+            issued = self.d[self.plan[k.ISSUED] + row :]
+            value, half = (
+                issued[self.plan[at] :][: self.H * self.T].reshape(self.H, self.T)
+                for at in (k.I_VALUE, k.I_HALF)
+            )
+            out[0], out[1], out[2] = value, value - half, value + half
+        return out
+
+    def clock(self, which: int) -> float:
+        """TIME, STEP, STRETCH or PHASE."""
+        return float(self.d[self.plan[k.CLOCK] + which])
+
+    def spec(self) -> dict[str, Any]:
+        """The description of the forecaster."""
+        return self.model.spec.to_dict()

@@ -1,0 +1,110 @@
+"""`export_onnx`: one word for a network, the network of a learner, or a forecaster."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from rtlstm.errors import SpecError
+from rtlstm.export import forecaster
+from rtlstm.export import onnx_file as model_file
+from rtlstm.export.forecaster_constants import ForecasterConstants
+from rtlstm.export.graph import Array, Graph
+from rtlstm.export.network import Recipe, inference, slots
+from rtlstm.models.forecaster import Forecaster
+from rtlstm.models.network import Network
+
+
+def export_onnx(
+    model: Any,
+    path: str | os.PathLike[str],
+    form: str = "auto",
+    sequence: bool = False,
+    opset: int = 14,
+    quantize: str | None = None,
+) -> None:
+    """Write a model as ONNX, and its current state beside it as NAME.init.onnx.
+
+    model: a Network, a Learner (its network, for inference) or a Forecaster. Inputs x (batch,
+    inputs), then the state: "h0.layer0" (batch, units), "c0.layer0", fed-back gates "i0.layer0" …;
+    outputs y (batch, outputs), then the new state in the same order: "h.layer0" … All float32, also
+    for float64 networks; the batch is dynamic, its rows independent streams.
+
+    sequence: whole sequences instead: x (length, batch, inputs), y (length, batch, outputs), the
+    state before and after; length dynamic.
+    form: "operator" writes ONNX's LSTM, GRU and RNN where it has them (SpecError where not),
+    "primitive" plain operators, "auto" the operator for the cells that every runtime runs rightly.
+    opset: 14 or later; IR version 8 up to opset 18. quantize: None; "float16", half the bytes;
+    "int8", a quarter of them, faster than float32 from 256 units on, slower in the same plain
+    operators below 128: see :mod:`rtlstm.export.weights`.
+
+    Every runtime tried runs what "auto" writes (onnxruntime 1.15 on, OpenVINO, tract, onnx's
+    reference evaluator), but that tract refuses the sequences of a layer without recurrence, and
+    OpenVINO divides a forecaster's `time` in float32: its time of day is up to two minutes off.
+    With form="operator" others than onnxruntime are wrong: see :mod:`rtlstm.export.operators`.
+
+    A row with a NaN or an infinity, or whose answer would not be finite, is answered NaN and its
+    state is handed on unchanged, as in-process it is refused; over sequences, the whole sequence.
+    Metadata under "rtlstm.": version, kind, spec, state, digest of the constants.
+    """
+    g = Graph(model_file.check_opset(opset))
+    if isinstance(model, Forecaster):
+        if sequence:
+            raise SpecError("a forecaster is exported a step at a time: sequence=False")
+        facts, state = forecaster_graph(g, model, form, quantize)
+    else:
+        net = getattr(model, "net", model)
+        if not isinstance(net, Network):
+            raise SpecError(_why_not(model))
+        with net._lock:
+            inference(g, Recipe(net.spec, net.parameters, form, sequence, quantize))
+            facts, state = {"kind": "network", "spec": net.spec.to_dict()}, network_state(net)
+    model_file.write(g, path, {**facts, "state": list(state), "sequence": sequence})
+    model_file.write_init(path, opset, state)
+
+
+def _why_not(model: Any) -> str:
+    """Why something has no graph, and what of it has one."""
+    parts = {
+        "forecaster": "its .forecaster has, which gives the forecasts and bounds it watches",
+        "network": "its .network has, without what is made of rows before it and of answers after",
+        "learner": "each .learner(key) has",
+    }
+    hint = next((f"; {text}" for part, text in parts.items() if hasattr(model, part)), "")
+    return (
+        f"a {type(model).__name__} has no ONNX form, a Network, Learner or Forecaster has{hint};"
+        " nothing was written"
+    )
+
+
+def forecaster_graph(
+    g: Graph, model: Forecaster, form: str, quantize: str | None
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Write a forecaster's graph; returns its metadata and its state by input name."""
+    with model._lock:
+        model._finish()
+        net, frozen = model.network, ForecasterConstants(model)
+        recipe = Recipe(net.spec, net.parameters, form, False, quantize)
+        state = forecaster.write(g, frozen, recipe)
+    facts = {
+        "kind": "forecaster",
+        "spec": model.spec.to_dict(),
+        "columns": list(model.columns),
+        "targets": list(model.targets),
+        "horizons": list(model.horizons),
+        "season": frozen.season,
+    }
+    return facts | ({"time": "epoch seconds"} if frozen.by_clock else {}), state
+
+
+def forecaster_state(model: Forecaster) -> dict[str, Array]:
+    """The current state by the names of the graph's inputs."""
+    return forecaster_graph(Graph(model_file.OLDEST_OPSET), model, "auto", None)[1]
+
+
+def network_state(net: Network) -> dict[str, Array]:
+    """The current state by the names of the graph's inputs, each (1, width)."""
+    state = net.state
+    return {slot.source: state[slot.key][None].astype(np.float32) for slot in slots(net.spec)}

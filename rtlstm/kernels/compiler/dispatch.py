@@ -1,0 +1,149 @@
+"""How a kernel is compiled for Python, and how for the kernels that call it.
+
+numba compiles a called function to the end, with wrappers for Python, optimised machine code and
+the code of all that it calls in turn, and then optimises all of it again inside every caller.  In
+a tree of small kernels seven calls deep nearly all of that is thrown away.  Here a kernel called
+from a kernel is typed and lowered once a process and handed on as LLVM code that no pass but the
+cheap ones for single functions has seen; the kernel called from Python links, inlines and optimises
+everything at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite.binding import create_new_function_pass_manager
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
+from numba.core.registry import CPUDispatcher
+
+from rtlstm.kernels.compiler.contexts import (
+    Target,
+    Typing,
+    gc_paused,
+    interned_flags,
+    nonnegative_indices,
+)
+
+__all__ = ["KernelDispatcher"]
+
+
+class KernelDispatcher(CPUDispatcher):  # type: ignore[misc]
+    """The dispatcher of a kernel; what its callers get is compiled by another one, `linked`."""
+
+    def __init__(self, py_func: Any, targetoptions: dict[str, Any]) -> None:
+        options = {"nopython": True, "boundscheck": None, **targetoptions}
+        # Arrays are borrowed from the caller in Python and none is made, so nothing needs counting:
+        # two slices a step took 70 of 230 ns. In linked kernels, whose options would otherwise be
+        # this one's, a count of nothing is a test for null.
+        entry = {**options, "_nrt": False}
+        super().__init__(py_func, targetoptions=entry, pipeline_class=_EntryCompiler)
+        linked = {**options, "_nrt": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        self.linked = _LinkedDispatcher(
+            py_func, targetoptions=linked, pipeline_class=_LinkedCompiler
+        )
+
+    def compile(self, sig: Any) -> Any:
+        with gc_paused(), nonnegative_indices():
+            return super().compile(sig)
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        return self.linked.get_call_template(args, kws)
+
+    def get_overload(self, sig: Any) -> Any:
+        return self.linked.get_overload(sig)
+
+
+class _LinkedDispatcher(CPUDispatcher):  # type: ignore[misc]
+    """Compiles a kernel as far as its callers need it."""
+
+    def add_overload(self, cres: Any) -> None:
+        # Callers find the code by the entry point; there is none, so its place takes an object.
+        cres = cres._replace(entry_point=object())
+        self.targetctx.insert_user_function(cres.entry_point, cres.fndesc, [cres.library])
+        self.overloads[tuple(cres.signature.args)] = cres
+
+
+# What numba does for comprehensions, closures, context managers, expressions over whole arrays and
+# unrolled tuples, none of which a kernel has: a twentieth of the time of compiling.
+UNUSED_PASSES = {
+    *("WithLifting", "InlineClosureLikes", "MakeFunctionToJitFunction", "InlineInlinables"),
+    *("FindLiterallyCalls", "LiteralUnroll", "LiteralPropagationSubPipelinePass"),
+    *("NopythonRewrites", "DumpParforDiagnostics"),
+}
+
+
+class _Compiler(Compiler):  # type: ignore[misc]
+    """numba's pipeline without what no kernel needs."""
+
+    def define_pipelines(self) -> Any:
+        managers = super().define_pipelines()
+        for manager in managers:
+            manager.passes = [p for p in manager.passes if p[0].__name__ not in UNUSED_PASSES]
+            manager._finalized = False
+            manager.finalize()
+        return managers
+
+
+class _EntryCompiler(_Compiler):
+    """numba's pipeline into a library whose machine code has one way in."""
+
+    def __init__(
+        self, typing: Any, target: Any, _: Any, args: Any, result: Any, flags: Any, *rest: Any
+    ) -> None:
+        target.refresh()  # and typing with it: modules may have been imported since the last one
+        library = _EntryLibrary(target.codegen(), "entry")
+        library.enable_object_caching()
+        contexts = Typing.of(typing), Target(target)
+        super().__init__(*contexts, library, args, result, interned_flags(flags), *rest)
+
+
+class _EntryLibrary(JITCodeLibrary):  # type: ignore[misc]
+    """A library that nothing else links: what it holds of others is its own.
+
+    So LLVM may inline what is called once and drop the arguments nobody reads (an array is seven);
+    a step of a small network takes a quarter less. No name of it is left: the runtime's linker
+    would take it for what others know by that name.
+    """
+
+    def _optimize_final_module(self) -> None:
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.linkage.name == "linkonce_odr":
+                function.linkage = "private"
+        # numba runs all passes twice, for the sake of reference counts between them.
+        manager, builder = self._codegen._module_pass_manager()
+        manager.run(self._final_module, builder)
+
+
+class _LinkedCompiler(_Compiler):
+    """numba's pipeline into a library that stays LLVM code."""
+
+    def __init__(
+        self, typing: Any, target: Any, _: Any, args: Any, result: Any, flags: Any, *rest: Any
+    ) -> None:
+        flags.no_compile = True
+        library = _LinkedLibrary(target.codegen(), "linked")
+        contexts = Typing.of(typing), Target(target)
+        super().__init__(*contexts, library, args, result, interned_flags(flags), *rest)
+
+
+class _LinkedLibrary(JITCodeLibrary):  # type: ignore[misc]
+    """A library for linking into others: neither optimised as a whole nor made machine code."""
+
+    def _optimize_functions(self, module: Any) -> None:
+        # So that less has to be cloned and linked; LLVM's own set takes twice as long, for nothing.
+        module.data_layout = self._codegen._data_layout
+        manager, builder = create_new_function_pass_manager(), self._codegen._pass_builder()
+        manager.add_sroa_pass()
+        manager.add_simplify_cfg_pass()
+        manager.add_instruction_combine_pass()
+        for function in module.functions:
+            if not function.is_declaration:
+                manager.run(function, builder)
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True

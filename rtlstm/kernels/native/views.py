@@ -1,0 +1,108 @@
+"""Arrays by their address, so that a call from Python hands over whole numbers alone.
+
+Numba takes an array argument apart, at 30 ns each, and a whole number at 15. What an object holds
+for good crosses the border as the address of a table of addresses (`table`), what a call brings as
+the address of its first element; C code that calls a kernel has nothing else to give anyway.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+from numba import config, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
+
+from rtlstm.kernels.native.capi import address
+
+Array = np.ndarray[Any, Any]
+WORD = 8  # bytes of a number in a table
+
+
+def table(*arrays: Array) -> Array:
+    """Address and row length of each array, one after the other (2 * arrays,) int64.
+
+    The arrays must outlive the table's use, and stay where they are.
+    """
+    return np.array([end for a in arrays for end in (address(a), a.shape[-1])], np.int64)
+
+
+def _at(place: int, length: int, kind: Any) -> Array:
+    """The array at an address, for kernels that are interpreted."""
+    room = (ctypes.c_char * (int(length) * np.dtype(kind).itemsize)).from_address(int(place))
+    return np.frombuffer(room, kind)
+
+
+if config.DISABLE_JIT:
+
+    def ints_at(place: int, length: int) -> Array:
+        """The int64 array of `length` elements at an address."""
+        return _at(place, length, np.int64)
+
+    def doubles_at(place: int, length: int) -> Array:
+        """The float64 array of `length` elements at an address."""
+        return _at(place, length, np.float64)
+
+    def singles_at(place: int, length: int) -> Array:
+        """The float32 array of `length` elements at an address."""
+        return _at(place, length, np.float32)
+
+    def numbers_at(place: int, length: int, kind: Any) -> Array:
+        """The array of `length` elements of a dtype at an address."""
+        return _at(place, length, kind)
+
+else:
+
+    def _view(element: Any) -> Any:
+        result = types.Array(element, 1, "C")
+
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            array = context.make_array(result)(context, builder)
+            pointer = context.get_data_type(element).as_pointer()
+            size = context.get_constant(types.intp, element.bitwidth // 8)
+            populate_array(
+                array,
+                data=builder.inttoptr(arguments[0], pointer),
+                shape=cgutils.pack_array(builder, [arguments[1]]),
+                strides=cgutils.pack_array(builder, [size]),
+                itemsize=size,
+                meminfo=None,
+            )
+            return array._getvalue()
+
+        return result, codegen
+
+    @intrinsic
+    def ints_at(typing: Any, place: Any, length: Any) -> Any:
+        """The int64 array of `length` elements at an address."""
+        result, codegen = _view(types.int64)
+        return result(types.int64, types.int64), codegen
+
+    @intrinsic
+    def doubles_at(typing: Any, place: Any, length: Any) -> Any:
+        """The float64 array of `length` elements at an address."""
+        result, codegen = _view(types.float64)
+        return result(types.int64, types.int64), codegen
+
+    @intrinsic
+    def singles_at(typing: Any, place: Any, length: Any) -> Any:
+        """The float32 array of `length` elements at an address."""
+        result, codegen = _view(types.float32)
+        return result(types.int64, types.int64), codegen
+
+    @intrinsic
+    def numbers_at(typing: Any, place: Any, length: Any, kind: Any) -> Any:
+        """The array of `length` elements of a dtype at an address."""
+        result, codegen = _view(kind.dtype)
+        return result(types.int64, types.int64, kind), codegen
+
+
+def kind_of(array: Array) -> Any:
+    """The type of an argument that says of what type an array is: see `numbers_at`."""
+    return types.DType(types.uint16 if array.dtype == np.uint16 else _FLOATS[array.dtype.itemsize])
+
+
+_FLOATS = {4: types.float32, 8: types.float64}

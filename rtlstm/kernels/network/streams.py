@@ -1,0 +1,64 @@
+"""One step of many streams that share one set of weights.
+
+Weights are read once for a group of GROUP streams (a product of matrices instead of vectors), the
+rest of a step runs stream by stream in the kernels of `cells`. Old states stand at `old`, stream
+after stream, new ones go to `new`; so a refused step has changed nothing.
+"""
+
+from __future__ import annotations
+
+from rtlstm.kernels import plan as p
+from rtlstm.kernels import vector as v
+from rtlstm.kernels.compiler.jit import kernel
+from rtlstm.kernels.native.denormals import flush_denormals, restore_mode
+from rtlstm.kernels.network.forward import cell, commit, head, layer_at, layer_inputs, load_input
+
+GROUP = 16  # frames at once: few enough for the first-level cache, enough to share reads
+
+
+@kernel
+def layer_group(plan, layer, h, w, f, old, frame, count):
+    """One layer of `count` streams, from states at `old` into frames at `frame`."""
+    at, size, length = layer_at(layer), plan[p.STATE_LEN], plan[p.FRAME_LEN]
+    for b in range(count):
+        layer_inputs(plan, layer, f, old + b * size, frame + b * length)
+    u, a = frame + plan[at + p.F_U], frame + plan[at + p.F_A]
+    v.matmat(
+        h, plan[at + p.W], w, plan[at + p.W_EXACT], plan[at + p.EXACT],
+        f, u, length, a, length, plan[at + p.K], plan[at + p.R], count,
+    )  # fmt: skip
+    for b in range(count):
+        cell(plan, at, w, f, frame + b * length)
+
+
+@kernel
+def step(plan, h, w, f, old, new, frame, X, Y, streams):
+    """`advance`, with numbers too faint to matter taken for 0."""
+    mode = flush_denormals()
+    status = advance(plan, h, w, f, old, new, frame, X, Y, streams)
+    restore_mode(mode)
+    return status
+
+
+@kernel
+def advance(plan, h, w, f, old, new, frame, X, Y, streams):
+    """X (streams * INPUTS) into Y (streams * OUTPUTS), both flat; states from `old` to `new`.
+
+    Returns 0, or 4 * stream + status of the first stream that was refused; `old` is never written.
+    """
+    m, n, size, length = plan[p.INPUTS], plan[p.OUTPUTS], plan[p.STATE_LEN], plan[p.FRAME_LEN]
+    for start in range(0, streams, GROUP):
+        count = min(GROUP, streams - start)
+        for b in range(count):
+            x = X[(start + b) * m : (start + b + 1) * m]
+            if load_input(plan, f, frame + b * length, x) != p.OK:
+                return 4 * (start + b) + p.BAD_INPUT
+        for layer in range(plan[p.LAYERS]):
+            layer_group(plan, layer, h, w, f, old + start * size, frame, count)
+        for b in range(count):
+            fr = frame + b * length
+            if head(plan, w, f, fr) != p.OK:
+                return 4 * (start + b) + p.BAD_OUTPUT
+            commit(plan, f, new + (start + b) * size, fr)
+            v.copy(Y, (start + b) * n, f, fr + plan[p.OUT], n)
+    return p.OK

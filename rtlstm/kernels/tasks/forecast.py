@@ -1,0 +1,263 @@
+"""One row of a forecaster, in the two halves that stand around the learning rule's own step.
+
+`take_row`: the row is filled and judged, every forecast whose truth it brings is learned from, the
+statistics move on, and the learning trajectory's next step is laid ready. Then the rule's driver
+makes that step. `make_forecasts`: the network runs ahead over the row, and the forecasts and bounds
+for the rows to come are made. The forecast of target j at horizon h, with x the regressors, s the
+slow sigma of the changes of j and σ the quick one:
+
+    forecast = last_j + trust_jh clip(s W_jh'x, ± GUARD σ √h)
+
+and nothing in it is learned but W, so a frozen forecaster is plain tensor arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+
+from rtlstm.kernels import plan as p
+from rtlstm.kernels import vector as v
+from rtlstm.kernels.compiler.jit import kernel
+from rtlstm.kernels.network.forward import commit, forward
+from rtlstm.kernels.tasks import anomaly, calendar, conformal, features, rls, scaling
+from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.tasks.conformal import pair
+from rtlstm.kernels.tasks.scaling import clipped, field
+
+TRUST_ROWS = 1000.0
+DUE, SKIPPED, EARLY = range(3)  # what `take_row` returns
+
+
+@kernel
+def take_row(plan, net, f, d, q, row, time, learn):
+    """Take in a row (C) at a time (epoch seconds or NaN); learn=0 leaves all that was learned.
+
+    Returns SKIPPED if too much of the row was missing, and nothing but counters has moved; else the
+    row is to be issued (STAGE is 1): DUE, after the learning trajectory's step, or EARLY, since
+    there is no row yet for which that could be: the trajectory lags by the shortest horizon.
+    """
+    counts = plan[k.COUNTS]
+    if scaling.fill_row(plan, d, q, row):
+        return SKIPPED
+    anomaly.see(plan, d, q, row, learn)
+    v.fill(f, plan[k.Y_LEARN], 0.0, plan[k.UNITS])
+    for h in range(plan[k.HORIZONS]):
+        learn_horizon(plan, f, d, q, h, learn)
+    calendar.move_clock(plan, d, q, time, learn)
+    taken = q[counts + k.TAKEN]
+    scaling.standardise(plan, d, q, plan[k.Z] + taken % plan[k.WINDOW] * plan[k.COLUMNS], learn)
+    if learn:
+        calendar.update_autocorrelation(plan, d, q)
+        if calendar.find_season(plan, d, q):
+            for j in range(plan[k.TARGETS]):
+                rls.forget_columns(plan, d, j, plan[k.AT_SEASONAL], plan[k.AT_OTHERS])
+                rls.forget_columns(plan, d, j, plan[k.AT_CALENDAR], plan[k.AT_STEP])
+    calendar.write_calendar(plan, d, q)
+    features.network_input(plan, f, d, q)
+    prepare_learning_step(plan, f, d, q, learn)
+    due = taken >= plan[plan[k.HORIZON_AT]]
+    q[counts + k.STEPS_THEN] = q[p.Q_STEPS] if due else -1
+    q[counts + k.LEARNING] = learn
+    q[counts + k.STAGE] = 1
+    return DUE if due else EARLY
+
+
+@kernel
+def learn_horizon(plan, f, d, q, h, learn):
+    """Compare the forecasts that were made for this row at horizon h with it; learn from them."""
+    horizon, T = plan[plan[k.HORIZON_AT] + h], plan[k.TARGETS]
+    row = q[plan[k.COUNTS] + k.TAKEN] - horizon
+    if row < 0:
+        return
+    place = row % plan[k.RING]
+    known, at = q[plan[k.LEARNABLE] + place], plan[k.ISSUED] + place * plan[k.RING_ROW]
+    for j in range(T):
+        truth, i = d[plan[k.TRUTH] + j], h * T + j
+        if math.isnan(truth):
+            if learn and plan[k.RING] == 1:  # the covariance has yet to take this row in
+                d[plan[k.PENDING_BY] + j] = 0.0
+            continue
+        update_metrics(plan, d, at, j, i, truth)
+        if not (learn and known == 2):
+            continue
+        error = truth - d[at + plan[k.I_VALUE] + i]
+        half, sigma = d[at + plan[k.I_HALF] + i], d[at + plan[k.I_SIGMA] + i]
+        conformal.update_bounds(plan, d, i, horizon, error, half, sigma, d[at + plan[k.I_PHASE]])
+        update_readout(plan, f, d, at, j, h, truth)
+
+
+@kernel
+def update_metrics(plan, d, at, j, i, truth):
+    """Count a forecast and the last value, repeated, against the truth."""
+    error, naive = truth - d[at + plan[k.I_VALUE] + i], truth - d[at + plan[k.I_BASE] + j]
+    d[pair(plan, k.COUNT, i)] += 1.0
+    d[pair(plan, k.SQUARES, i)] += error * error
+    d[pair(plan, k.ABSOLUTE, i)] += abs(error)
+    d[pair(plan, k.NAIVE_SQUARES, i)] += naive * naive
+    d[pair(plan, k.NAIVE_ABSOLUTE, i)] += abs(naive)
+
+
+@kernel
+def update_readout(plan, f, d, at, j, h, truth):
+    """Least squares of one target and horizon: W += g ψ(e), with the a-priori error e.
+
+    The shortest horizon's error also goes down to the network: -W_h ψ(e) is its dL/dh.
+    """
+    n, H, scale = plan[k.WIDTH], plan[k.HORIZONS], d[at + plan[k.I_SCALE] + j]
+    if not scale > 0.0:
+        return
+    x, w = at + plan[k.I_X] + j * n, plan[k.WEIGHTS] + (j * H + h) * n
+    told = v.dot(d, w, d, x, n)
+    error = (truth - d[at + plan[k.I_BASE] + j]) / scale - told
+    i = h * plan[k.TARGETS] + j
+    square = pair(plan, k.ERROR2, i)
+    sigma = math.sqrt(d[square])
+    taken = clipped(error, d[plan[k.SETTINGS] + k.HUBER] * sigma)
+    update_trust(plan, d, i, told, told + taken)
+    if h == 0:
+        hidden, y = w + plan[k.AT_HIDDEN], plan[k.Y_LEARN]
+        for u in range(plan[k.UNITS]):
+            f[y + u] -= taken * d[hidden + u]
+    v.axpy(d, w, taken, d, at + plan[k.I_GAIN] + j * n, n)
+    rate = max(d[plan[k.SETTINGS] + k.FAST_RATE], 1.0 / d[pair(plan, k.COUNT, i)])
+    d[square] += rate * (min(error * error, 9.0 * d[square]) - d[square])
+
+
+@kernel
+def update_trust(plan, d, i, told, came):
+    """How much of a foretold change comes true, by least squares that forgets in TRUST_ROWS."""
+    keep, both, own = 1.0 - 1.0 / TRUST_ROWS, pair(plan, k.TRUST, i), pair(plan, k.TRUST_SUM, i)
+    d[both] = max(keep * d[both] + told * came, 0.0)
+    d[own] = keep * d[own] + told * told
+
+
+@kernel
+def trust(plan, d, i):
+    """The share of a foretold change that is believed, 0 to 1: a column that nobody can foretell
+    is left at its last value.
+    """
+    return min(d[pair(plan, k.TRUST, i)] / max(d[pair(plan, k.TRUST_SUM, i)], 1e-300), 1.0)
+
+
+@kernel
+def prepare_learning_step(plan, f, d, q, learn):
+    """X_LEARN and Y_LEARN: the row that the learning trajectory takes next, and its target.
+
+    The network has no head and half the squared error as loss, so a target y - g makes its
+    dL/dy = g; y, what it is about to answer, is known from the row before (`advance_networks`).
+    """
+    lead, m, units = plan[plan[k.HORIZON_AT]], plan[k.INPUTS], plan[k.UNITS]
+    taken = q[plan[k.COUNTS] + k.TAKEN]
+    slot = plan[k.QUEUE] + taken % lead * m
+    v.copy(f, plan[k.X_LEARN], f, slot, m)
+    v.copy(f, slot, f, plan[k.X_NOW], m)
+    y, usable = plan[k.Y_LEARN], learn and taken >= max(lead, features.WARM)
+    for u in range(units):
+        f[y + u] = f[plan[k.ANSWER] + u] - f[y + u] if usable else math.nan
+    rows = q[p.Q_UPDATES] / d[plan[k.SETTINGS] + k.LR_ROWS]
+    d[p.D_LR] = d[plan[k.SETTINGS] + k.LR] / math.sqrt(1.0 + rows)
+
+
+@kernel
+def make_forecasts(plan, net, f, d, q, learn, out):
+    """Forecasts, then lower, then upper bounds into out (3 H T); the row is done.
+
+    The network's state runs ahead with the weights as they are now.
+    """
+    counts, taken = plan[k.COUNTS], q[plan[k.COUNTS] + k.TAKEN]
+    advance_networks(plan, net, f, q, taken)
+    place = taken % plan[k.RING]
+    at = plan[k.ISSUED] + place * plan[k.RING_ROW]
+    d[at + plan[k.I_PHASE]] = d[plan[k.CLOCK] + k.PHASE]
+    for j in range(plan[k.TARGETS]):
+        x = at + plan[k.I_X] + j * plan[k.WIDTH]
+        features.regressors(plan, f, d, q, j, x, plan[k.HIDDEN])
+        if learn:
+            rls.gain(plan, d, q, j, x, at + plan[k.I_GAIN] + j * plan[k.WIDTH])
+            rls.ridge(plan, d, j, taken)
+        forecast_target(plan, d, at, j, out)
+    q[plan[k.LEARNABLE] + place] = 2 if learn else 1
+    q[counts + k.LEARNED] += learn
+    q[counts + k.TAKEN] = taken + 1
+    q[counts + k.STAGE] = 0
+
+
+@kernel
+def advance_networks(plan, net, f, q, taken):
+    """HIDDEN: the network's output after this row. ANSWER: what its learning trajectory will say.
+
+    The first is from the state that runs ahead, which moves; the second from the state that lags,
+    which stays, on the row that it takes next; NaN, from which nothing is learned, if not finite.
+    """
+    frame, m, units = net[p.AHEAD], plan[k.INPUTS], plan[k.UNITS]
+    late = plan[k.QUEUE] + (taken + 1) % plan[plan[k.HORIZON_AT]] * m
+    for turn in range(2):
+        x, state = (late, net[p.LEARN_STATE]) if turn == 0 else (plan[k.X_NOW], net[p.STATE])
+        answer = plan[k.ANSWER] if turn == 0 else plan[k.HIDDEN]
+        v.copy(f, frame + net[p.HEADER_LEN + p.F_U], f, x, m)
+        status = forward(net, f, f, f, state, frame)
+        v.copy(f, answer, f, frame + net[p.OUT], units)
+        if status != p.OK:
+            v.fill(f, answer, math.nan, units)
+    if status == p.OK:
+        commit(net, f, net[p.STATE], frame)
+    else:
+        v.fill(f, net[p.STATE], 0.0, net[p.STATE_LEN])
+        v.fill(f, plan[k.HIDDEN], 0.0, units)
+        q[plan[k.COUNTS] + k.NETWORK_RESETS] += 1
+
+
+@kernel
+def forecast_target(plan, d, at, j, out):
+    """The forecasts of target j at all horizons, with their bounds."""
+    n, H, T = plan[k.WIDTH], plan[k.HORIZONS], plan[k.TARGETS]
+    column = plan[plan[k.TARGET_AT] + j]
+    base, quick = d[field(plan, k.LAST, column)], math.sqrt(d[field(plan, k.FAST2, column)])
+    scale, phase = math.sqrt(d[field(plan, k.SLOW2, column)]), d[plan[k.CLOCK] + k.PHASE]
+    d[at + plan[k.I_BASE] + j], d[at + plan[k.I_SCALE] + j] = base, scale
+    for h in range(H):
+        i, w = h * T + j, plan[k.WEIGHTS] + (j * H + h) * n
+        root = math.sqrt(plan[plan[k.HORIZON_AT] + h])
+        change = scale * v.dot(d, w, d, at + plan[k.I_X] + j * n, n)
+        limit = d[plan[k.SETTINGS] + k.GUARD] * quick * root
+        value = base + trust(plan, d, i) * clipped(change, limit)
+        half, sigma = conformal.half_width(plan, d, i, phase, 2.0 * quick * root)
+        d[at + plan[k.I_VALUE] + i], d[at + plan[k.I_HALF] + i] = value, half
+        d[at + plan[k.I_SIGMA] + i] = sigma
+        out[i], out[H * T + i], out[2 * H * T + i] = value, value - half, value + half
+        if h == 0:
+            save_expected(plan, d, j, value, scale)
+
+
+@kernel
+def save_expected(plan, d, j, value, scale):
+    """Keep the forecast of the next row, if there is one, to judge and to fill that row with."""
+    if plan[plan[k.HORIZON_AT]] == 1:
+        d[plan[k.EXPECTED] + j] = value
+        d[plan[k.EXPECTED_BY] + j] = scale * math.sqrt(d[pair(plan, k.ERROR2, j)])
+
+
+@kernel
+def repeat_forecasts(plan, d, q, out):
+    """The forecasts made last, with their bounds, into out (3 H T); 0 before the first.
+
+    The row that brings nothing else brings no anomaly either.
+    """
+    d[plan[k.CLOCK] + k.ANOMALY] = 0.0
+    taken, pairs = q[plan[k.COUNTS] + k.TAKEN], plan[k.HORIZONS] * plan[k.TARGETS]
+    v.fill(out, 0, 0.0, 3 * pairs)
+    if taken == 0:
+        return
+    at = plan[k.ISSUED] + (taken - 1) % plan[k.RING] * plan[k.RING_ROW]
+    for i in range(pairs):
+        value, half = d[at + plan[k.I_VALUE] + i], d[at + plan[k.I_HALF] + i]
+        out[i], out[pairs + i], out[2 * pairs + i] = value, value - half, value + half
+
+
+@kernel
+def reset_network(plan, net, f, d, q):
+    """Clear the learning trajectory, which has come to answer what is not finite."""
+    v.fill(f, net[p.LEARN_STATE], 0.0, net[p.STATE_LEN])
+    if net[p.HISTORY_LEN] > 0:
+        v.fill(f, net[p.HISTORY], 0.0, net[p.HISTORY_LEN])
+    q[plan[k.COUNTS] + k.NETWORK_RESETS] += 1

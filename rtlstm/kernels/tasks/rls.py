@@ -1,0 +1,256 @@
+"""Recursive least squares with forgetting, one covariance for all horizons, bounded for ever.
+
+For regressors x (D) of weight w and a target y (Haykin 2002, chapter 9):
+
+    g = P x / (λ / w + x'P x)        W += g (y - W'x)        P = (P - g x'P) / λ
+
+P knows x alone, so it moves when a forecast is issued; the gain g waits with x in the ring, and
+the weights of each horizon take the same gains in the same order as if the truth had been there at
+once. The division by λ is put off: P stands as P·CSCALE, and the downdate of one row is made in
+the sweep that forms P x for the next, one pass over the memory instead of two.
+
+Forgetting alone lets P grow without bound where nothing excites it (a silent column, or a
+direction between two collinear ones), until rounding makes it indefinite. Here the prior is never
+forgotten: every RIDGE_ROWS rows one coordinate in turn sees a made-up observation "this weight is
+0", of such weight that all of them together are the prior, diag(PRIOR). So 1/P never falls below
+the information of the prior, in every direction, and P stays below PRIOR / CYCLE. The blocks on
+and above the diagonal alone are stored, packed block row by block row, which halves what a sweep
+must fetch; those on the diagonal are whole, and made symmetric in time.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+
+import numpy as np
+
+from rtlstm.kernels import vector as v
+from rtlstm.kernels.compiler.jit import kernel
+from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.vector.emit import Emitter, Slice, Value
+from rtlstm.kernels.vector.primitive import Array, primitive
+
+BLOCK = 8  # rows and columns of a diagonal block, which is stored whole; divides D
+RIDGE_ROWS = 8
+MAX_SCALE = 1e3  # of what is put off: some 35,000 rows
+
+
+def _sweep(
+    e: Emitter, d: Slice, P: Value, u: Value, by: Value, x: Value, y: Value, n: Value
+) -> None:
+    """Four rows at a time, their sums in registers; the part right of the diagonal block also
+    adds to y what stands below the diagonal by symmetry."""
+    e.lanes = 8 if e.registers >= 32 else 4
+
+    def four(first: int, block: Value, base: Value) -> None:
+        rows = [block + first + r for r in range(4)]
+        starts = [base + (n - block) * (first + r) - block for r in range(4)]
+        factors = [0.0 - by * e.at(d, u + row) for row in rows]
+        values = [e.at(d, x + row) for row in rows]
+
+        def columns(c: Value, *sums: Value, mirrored: bool = True) -> list[Value]:
+            uc, xc = e.load(d, u + c), e.load(d, x + c)
+            entries = [e.fma(a, uc, e.load(d, s + c)) for a, s in zip(factors, starts)]
+            for s, entry in zip(starts, entries):
+                e.store(d, s + c, entry)
+            if mirrored:
+                total = e.load(d, y + c)
+                for entry, value in zip(entries, values):
+                    total = e.fma(entry, value, total)
+                e.store(d, y + c, total)
+            return [e.fma(entry, xc, t) for entry, t in zip(entries, sums)]
+
+        sums = [e.constant(0.0)] * 4
+        for c in range(0, BLOCK, e.lanes):
+            sums = columns(block + c, *sums, mirrored=False)
+        for row, t in zip(rows, e.loop(block + BLOCK, n, e.lanes, columns, sums)[1:]):
+            e.put(d, y + row, e.at(d, y + row) + e.total(t, operator.add))
+
+    def block(i: Value, base: Value) -> list[Value]:
+        four(0, i, base)
+        four(4, i, base)
+        return [base + (n - i) * BLOCK]
+
+    e.loop(0, n, e.lanes, lambda c: e.store(d, y + c, e.constant(0.0)))
+    e.loop(0, n, BLOCK, block, [P])
+    e.lanes = e.full
+
+
+@primitive(_sweep, inline=False)
+def sweep(d: Array, P: int, u: int, by: float, x: int, y: int, n: int) -> None:
+    """P -= by u u', then y = P x, in one pass: P (n, n), packed, at d[P], u, x, y (n) at d[u] …
+
+    n is a multiple of BLOCK.
+    """
+    for i in range(n):
+        d[y + i] = 0.0
+    base = P
+    for i in range(n):
+        own = i // BLOCK * BLOCK
+        row = base + (i - own) * (n - own) - own
+        for c in range(own, n):
+            d[row + c] -= by * d[u + i] * d[u + c]
+            d[y + i] += d[row + c] * d[x + c]
+        for c in range(own + BLOCK, n):
+            d[y + c] += d[row + c] * d[x + i]
+        if i == own + BLOCK - 1:
+            base += (n - own) * BLOCK
+
+
+def packed(n: int) -> int:
+    """Elements of a covariance (n, n) as it is stored; n a multiple of BLOCK."""
+    return n * (n + BLOCK) // 2
+
+
+def unpacked(stored: Array, n: int) -> Array:
+    """The whole of a covariance (n, n) from its stored elements (packed(n)), symmetric."""
+    whole, at = np.zeros((n, n)), 0
+    for i in range(0, n, BLOCK):
+        size = BLOCK * (n - i)
+        whole[i : i + BLOCK, i:] = stored[at : at + size].reshape(BLOCK, -1)
+        at += size
+    upper: Array = np.triu(whole)
+    return upper + np.triu(upper, 1).T
+
+
+def diagonal(n: int) -> Array:
+    """Where the diagonal of a covariance (n, n) lies among its stored elements."""
+    i = np.arange(n)
+    own = i // BLOCK
+    before = BLOCK * (own * n - BLOCK // 2 * own * (own - 1))
+    return before + (i - own * BLOCK) * (n - own * BLOCK + 1)
+
+
+@kernel
+def covariance_at(plan, j):
+    """Where the covariance of target j begins in d."""
+    return plan[k.COVARIANCE] + j * (plan[k.WIDTH] * (plan[k.WIDTH] + BLOCK) // 2)
+
+
+@kernel
+def row_at(P, n, i):
+    """Where row i of the covariance at P would begin; its elements from its block on are there."""
+    own = i // BLOCK
+    before = BLOCK * (own * n - BLOCK // 2 * own * (own - 1))
+    return P + before + (i - own * BLOCK) * (n - own * BLOCK) - own * BLOCK
+
+
+@kernel
+def entry_at(P, n, i, j):
+    """Where P[i, j] lies, in whichever of the two blocks is stored."""
+    if i // BLOCK > j // BLOCK:
+        return row_at(P, n, j) + i
+    return row_at(P, n, i) + j
+
+
+@kernel
+def reset_covariance(plan, d, j):
+    """The covariance of target j as it begins: the prior."""
+    n = plan[k.WIDTH]
+    P = covariance_at(plan, j)
+    v.fill(d, P, 0.0, n * (n + BLOCK) // 2)
+    for i in range(n):
+        d[row_at(P, n, i) + i] = d[plan[k.PRIOR] + i]
+    d[plan[k.CSCALE] + j] = 1.0
+    d[plan[k.PENDING_BY] + j] = 0.0
+    v.fill(d, plan[k.PENDING] + j * n, 0.0, n)
+
+
+@kernel
+def gain(plan, d, q, j, x, g):
+    """The gain of the regressors at d[x] into d[g] (WIDTH); the downdate of P waits for the next.
+
+    Regressors of high leverage x'P x count for less (Mallows' weights), so that one far row cannot
+    use up the covariance. A covariance found unsound begins anew, which is counted.
+    """
+    n, settings, u = plan[k.WIDTH], plan[k.SETTINGS], plan[k.PENDING] + j * plan[k.WIDTH]
+    forget = d[settings + k.FORGET]
+    sweep(d, covariance_at(plan, j), u, d[plan[k.PENDING_BY] + j], x, g, n)
+    scale = d[plan[k.CSCALE] + j]
+    leverage = scale * v.dot(d, g, d, x, n)
+    if not (math.isfinite(leverage) and leverage >= 0.0):
+        reset_covariance(plan, d, j)
+        q[plan[k.COUNTS] + k.RESETS] += 1
+        v.fill(d, g, 0.0, n)
+        return
+    share = max(1.0, leverage / d[settings + k.LEVERAGE])
+    by = scale / (forget * share + leverage)
+    v.copy(d, u, d, g, n)
+    d[plan[k.PENDING_BY] + j] = by
+    v.scale(d, g, by, n)
+    d[plan[k.CSCALE] + j] = scale / forget
+    if scale > MAX_SCALE:
+        rescale(plan, d, j)
+
+
+@kernel
+def rescale(plan, d, j):
+    """Carry out the division by λ that was put off, and make the diagonal blocks symmetric.
+
+    Their halves are rounded apart, and nothing but this holds the difference back: it grows by
+    1/λ a row, a thousandfold from one time to the next, from the last digit.
+    """
+    n, scale = plan[k.WIDTH], d[plan[k.CSCALE] + j]
+    P = covariance_at(plan, j)
+    v.scale(d, P, scale, n * (n + BLOCK) // 2)
+    for i in range(n):
+        for c in range(i // BLOCK * BLOCK, i):
+            d[row_at(P, n, i) + c] = d[row_at(P, n, c) + i]
+    d[plan[k.PENDING_BY] + j] *= scale
+    d[plan[k.CSCALE] + j] = 1.0
+
+
+@kernel
+def apply_pending(plan, d, j):
+    """Make the downdate that waits."""
+    n, u = plan[k.WIDTH], plan[k.PENDING] + j * plan[k.WIDTH]
+    downdate(d, covariance_at(plan, j), u, d[plan[k.PENDING_BY] + j], n)
+    d[plan[k.PENDING_BY] + j] = 0.0
+
+
+@kernel
+def downdate(d, P, u, by, n):
+    """P -= by u u' on the stored blocks."""
+    for i in range(n):
+        first = i // BLOCK * BLOCK
+        v.axpy(d, row_at(P, n, i) + first, -by * d[u + i], d, u + first, n - first)
+
+
+@kernel
+def ridge(plan, d, j, row):
+    """The made-up observation of one coordinate, when it is this target's turn."""
+    if (row + j) % RIDGE_ROWS != 0:
+        return
+    n, i = plan[k.WIDTH], (row + j) // RIDGE_ROWS % plan[k.WIDTH]
+    P, column, scale = covariance_at(plan, j), plan[k.RIDGE], d[plan[k.CSCALE] + j]
+    for c in range(n):
+        d[column + c] = d[entry_at(P, n, i, c)]
+    waits = plan[k.PENDING] + j * n  # downdates commute: this one need not be made first
+    v.axpy(d, column, -d[plan[k.PENDING_BY] + j] * d[waits + i], d, waits, n)
+    weight = (1.0 - d[plan[k.SETTINGS] + k.CYCLE]) / d[plan[k.PRIOR] + i]
+    by = weight * scale / (1.0 + weight * scale * d[column + i])
+    downdate(d, P, column, by, n)
+    for h in range(plan[k.HORIZONS]):
+        w = plan[k.WEIGHTS] + (j * plan[k.HORIZONS] + h) * n
+        v.axpy(d, w, -by * d[w + i], d, column, n)
+
+
+@kernel
+def forget_columns(plan, d, j, first, last):
+    """Begin anew with the regressors first … last - 1 of target j, whose meaning has changed."""
+    n, H = plan[k.WIDTH], plan[k.HORIZONS]
+    apply_pending(plan, d, j)
+    rescale(plan, d, j)
+    P = covariance_at(plan, j)
+    for i in range(first, last):
+        for c in range(n):
+            d[entry_at(P, n, i, c)] = 0.0
+            d[entry_at(P, n, c, i)] = 0.0
+        d[row_at(P, n, i) + i] = d[plan[k.PRIOR] + i]
+    for h in range(H):
+        v.fill(d, plan[k.WEIGHTS] + (j * H + h) * n + first, 0.0, last - first)
+    for r in range(plan[k.RING]):
+        row = plan[k.ISSUED] + r * plan[k.RING_ROW]
+        v.fill(d, row + plan[k.I_X] + j * n + first, 0.0, last - first)
+        v.fill(d, row + plan[k.I_GAIN] + j * n + first, 0.0, last - first)

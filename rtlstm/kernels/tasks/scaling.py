@@ -1,0 +1,152 @@
+"""From raw cells to standardised values: gaps filled, faults kept out, running means and scales.
+
+Every scale is a running mean of squares that counts a square only up to a multiple of what the
+mean is now, so that a spike moves it by a fraction, and a lasting shift in tens of rows. A value is
+taken for a fault of transmission, and so for missing, if it jumps SPIKE sigmas, lands outside the
+range seen by FAR times its width, and is not confirmed by the next two: a sensor that fails falls
+to a value not that far away, and is believed. A range of n < WARM values says less: FAR WARM / n
+widths. Of the first two values neither can be told wrong but by the third; if that lies by one of
+them, the statistics begin anew with it.
+"""
+
+from __future__ import annotations
+
+import math
+
+from rtlstm.kernels.compiler.jit import kernel
+from rtlstm.kernels.tasks import forecast_plan as k
+
+HUGE = 1e150  # values beyond are held there: their squares still are numbers
+WARM = 20  # values after which a scale can be relied on
+FAR = 12.0  # a failing sensor of ETTh2 falls by 10.x widths, spikes of NAB's files rise by 15
+EARLY = 2  # values from which on a fault can be told
+APART = 1000.0  # times as far from each other as the third is from one: one of two was a fault
+CONFIRMED = 3  # far values in a row that are believed
+RANGE_RATE = 1e-5  # at which the range forgets
+RARE = 100.0  # rows between two moves of a column, of which the mean squared change still hears
+FLOOR = 0.01  # of the mean squared change: a column that rarely moves keeps a scale
+
+
+@kernel
+def field(plan, which, j):
+    """Where a column's statistic lies in d."""
+    return plan[k.COLUMN] + which * plan[k.COLUMNS] + j
+
+
+@kernel
+def fill_row(plan, d, q, row):
+    """Fill the row's gaps into ROW and LAST; the truths that can be learned from into TRUTH.
+
+    row (C): float64, NaN or infinite where missing. Returns 1 if the row was skipped.
+    """
+    counts, missing = plan[k.COUNTS], 0
+    for j in range(plan[k.COLUMNS]):
+        missing += not math.isfinite(row[j])
+    q[counts + k.MISSING_CELLS] += missing
+    if missing and plan[k.MISSING] == k.ANY_MISSING_SKIP:
+        q[counts + k.SKIPPED_ROWS] += 1
+        return 1
+    for j in range(plan[k.COLUMNS]):
+        x, place = min(max(row[j], -HUGE), HUGE), plan[k.ROW] + j
+        good = math.isfinite(row[j])
+        if good and is_fault(plan, d, q, j, x):
+            q[counts + k.SPIKES] += 1
+            good = False
+        d[place] = x if good else math.nan
+        q[plan[k.GAP] + j] = not good
+    for i in range(plan[k.TARGETS]):
+        j = plan[plan[k.TARGET_AT] + i]
+        d[plan[k.TRUTH] + i] = d[plan[k.ROW] + j]
+        expected = d[plan[k.EXPECTED] + i]
+        fill = plan[k.MISSING] == k.ANY_MISSING_FORECAST and q[plan[k.GAP] + j] == 1
+        if fill and not math.isnan(expected):  # a long gap must not wander off with the forecasts
+            low, high = d[field(plan, k.LOW, j)], d[field(plan, k.HIGH, j)]
+            d[plan[k.ROW] + j] = min(max(expected, 2.0 * low - high), 2.0 * high - low)
+    return 0
+
+
+@kernel
+def is_fault(plan, d, q, j, x):
+    """Whether x is a spike far outside all that the column has shown."""
+    low, high = d[field(plan, k.LOW, j)], d[field(plan, k.HIGH, j)]
+    width, last, seen = high - low, d[field(plan, k.LAST, j)], q[plan[k.SEEN] + j]
+    room = fault_limit(seen) * width
+    far = x < low - room or x > high + room
+    jump = d[plan[k.SETTINGS] + k.SPIKE] * math.sqrt(d[field(plan, k.FAST2, j)])
+    if seen < EARLY or width <= 0.0 or not far or abs(x - last) <= jump:
+        q[plan[k.SUSPECTS] + j] = 0
+        return False
+    suspect = field(plan, k.SUSPECT, j)
+    if abs(x - d[suspect]) > 0.5 * abs(x - last):
+        q[plan[k.SUSPECTS] + j] = 0
+    d[suspect] = x
+    q[plan[k.SUSPECTS] + j] += 1
+    return q[plan[k.SUSPECTS] + j] < CONFIRMED
+
+
+@kernel
+def fault_limit(seen):
+    """How many widths beyond the range of so many values a fault lies."""
+    return FAR * max(1.0, WARM / max(seen, 1))
+
+
+@kernel
+def standardise(plan, d, q, z, learn):
+    """Move the statistics on (if learn) and write the row's standardised values to d[z] (C)."""
+    clip = d[plan[k.SETTINGS] + k.CLIP]
+    for j in range(plan[k.COLUMNS]):
+        last, seen = field(plan, k.LAST, j), q[plan[k.SEEN] + j]
+        x = d[plan[k.ROW] + j]
+        if math.isnan(x):
+            x = d[last]
+        d[field(plan, k.BEFORE, j)] = d[last] if seen > 0 else x
+        if learn and not q[plan[k.GAP] + j]:
+            observe(plan, d, q, j, x)
+        d[last], d[plan[k.ROW] + j] = x, x
+        scale = inverse_root(d[field(plan, k.VAR, j)])
+        d[z + j] = clipped((x - d[field(plan, k.MEAN, j)]) * scale, clip)
+
+
+@kernel
+def observe(plan, d, q, j, x):
+    """Mean, variance, range and the two scales of changes of column j."""
+    low, high = field(plan, k.LOW, j), field(plan, k.HIGH, j)
+    n = q[plan[k.SEEN] + j]
+    if n == 2 and d[high] - d[low] > APART * min(abs(x - d[low]), abs(x - d[high])) > 0.0:
+        n = 0
+    q[plan[k.SEEN] + j] = n + 1
+    slow, fast = d[plan[k.SETTINGS] + k.SLOW_RATE], d[plan[k.SETTINGS] + k.FAST_RATE]
+    mean, var = field(plan, k.MEAN, j), field(plan, k.VAR, j)
+    if n == 0:
+        d[mean] = d[low] = d[high] = x
+        return
+    d[low] = min(x, d[low] + RANGE_RATE * (d[mean] - d[low]))
+    d[high] = max(x, d[high] + RANGE_RATE * (d[mean] - d[high]))
+    off = x - d[mean]
+    if n > WARM:
+        off = clipped(off, 9.0 * math.sqrt(d[var]))
+    rate = max(slow, 1.0 / (n + 1))
+    d[mean] += rate * off
+    d[var] = off * off if n == 1 else d[var] + rate * (off * off - d[var])
+    change2 = (x - d[field(plan, k.BEFORE, j)]) ** 2
+    quick, calm = field(plan, k.FAST2, j), field(plan, k.SLOW2, j)
+    whole = field(plan, k.RMS2, j)
+    jump2 = change2 if n <= WARM or d[whole] == 0.0 else min(change2, RARE * d[whole])
+    d[whole] += max(slow, 1.0 / n) * (jump2 - d[whole])
+    if n > 5:
+        change2 = min(change2, 9.0 * d[quick])
+    floor = max(1e-12 * d[var], FLOOR * d[whole])
+    d[quick] = max(d[quick] + max(fast, 1.0 / n) * (change2 - d[quick]), floor)
+    d[calm] = max(d[calm] + max(slow, 1.0 / n) * (change2 - d[calm]), floor)
+
+
+@kernel
+def clipped(x, limit):
+    """x held within ± limit."""
+    return min(max(x, -limit), limit)
+
+
+@kernel
+def inverse_root(square):
+    """1 / sqrt(square), and 0 where there is no scale."""
+    return 1.0 / math.sqrt(square) if square > 0.0 else 0.0

@@ -1,0 +1,95 @@
+"""One allocation for everything that an object holds, and where each array lies in it.
+
+A block is one allocation with typed parts: f (the network's dtype: weights, state, traces), d
+(float64: least squares, statistics), q (int64: counters), and h (uint16: the matrices of a network
+with bfloat16 storage, the upper halves of float32 numbers). An :class:`ArenaLayout` hands out
+places and remembers them by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rtlstm.kernels import plan as p
+
+ALIGN = 64  # bytes: every part and every fleet row starts on a cache line
+
+
+def padded(n: int) -> int:
+    """The smallest multiple of LANES that holds n."""
+    return -(-n // p.LANES) * p.LANES
+
+
+@dataclass(frozen=True)
+class ArrayLayout:
+    """A view of the block: part "f", "d", "q" or "h", element offset, shape, element strides."""
+
+    part: str
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def view(self, part: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The array itself, sharing memory with ``part`` (1-D, contiguous)."""
+        size = part.itemsize
+        return np.ndarray(
+            self.shape, part.dtype, part, self.offset * size, tuple(s * size for s in self.strides)
+        )
+
+
+@dataclass
+class ArenaLayout:
+    """Hands out places in a block; ``saved`` names what a checkpoint must hold."""
+
+    sizes: dict[str, int] = field(default_factory=lambda: {"f": 0, "d": 0, "q": 0})
+    saved: dict[str, ArrayLayout] = field(default_factory=dict)
+
+    def reserve(self, part: str, *shape: int, save: str | None = None) -> int:
+        """Reserve an array, each dimension as given; returns its offset, a multiple of LANES."""
+        offset = self.sizes.setdefault(part, 0)
+        strides = tuple(int(np.prod(shape[i + 1 :], dtype=np.int64)) for i in range(len(shape)))
+        self.sizes[part] += padded(int(np.prod(shape, dtype=np.int64)))
+        if save is not None:
+            self.saved[save] = ArrayLayout(part, offset, shape, strides)
+        return offset
+
+    def mark_saved(self, part: str, offset: int, size: int, name: str) -> None:
+        """Note an array that has its place already as one that a checkpoint must hold."""
+        self.saved[name] = ArrayLayout(part, offset, (size,), (1,))
+
+
+class Arena:
+    """One 64-byte aligned allocation and its typed parts f, d and q, all zero at first."""
+
+    def __init__(self, sizes: dict[str, int], dtype: str) -> None:
+        self.sizes, self.dtype = dict(sizes), dtype
+        nbytes = arena_bytes(sizes, dtype)
+        room = np.zeros(nbytes + ALIGN, np.uint8)
+        start = -room.ctypes.data % ALIGN
+        self.bytes = room[start : start + nbytes]
+        self.parts: dict[str, np.ndarray[Any, Any]] = {}
+        offset = 0
+        for part, length in sizes.items():
+            kind = buffer_dtype(part, dtype)
+            size = length * np.dtype(kind).itemsize
+            self.parts[part] = self.bytes[offset : offset + size].view(kind)
+            offset += -(-size // ALIGN) * ALIGN
+        self.f, self.d, self.q = self.parts["f"], self.parts["d"], self.parts["q"]
+
+    def view(self, place: ArrayLayout) -> np.ndarray[Any, Any]:
+        """The array at a place of this block."""
+        return place.view(self.parts[place.part])
+
+
+def buffer_dtype(part: str, dtype: str) -> str:
+    """The element type of a part of a block whose network has this dtype."""
+    return {"f": dtype, "d": "float64", "q": "int64", "h": "uint16"}[part]
+
+
+def arena_bytes(sizes: dict[str, int], dtype: str) -> int:
+    """Bytes of a block with these part sizes."""
+    widths = {part: np.dtype(buffer_dtype(part, dtype)).itemsize for part in sizes}
+    return sum(-(-sizes[part] * widths[part] // ALIGN) * ALIGN for part in sizes)

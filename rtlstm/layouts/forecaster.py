@@ -1,0 +1,293 @@
+"""What a forecaster is, and where everything that it holds lies in its block."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rtlstm.errors import SpecError
+from rtlstm.kernels import plan as p
+from rtlstm.kernels.tasks import anomaly
+from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.tasks.rls import RIDGE_ROWS, diagonal, packed
+from rtlstm.layouts.arena import ArenaLayout, padded
+from rtlstm.layouts.learner import LearnerLayout, LearnerSpec
+from rtlstm.layouts.learner import lay_out as learner_layout
+from rtlstm.spec import Layer, NetworkSpec
+from rtlstm.training import Adam, Rule
+
+Array = np.ndarray[Any, Any]
+
+MAX_HORIZON = 10_000
+MAX_COLUMNS = 4096
+MISSING = {
+    "hold": k.ANY_MISSING_HOLD,
+    "forecast": k.ANY_MISSING_FORECAST,
+    "skip": k.ANY_MISSING_SKIP,
+}
+TIMES = ("accept", "drop", "raise")
+CLIP = 1.0  # largest norm of a gradient of the network
+FORGET = 0.9998
+PRIOR, PRIOR_HIDDEN = 0.03, 0.1  # variance of the weights before the first row
+OTHERS, HOURLY = 0.4, 0.15  # shares of it, for other columns' rows and products with the calendar
+WINDOW = 1024  # rows of the past that seasonal regressors can reach
+LONGEST = 512  # rows, half as much again as the longest season that is looked for
+SETTINGS = {
+    k.FORGET: FORGET,
+    k.GUARD: 6.0,
+    k.HUBER: 4.0,
+    k.LEVERAGE: 0.2,
+    k.CLIP: 4.0,
+    k.SLOW_RATE: 0.0005,
+    k.FAST_RATE: 0.005,
+    k.SPIKE: 50.0,
+    k.LR: 3e-3,
+    k.LR_ROWS: 3000.0,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ForecasterSpec:
+    """What a forecaster is; see :class:`rtlstm.Forecaster` for the arguments."""
+
+    columns: tuple[str, ...]
+    targets: tuple[str, ...]
+    horizons: tuple[int, ...]
+    lags: int
+    layers: tuple[Layer, ...]
+    rule: Rule
+    seed: int = 0
+    coverage: float = 0.9
+    missing: str = "forecast"
+    times: str = "accept"
+
+    def __post_init__(self) -> None:
+        check_names("columns", self.columns)
+        check_names("targets", self.targets)
+        unknown = [name for name in self.targets if name not in self.columns]
+        if unknown:
+            raise SpecError(f"targets must be among the columns, and {unknown} are not")
+        horizons = self.horizons
+        whole = all(isinstance(h, int) and not isinstance(h, bool) for h in horizons)
+        if not horizons or not whole or not 1 <= min(horizons) <= max(horizons) <= MAX_HORIZON:
+            raise SpecError(f"horizons are whole numbers from 1 to {MAX_HORIZON}, got {horizons}")
+        if list(horizons) != sorted(set(horizons)):
+            raise SpecError(f"horizons must ascend, each once, got {horizons}")
+        lags_fit = isinstance(self.lags, int) and not isinstance(self.lags, bool)
+        if not lags_fit or not 0 <= self.lags < WINDOW:
+            raise SpecError(f"lags is a whole number from 0 to {WINDOW - 1}, got {self.lags!r}")
+        if not (isinstance(self.coverage, float) and 0.0 < self.coverage < 1.0):
+            raise SpecError(f"coverage must lie between 0 and 1, got {self.coverage!r}")
+        for name, value, known in (
+            ("missing", self.missing, tuple(MISSING)),
+            ("times", self.times, TIMES),
+        ):
+            if value not in known:
+                raise SpecError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+        self.learner.network  # noqa: B018 - refuses layers and rules that do not fit
+
+    @property
+    def learner(self) -> LearnerSpec:
+        """The network inside and how it learns: no head, the gradient comes as its target."""
+        inputs = 2 * len(self.columns) + k.CALENDAR + 1 + len(self.targets)
+        network = NetworkSpec(inputs, self.layers, self.layers[-1].units, head=None, seed=self.seed)
+        optimizer = Adam(SETTINGS[k.LR])
+        return LearnerSpec(
+            network, self.rule, optimizer, "sse", CLIP, delay=self.horizons[0], seed=self.seed
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionary for a file; :meth:`from_dict` is its inverse."""
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        plain["layers"] = self.learner.network.to_dict()["layers"]
+        plain["rule"] = dataclasses.asdict(self.rule)
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Any) -> ForecasterSpec:
+        """The description that :meth:`to_dict` wrote; raises SpecError for anything else."""
+        try:
+            values = dict(plain)
+            stack = {"inputs": 1, "outputs": values["layers"][-1]["units"], "head": None}
+            network = NetworkSpec.from_dict({**stack, "layers": values.pop("layers")})
+            rule = Rule(**values.pop("rule"))
+            for name in ("columns", "targets", "horizons"):
+                values[name] = tuple(values[name])
+            return cls(layers=network.layers, rule=rule, **values)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise SpecError(f"not the description of a forecaster: {error}") from None
+
+
+def check_names(what: str, names: Sequence[str]) -> None:
+    """Raise SpecError unless these are names, each once."""
+    if not names or not all(isinstance(name, str) for name in names):
+        raise SpecError(f"{what} must be a list of names, got {names!r}")
+    if len(set(names)) < len(names):
+        raise SpecError(f"{what} must differ from each other, got {names!r}")
+    if len(names) > MAX_COLUMNS:
+        raise SpecError(f"at most {MAX_COLUMNS} {what}, got {len(names)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ForecasterLayout:
+    """The plans of a forecaster and of the learner inside, and the arena of its block."""
+
+    spec: ForecasterSpec
+    learner: LearnerLayout
+    plan: Array
+    arena: ArenaLayout
+
+
+def lay_out(spec: ForecasterSpec) -> ForecasterLayout:
+    """Lay a forecaster out: its learner just as alone, then what forecasting adds."""
+    learner = learner_layout(spec.learner)
+    arena = learner.arena
+    plan = np.full(k.HEADER_LEN + len(spec.horizons) + len(spec.targets), -1, np.int64)
+    _sizes(spec, learner, plan)
+    _statistics(plan, arena)
+    _least_squares(plan, arena)
+    _network_buffers(plan, arena, learner)
+    plan[k.HORIZON_AT] = k.HEADER_LEN
+    plan[k.TARGET_AT] = k.HEADER_LEN + len(spec.horizons)
+    plan[k.HEADER_LEN : plan[k.TARGET_AT]] = spec.horizons
+    plan[plan[k.TARGET_AT] :] = [spec.columns.index(name) for name in spec.targets]
+    plan.setflags(write=False)
+    return ForecasterLayout(spec, learner, plan, arena)
+
+
+def _sizes(spec: ForecasterSpec, learner: LearnerLayout, plan: Array) -> None:
+    C, units = len(spec.columns), spec.layers[-1].units
+    plan[k.COLUMNS], plan[k.TARGETS], plan[k.HORIZONS] = C, len(spec.targets), len(spec.horizons)
+    plan[k.LAGS] = spec.lags + 1
+    # The cost of a target grows with the square of its regressors: many columns reach it through
+    # the network alone.
+    plan[k.ROWS] = 3 if C <= 10 else 1 if C <= 30 else 0
+    plan[k.WINDOW], plan[k.LONGEST] = WINDOW, LONGEST
+    plan[k.UNITS], plan[k.INPUTS] = units, spec.learner.network.inputs
+    widths = (
+        (k.AT_SEASONAL, int(plan[k.LAGS])),
+        (k.AT_OTHERS, k.SEASONAL),
+        (k.AT_CALENDAR, (C - 1) * int(plan[k.ROWS])),
+        (k.AT_PRODUCTS, k.CALENDAR),
+        (k.AT_STEP, k.PRODUCTS),
+        (k.AT_HIDDEN, 1),
+        (k.AT_BIAS, units),
+        (k.REGRESSORS, 1),
+    )
+    at = 0
+    for entry, width in widths:
+        at += width
+        plan[entry] = at
+    plan[k.WIDTH] = padded(at)
+    plan[k.RING] = max(spec.horizons)
+    plan[k.MISSING] = MISSING[spec.missing]
+
+
+def _statistics(plan: Array, arena: ArenaLayout) -> None:
+    C, T, H = int(plan[k.COLUMNS]), int(plan[k.TARGETS]), int(plan[k.HORIZONS])
+    for entry, shape, name in (
+        (k.SETTINGS, (k.SETTINGS_LEN,), "forecast.settings"),
+        (k.COLUMN, (k.COLUMN_FIELDS, C), "columns.statistics"),
+        (k.PAIR, (k.PAIR_FIELDS, H * T), "forecast.statistics"),
+        (k.BIN, (H * T, k.BINS), "bounds.season"),
+        (k.CLOCK, (k.CLOCK_LEN,), "clock"),
+        (k.CAL, (k.CALENDAR,), "calendar"),
+        (k.Z, (int(plan[k.WINDOW]), C), "window"),
+        (k.ACF, (int(plan[k.LONGEST]) + 1,), "autocorrelation"),
+        (k.ROW, (C,), "row"),
+        (k.TRUTH, (T,), "truth"),
+        (k.RESIDUAL, (T,), "residual"),
+        (k.EXPECTED, (T,), "expected"),
+        (k.EXPECTED_BY, (T,), "expected.sigma"),
+        (k.WATCH, (T, anomaly.FIELDS), "anomaly.signals"),
+        (k.NEWS, (anomaly.NEWS_LEN,), "anomaly.news"),
+    ):
+        plan[entry] = arena.reserve("d", *shape, save=name)
+    for entry, size, name in (
+        (k.COUNTS, k.COUNTS_LEN, "counts"),
+        (k.SEEN, C, "columns.seen"),
+        (k.SUSPECTS, C, "columns.suspects"),
+        (k.GAP, C, "columns.gap"),
+        (k.SLOT, k.SEASONAL, "season.slots"),
+        (k.LEARNABLE, int(plan[k.RING]), "issued.kind"),
+    ):
+        plan[entry] = arena.reserve("q", size, save=name)
+
+
+def _least_squares(plan: Array, arena: ArenaLayout) -> None:
+    T, H, D = int(plan[k.TARGETS]), int(plan[k.HORIZONS]), int(plan[k.WIDTH])
+    for entry, shape, name in (
+        (k.COVARIANCE, (T, packed(D)), "readout.covariance"),
+        (k.CSCALE, (T,), "readout.scale"),
+        (k.PENDING, (T, D), "readout.pending"),
+        (k.PENDING_BY, (T,), "readout.pending.factor"),
+        (k.RIDGE, (D,), None),
+        (k.PRIOR, (D,), "readout.prior"),
+        (k.WEIGHTS, (T, H, D), "readout.weights"),
+    ):
+        plan[entry] = arena.reserve("d", *shape, save=name)
+    row = ArenaLayout()
+    for entry, shape in (
+        (k.I_X, (T, D)),
+        (k.I_GAIN, (T, D)),
+        (k.I_BASE, (T,)),
+        (k.I_SCALE, (T,)),
+        (k.I_VALUE, (H, T)),
+        (k.I_HALF, (H, T)),
+        (k.I_SIGMA, (H, T)),
+        (k.I_PHASE, (1,)),
+    ):
+        plan[entry] = row.reserve("d", *shape)
+    plan[k.RING_ROW] = row.sizes["d"]
+    plan[k.ISSUED] = arena.reserve("d", int(plan[k.RING]), int(plan[k.RING_ROW]), save="issued")
+
+
+def _network_buffers(plan: Array, arena: ArenaLayout, learner: LearnerLayout) -> None:
+    assert learner.queue_x is not None
+    plan[k.QUEUE] = learner.queue_x.offset
+    plan[k.X_NOW] = arena.reserve("f", int(plan[k.INPUTS]), save="network.input")
+    plan[k.X_LEARN] = arena.reserve("f", int(plan[k.INPUTS]), save="network.input.late")
+    plan[k.Y_LEARN] = arena.reserve("f", int(plan[k.UNITS]), save="network.target")
+    plan[k.P_LEARN] = arena.reserve("f", int(plan[k.UNITS]))
+    plan[k.ANSWER] = arena.reserve("f", int(plan[k.UNITS]), save="network.answer")
+    plan[k.HIDDEN] = arena.reserve("f", int(plan[k.UNITS]), save="network.output")
+
+
+def prepare(layout: ForecasterLayout, d: Array, q: Array) -> None:
+    """Write what a forecaster starts with where that is not 0."""
+    plan, spec = layout.plan, layout.spec
+    settings = d[plan[k.SETTINGS] : plan[k.SETTINGS] + k.SETTINGS_LEN]
+    for entry, value in SETTINGS.items():
+        settings[entry] = value
+    settings[k.CYCLE] = FORGET ** (RIDGE_ROWS * int(plan[k.WIDTH]))
+    settings[k.MISS] = 1.0 - spec.coverage
+    H, T, D = int(plan[k.HORIZONS]), int(plan[k.TARGETS]), int(plan[k.WIDTH])
+    for start in (k.TRUST, k.TRUST_SUM, k.ERROR2):
+        d[plan[k.PAIR] + start * H * T :][: H * T] = 1.0
+    d[plan[k.BIN] :][: H * T * k.BINS] = 1.0
+    d[plan[k.CLOCK] + k.TIME] = math.nan
+    d[plan[k.EXPECTED] :][:T] = math.nan
+    prior = d[plan[k.PRIOR] : plan[k.PRIOR] + D]
+    prior[:] = _prior(plan)
+    d[plan[k.COVARIANCE] :][: T * packed(D)].reshape(T, -1)[:, diagonal(D)] = prior
+    d[plan[k.CSCALE] : plan[k.CSCALE] + T] = 1.0
+    q[plan[k.SLOT] : plan[k.SLOT] + k.SEASONAL] = -1
+
+
+def _prior(plan: Array) -> Array:
+    """(D,) variance of each weight before the first row: the further off, the smaller."""
+    prior = np.full(int(plan[k.WIDTH]), PRIOR)
+    own = np.arange(1, int(plan[k.LAGS]))
+    prior[own] = 2.0 * PRIOR / np.sqrt(1.0 + own)
+    ago = np.repeat(np.arange(1, int(plan[k.ROWS]) + 1), int(plan[k.COLUMNS]) - 1)
+    prior[plan[k.AT_OTHERS] : plan[k.AT_CALENDAR]] = OTHERS * PRIOR / ago
+    prior[plan[k.AT_PRODUCTS] : plan[k.AT_STEP]] = HOURLY * PRIOR
+    prior[plan[k.AT_HIDDEN] : plan[k.AT_BIAS]] = PRIOR_HIDDEN
+    return prior
+
+
+__all__ = ["ForecasterLayout", "ForecasterSpec", "lay_out", "p", "prepare"]

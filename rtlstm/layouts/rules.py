@@ -1,0 +1,147 @@
+"""What each learning rule keeps in a learner's block, and which kernels drive it.
+
+A rule is one kernel module with `run` (steps over flat rows) and `gradient`, and one function here
+that takes its arrays from the arena and notes them in the plan. A rule's module is imported, and
+so compiled, only when a learner uses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from rtlstm.errors import SpecError
+from rtlstm.kernels import plan as p
+from rtlstm.layouts import history as block_layout
+from rtlstm.layouts.arena import ArenaLayout, padded
+from rtlstm.layouts.network import record
+from rtlstm.spec import LSTM, NetworkSpec
+from rtlstm.training import Rule
+
+Plan = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class RuleEntry:
+    """One row of the table of rules."""
+
+    module: str  # its kernels
+    lay_out: Callable[[NetworkSpec, Plan, ArenaLayout, Rule], None]
+    check: Callable[[NetworkSpec], None] = lambda spec: None
+    cost: Callable[[NetworkSpec], int] = lambda spec: 8  # of a step, in forward steps, roughly
+    instead: str = "take a smaller network, or a higher limit"  # where it needs too much memory
+
+    def kernels(self) -> Any:
+        """The rule's kernel module."""
+        return import_module(f"rtlstm.kernels.learn.{self.module}")
+
+
+def _traces(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, rule: Rule) -> None:
+    """One trace a weight and cell that it feeds: (K, GROUPS, NP), peepholes (gates, S, NP)."""
+    plan[p.HISTORY] = arena.sizes["f"]
+    for number, layer in enumerate(spec.layers):
+        r = record(plan, number)
+        r[p.TRACE] = arena.reserve("f", r[p.K], r[p.GROUPS], r[p.NP], save=f"trace.layer{number}")
+        gates = sum(letter in getattr(layer, "peeps", ()) for letter in "if")
+        if gates:
+            r[p.TRACE_PEEP] = arena.reserve(
+                "f", gates, r[p.S], r[p.NP], save=f"trace.layer{number}.p"
+            )
+    plan[p.HISTORY_LEN] = arena.sizes["f"] - plan[p.HISTORY]
+
+
+def _block_traces(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, rule: Rule) -> None:
+    """Per weight the state of the block it feeds: (K, PARTS, columns), and the tiles of snap1."""
+    _keep_gradient(plan, arena)
+    sizes = []
+    plan[p.HISTORY] = arena.sizes["f"]
+    for number, layer in enumerate(spec.layers):
+        r = record(plan, number)
+        name, peeps = f"trace.layer{number}", len(getattr(layer, "peeps", ()))
+        parts = 1 if r[p.TIED] else int(2 * r[p.S] + r[p.BACK])
+        columns = int(r[p.R] - (r[p.O_COL] if r[p.O_COL] >= 0 else r[p.COL_C]))
+        r[p.PARTS] = parts
+        r[p.TRACE] = arena.reserve("f", r[p.K], parts, columns, save=name)
+        if peeps:
+            r[p.TRACE_PEEP] = arena.reserve("f", peeps, r[p.S], parts, r[p.NBP], save=f"{name}.p")
+        sizes.append((parts * parts + 2 * parts + int(r[p.S])) * columns + parts**2 * int(r[p.NBP]))
+    plan[p.HISTORY_LEN] = arena.sizes["f"] - plan[p.HISTORY]
+    for number, size in enumerate(sizes):
+        record(plan, number)[p.TILES] = arena.reserve("f", size)
+    _tangents(plan, arena, len(spec.layers))
+
+
+def _rank_one(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, rule: Rule) -> None:
+    """s~ and theta~ of uoro."""
+    _keep_gradient(plan, arena)
+    plan[p.HISTORY_LEN] = plan[p.STATE_LEN] + plan[p.THETA_LEN]
+    plan[p.HISTORY] = arena.reserve("f", int(plan[p.HISTORY_LEN]), save="trace")
+    _tangents(plan, arena, len(spec.layers))
+
+
+def _keep_gradient(plan: Plan, arena: ArenaLayout) -> None:
+    plan[p.GRADIENT] = arena.reserve("f", int(plan[p.THETA_LEN]), save="gradient")
+
+
+def _tangents(plan: Plan, arena: ArenaLayout, layers: int) -> None:
+    """Scratch of a forward pass of changes: a state; dc, dc' and dx; u."""
+    records = [record(plan, number) for number in range(layers)]
+    widest = max(int(r[p.NP]) for r in records)
+    plan[p.SCRATCH] = arena.reserve("f", int(plan[p.STATE_LEN]))
+    plan[p.TANGENT], plan[p.TANGENT_LEN] = arena.reserve("f", 3, widest), widest
+    plan[p.SOURCES] = arena.reserve("f", max(int(r[p.K]) for r in records))
+
+
+def _only_lstm(spec: NetworkSpec) -> None:
+    for number, layer in enumerate(spec.layers):
+        if not isinstance(layer, LSTM):
+            raise SpecError(
+                f"the truncated rule is defined by the carousel of an LSTM, and layer {number} is"
+                f" a {type(layer).__name__}; rules for every cell are 'rtrl', 'snap1', 'uoro',"
+                " 'hybrid', TBPTT(k) and 'bptt'"
+            )
+
+
+CHEAPER_RULES = (
+    "take 'snap1', 'uoro' or TBPTT(k), which keep no influence matrix, or a higher limit"
+)
+
+RULE_ENTRIES: dict[str, RuleEntry] = {
+    "truncated": RuleEntry("truncated", _traces, _only_lstm),
+    "uoro": RuleEntry("uoro", _rank_one, cost=lambda spec: 16),
+    "rtrl": RuleEntry("rtrl", block_layout.rtrl, cost=lambda spec: 8, instead=CHEAPER_RULES),
+    "hybrid": RuleEntry("hybrid", block_layout.hybrid, cost=lambda spec: 8, instead=CHEAPER_RULES),
+    "tbptt": RuleEntry("bptt", block_layout.window_rule, cost=lambda spec: 16),
+    "bptt": RuleEntry("bptt", block_layout.window_rule, cost=lambda spec: 16),
+    "snap1": RuleEntry("snap1", _block_traces, cost=lambda spec: 16),
+}
+
+
+def rule_entry(rule: Rule) -> RuleEntry:
+    """The row of the table for a rule."""
+    return RULE_ENTRIES[rule.name]
+
+
+def backward_scratch(spec: NetworkSpec, plan: Plan, arena: ArenaLayout) -> None:
+    """Scratch of a backward pass: errors of the head, the adjoint of a state, of every layer."""
+    scratch = ArenaLayout()
+    plan[p.ERROR] = scratch.reserve("f", spec.outputs)
+    plan[p.ADJOINT] = scratch.reserve("f", int(plan[p.STATE_LEN]))
+    widest = int(plan[p.FEATURES_P])
+    for number in range(len(spec.layers)):
+        r = record(plan, number)
+        n, groups, columns = int(r[p.NP]), int(r[p.GROUPS]), int(r[p.R])
+        r[p.W_DA] = scratch.reserve("f", columns)
+        r[p.W_DY] = scratch.reserve("f", n)
+        r[p.W_DC] = scratch.reserve("f", n)
+        r[p.W_DX] = scratch.reserve("f", int(r[p.M]))
+        r[p.W_PHI] = scratch.reserve("f", groups, n)
+        r[p.W_ERR] = scratch.reserve("f", groups, n)
+        widest = max(widest, columns, n)
+    plan[p.WORK_LEN] = scratch.sizes["f"]
+    plan[p.WORK] = arena.reserve("f", int(plan[p.WORK_LEN]), save="work")
+    plan[p.ROW] = arena.reserve("f", padded(widest))

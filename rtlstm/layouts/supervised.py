@@ -1,0 +1,234 @@
+"""What a classifier or regressor is, and where everything that it holds lies in its block."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from rtlstm.errors import SpecError
+from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.tasks import supervised_plan as w
+from rtlstm.kernels.tasks.rls import RIDGE_ROWS, diagonal, packed
+from rtlstm.layouts.arena import Arena, ArenaLayout, padded
+from rtlstm.layouts.forecaster import CLIP, FORGET, MAX_COLUMNS, check_names
+from rtlstm.layouts.forecaster import SETTINGS as FORECASTER_SETTINGS
+from rtlstm.layouts.learner import LearnerLayout, LearnerSpec
+from rtlstm.layouts.learner import lay_out as learner_layout
+from rtlstm.spec import Layer, NetworkSpec
+from rtlstm.training import Adam, Rule
+
+Array = np.ndarray[Any, Any]
+
+MAX_OUTPUTS = 1024
+MAX_DELAY = 100_000
+FILLS = {"hold": w.HOLD, "mean": w.MEAN, "raise": w.HOLD}
+SETTINGS = {**FORECASTER_SETTINGS, w.SHARE: 0.005, w.KEEP: 0.99}
+# The cost of a row grows with the square of what the experts see: the more columns, the fewer
+# views of each, and beyond the last bound they reach the answer through the network alone.
+SETS = ((48, 2 + len(w.RATES)), (128, 2), (MAX_COLUMNS, 1))
+READ_COLUMNS = 256
+LABEL_SETS = ((16, 1 + len(w.RATES)), (64, 1), (MAX_OUTPUTS, 0))
+
+
+@dataclasses.dataclass(frozen=True)
+class SupervisedSpec:
+    """What a classifier or regressor is; see :class:`rtlstm.Classifier` for the arguments.
+
+    ``outputs``: its classes, or the names of its targets.
+    """
+
+    columns: tuple[str, ...]
+    outputs: tuple[str | int, ...]
+    layers: tuple[Layer, ...]
+    rule: Rule
+    previous_label: bool = True
+    delay: int = 64
+    seed: int = 0
+    missing: str = "hold"
+
+    def __post_init__(self) -> None:
+        check_names("columns", self.columns)
+        if not isinstance(self.previous_label, bool):
+            raise SpecError(f"previous_label is True or False, got {self.previous_label!r}")
+        whole = isinstance(self.delay, int) and not isinstance(self.delay, bool)
+        if not whole or not 1 <= self.delay <= MAX_DELAY:
+            raise SpecError(f"delay is a whole number from 1 to {MAX_DELAY}, got {self.delay!r}")
+        if self.missing not in FILLS:
+            raise SpecError(f"missing must be one of {', '.join(FILLS)}, got {self.missing!r}")
+        if len(self.outputs) > MAX_OUTPUTS:
+            raise SpecError(f"at most {MAX_OUTPUTS} classes or targets, got {len(self.outputs)}")
+        self.learner.network  # noqa: B018 - refuses layers and rules that do not fit
+
+    @property
+    def learner(self) -> LearnerSpec:
+        """The network inside and how it learns: no head, the gradient comes as its target."""
+        places = _regressors(self)
+        units = self.layers[-1].units
+        network = NetworkSpec(places[w.AT_HIDDEN], self.layers, units, head=None, seed=self.seed)
+        optimizer = Adam(SETTINGS[k.LR])
+        return LearnerSpec(network, self.rule, optimizer, "sse", CLIP, delay=1, seed=self.seed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionary for a file; :meth:`from_dict` is its inverse."""
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        network = NetworkSpec(1, self.layers, self.layers[-1].units, head=None)
+        return {
+            **plain,
+            "layers": network.to_dict()["layers"],
+            "rule": dataclasses.asdict(self.rule),
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Any) -> SupervisedSpec:
+        """The description that :meth:`to_dict` wrote; raises SpecError for anything else."""
+        try:
+            given = dict(plain)
+            layers = given.pop("layers")
+            stack = {"inputs": 1, "outputs": layers[-1]["units"], "head": None, "layers": layers}
+            columns, outputs = (tuple(given.pop(name)) for name in ("columns", "outputs"))
+            rule = Rule(**given.pop("rule"))
+            return cls(columns, outputs, NetworkSpec.from_dict(stack).layers, rule, **given)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise SpecError(f"not the description of a classifier or regressor: {error}") from None
+
+
+def _regressors(spec: SupervisedSpec) -> dict[int, int]:
+    """Where each part of x begins, by entry of the plan."""
+    C, K = len(spec.columns), len(spec.outputs)
+    sets = next(sets for most, sets in SETS if most >= C)
+    label_sets = next(sets for most, sets in LABEL_SETS if most >= K) * spec.previous_label
+    read_from = 0 if C <= READ_COLUMNS else padded(C * sets)
+    label = C * sets if read_from == 0 else read_from
+    calendar = label + K * label_sets
+    hidden = calendar + k.CALENDAR + 1
+    bias = hidden + spec.layers[-1].units
+    return {
+        w.SETS: sets,
+        w.LABEL_SETS: label_sets,
+        w.READ_FROM: read_from,
+        w.AT_LABEL: label,
+        w.AT_CALENDAR: calendar,
+        w.AT_HIDDEN: hidden,
+        w.AT_BIAS: bias,
+        k.INPUTS: hidden,
+        k.REGRESSORS: bias + 1 - read_from,
+        k.WIDTH: padded(bias + 1 - read_from),
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class SupervisedLayout:
+    """The plans of its columns, its labels and the learner inside, and the arena of its block."""
+
+    spec: SupervisedSpec
+    learner: LearnerLayout
+    plan: Array
+    lab: Array
+    arena: ArenaLayout
+
+    def prepare(self, arena: Arena, numbers: bool) -> None:
+        """Write what it starts with where that is not 0."""
+        plan, lab, d = self.plan, self.lab, arena.d
+        for entry, value in SETTINGS.items():
+            d[plan[k.SETTINGS] + entry] = value
+        E, n, K = (int(plan[at]) for at in (w.EXPERTS, k.WIDTH, w.OUTPUTS))
+        d[plan[k.SETTINGS] + k.CYCLE] = FORGET ** (RIDGE_ROWS * n)
+        d[plan[k.CLOCK] + k.TIME] = np.nan
+        d[plan[k.PRIOR] :][:n] = 1.0
+        d[plan[k.COVARIANCE] :][: E * packed(n)].reshape(E, -1)[:, diagonal(n)] = 1.0
+        d[plan[k.CSCALE] :][:E] = 1.0
+        d[plan[w.MIX] :][: (E + 1) * K] = 1.0 / (E + 1)
+        d[plan[w.ERROR2] :][:K] = 1.0
+        if not numbers:  # a class is 1 or 0, and stays so when standardised
+            d[lab[k.COLUMN] + k.VAR * K :][:K] = 1.0
+            arena.q[plan[w.TALLY] + w.LAST_CLASS] = K
+
+
+def lay_out(spec: SupervisedSpec, numbers: bool) -> SupervisedLayout:
+    """Lay it out: its learner just as alone, then what answering and learning labels add."""
+    learner = learner_layout(spec.learner)
+    arena = learner.arena
+    plan, lab = np.full(w.HEADER_LEN, -1, np.int64), np.full(k.HEADER_LEN, -1, np.int64)
+    for entry, value in _regressors(spec).items():
+        plan[entry] = value
+    plan[k.COLUMNS], plan[k.TARGETS] = len(spec.columns), 0
+    lab[k.COLUMNS], lab[k.TARGETS] = len(spec.outputs), 0
+    plan[w.OUTPUTS] = plan[k.HORIZONS] = len(spec.outputs)
+    plan[w.KIND] = w.NUMBERS if numbers else w.CLASSES
+    plan[w.PREVIOUS], plan[w.EXPERTS] = spec.previous_label, len(w.REACHES)
+    plan[w.FILL], plan[k.RING] = FILLS[spec.missing], spec.delay
+    plan[k.UNITS] = spec.layers[-1].units
+    plan[k.MISSING] = lab[k.MISSING] = k.ANY_MISSING_HOLD
+    plan[k.SETTINGS] = lab[k.SETTINGS] = arena.reserve("d", w.SETTINGS_LEN, save="settings")
+    _statistics(plan, arena, "columns")
+    _statistics(lab, arena, "labels")
+    _experts(plan, arena)
+    _ring(plan, arena)
+    plan[k.X_LEARN] = arena.reserve("f", int(plan[k.INPUTS]), save="network.input.late")
+    plan[k.Y_LEARN] = arena.reserve("f", int(plan[k.UNITS]), save="network.target")
+    plan[k.P_LEARN] = arena.reserve("f", int(plan[k.UNITS]))
+    for part in (plan, lab):
+        part.setflags(write=False)
+    return SupervisedLayout(spec, learner, plan, lab, arena)
+
+
+def _statistics(plan: Array, arena: ArenaLayout, name: str) -> None:
+    C = int(plan[k.COLUMNS])
+    plan[k.COLUMN] = arena.reserve("d", k.COLUMN_FIELDS, C, save=f"{name}.statistics")
+    plan[k.ROW] = arena.reserve("d", C, save=f"{name}.row")
+    for entry, size, what in (
+        (k.COUNTS, k.COUNTS_LEN, "counts"),
+        (k.SEEN, C, "seen"),
+        (k.SUSPECTS, C, "suspects"),
+        (k.GAP, C, "gap"),
+    ):
+        plan[entry] = arena.reserve("q", size, save=f"{name}.{what}")
+
+
+def _experts(plan: Array, arena: ArenaLayout) -> None:
+    C, K, E, n = (int(plan[at]) for at in (k.COLUMNS, w.OUTPUTS, w.EXPERTS, k.WIDTH))
+    for entry, shape, name in (
+        (k.CLOCK, (k.CLOCK_LEN,), "clock"),
+        (k.CAL, (k.CALENDAR,), "calendar"),
+        (w.MEANS, (len(w.RATES), C), "columns.means"),
+        (w.LABEL_MEANS, (len(w.RATES), K), "labels.means"),
+        (w.LABEL_Z, (K,), "labels.last"),
+        (w.TABLE, (K + 1, K if plan[w.KIND] == w.CLASSES else 0), "labels.table"),
+        (k.COVARIANCE, (E, packed(n)), "experts.covariance"),
+        (k.CSCALE, (E,), "experts.scale"),
+        (k.PENDING, (E, n), "experts.pending"),
+        (k.PENDING_BY, (E,), "experts.pending.factor"),
+        (k.RIDGE, (n,), None),
+        (k.PRIOR, (n,), "experts.prior"),
+        (k.WEIGHTS, (E, K, n), "experts.weights"),
+        (w.MIX, (E + 1, K), "experts.mix"),
+        (w.ERROR2, (K,), "experts.error"),
+        (w.SCORE, (w.SCORE_FIELDS, K), "score"),
+    ):
+        plan[entry] = arena.reserve("d", *shape, save=name)
+    plan[w.VERSION] = arena.reserve("q", E, save="experts.version")
+    plan[w.TALLY] = arena.reserve("q", w.TALLY_LEN, save="tally")
+
+
+def _ring(plan: Array, arena: ArenaLayout) -> None:
+    """The rows that wait for their labels."""
+    K, E, n = (int(plan[at]) for at in (w.OUTPUTS, w.EXPERTS, k.WIDTH))
+    row = ArenaLayout()
+    for entry, shape in (
+        (w.W_X, (int(plan[w.READ_FROM]) + n,)),
+        (w.W_PX, (E, n)),
+        (w.W_BASE, (K,)),
+        (w.W_SCALE, (K,)),
+        (w.W_LIMIT, (K,)),
+        (w.W_LAST, (K,)),
+        (w.W_SAID, (E + 1, K)),
+        (w.W_ANSWER, (K,)),
+        (w.W_TRUTH, (K,)),
+    ):
+        plan[entry] = row.reserve("d", *shape)
+    plan[w.WAIT_ROW], rows = row.sizes["d"], int(plan[k.RING])
+    plan[w.WAITS] = arena.reserve("d", rows, row.sizes["d"], save="waiting")
+    plan[w.STATE] = arena.reserve("q", rows, save="waiting.state")
+    plan[w.STAMP] = arena.reserve("q", rows, E, save="waiting.stamp")

@@ -1,0 +1,162 @@
+"""Classifier: raw rows of a stream in, probabilities of classes out, learning from every label."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rtlstm.errors import SampleError, SpecError
+from rtlstm.inputs.records import UNCHANGED
+from rtlstm.kernels.tasks import supervised_plan as w
+from rtlstm.layouts.supervised import SupervisedSpec
+from rtlstm.models.embedded import as_layers
+from rtlstm.models.supervised import SupervisedModel, as_names
+from rtlstm.spec import LSTM, Layer
+from rtlstm.training import Rule, rule_of
+
+Array = np.ndarray[Any, Any]
+LAYERS = (LSTM(16),)
+
+
+class Verdict(NamedTuple):
+    """What is said of a row before its label is known."""
+
+    label: str | int
+    """The most probable class."""
+    probabilities: Array
+    """(classes,) float64, in the order of the classes."""
+
+    @property
+    def values(self) -> Array:
+        """The probabilities, by the name that every answer of the package has."""
+        return self.probabilities
+
+
+class Classifier(SupervisedModel):
+    """Says which class a row of a stream belongs to, and learns from each label as it comes.
+
+    ``columns``: names of the values in a row; the class is none of them. ``classes``: the classes
+    by name, or n for 0 … n - 1. ``previous_label``: the last known label is an input too.
+    ``layers``, ``rule``: of the network. ``delay``: rows that can wait for their labels; all memory
+    they need is held from the start. ``missing``: what stands for a missing cell: "hold" its last
+    value, the running "mean", or "raise".
+
+    The answer is a mixture of second-order learners on the columns, their running means, the last
+    labels, the calendar and the network's output, and of how often each class followed the last
+    (kernels/tasks/experts.py); the network learns by gradient through them. Raises SpecError for
+    what cannot be built, LimitError above 4 GiB.
+    """
+
+    kind = "classifier"
+    numbers = False
+
+    def __init__(
+        self,
+        columns: Sequence[str],
+        classes: Sequence[str | int] | int,
+        layers: Layer | Sequence[Layer] = LAYERS,
+        previous_label: bool = True,
+        delay: int = 64,
+        rule: str | Rule = "truncated",
+        seed: int = 0,
+        missing: str = "hold",
+    ) -> None:
+        if isinstance(classes, int) and not isinstance(classes, bool):
+            classes = range(max(classes, 0))
+        if isinstance(classes, str) or not isinstance(classes, Sequence):
+            raise SpecError(f"classes is a number of classes or a list of names, got {classes!r}")
+        spec = SupervisedSpec(
+            as_names("columns", columns),
+            tuple(classes),
+            as_layers(layers),
+            rule_of(rule),
+            previous_label,
+            delay,
+            seed,
+            missing,
+        )
+        self._check(spec)
+        self._start(spec)
+
+    @classmethod
+    def _check(cls, spec: SupervisedSpec) -> None:
+        known = spec.outputs
+        plain = all(isinstance(c, str | int) and not isinstance(c, bool) for c in known)
+        if not plain or len(known) < 2 or len(set(known)) < len(known):
+            raise SpecError(f"classes are two or more different names or numbers, got {known!r}")
+
+    def _build(self, spec: SupervisedSpec) -> None:
+        super()._build(spec)
+        eye = np.eye(len(spec.outputs))
+        self._truth: dict[Any, Array] = dict(zip(spec.outputs, eye))
+
+    def _label(self, label: Any) -> Array:
+        if label is None or (isinstance(label, float | np.floating) and math.isnan(label)):
+            return self._unknown
+        try:
+            return self._truth[label]
+        except (KeyError, TypeError):
+            known = ", ".join(map(repr, self.classes[:10]))
+            more = ", …" if len(self.classes) > 10 else ""
+            raise SampleError(f"a label must be one of {known}{more}; {UNCHANGED}") from None
+
+    # ------------------------------------------------------------------ use
+    def update(self, row: Any, label: Any = None, time: Any = None) -> Verdict:
+        """The answer to a row, made before its label is learned; then the label is learned.
+
+        row: mapping from column to number, or numbers in the order of the columns; NaN, infinite,
+        None or absent is missing, an unknown field is counted and ignored. label: a class, or None
+        or NaN where there is none. time: datetime (naive: UTC), datetime64 or epoch seconds. While
+        tickets wait, the label waits behind them. Raises SampleError for a row, label or time that
+        is none; nothing has changed then.
+        """
+        return self._said(self._update(row, label, time))
+
+    def predict(self, row: Any, time: Any = None) -> tuple[Verdict, int]:
+        """The answer to a row, and a ticket to hand back with its label (:meth:`learn`).
+
+        At most ``delay`` tickets wait; a further one gives up the oldest, which is counted.
+        """
+        answer, ticket = self._predict(row, time)
+        return self._said(answer), ticket
+
+    def _said(self, probabilities: Array) -> Verdict:
+        return Verdict(self.classes[int(probabilities.argmax())], probabilities)
+
+    # ------------------------------------------------------------------ what it holds
+    @property
+    def classes(self) -> tuple[str | int, ...]:
+        """The classes, in the order of the probabilities."""
+        return self.spec.outputs
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Running scores of the answers before learning, NaN before the first label.
+
+        "count" of labels, "accuracy", "no_change_accuracy" (the last label known at the time,
+        repeated), "kappa_temporal" = 1 - (1 - accuracy) / (1 - no_change_accuracy) (Zliobaite et
+        al. 2015), "log_loss" in nats.
+        """
+        with self._lock, np.errstate(invalid="ignore", divide="ignore"):
+            score = self._scores()[:, 0]
+            count = score[w.COUNT]
+            right, naive = score[w.ABSOLUTE] / count, score[w.NAIVE_ABSOLUTE] / count
+            return {
+                "count": int(count),
+                "accuracy": float(right),
+                "no_change_accuracy": float(naive),
+                "kappa_temporal": float(1.0 - (1.0 - right) / (1.0 - naive)),
+                "log_loss": float(score[w.LOSS] / count),
+            }
+
+    def __repr__(self) -> str:
+        metrics = self.metrics
+        scores = ", ".join(f"{n.replace('_', ' ')}: {metrics[n]:.3f}"
+                           for n in ("accuracy", "no_change_accuracy"))  # fmt: skip
+        return self._shown(f"classes: {len(self.classes)}, {scores}")
+
+
+__all__ = ["Classifier", "SupervisedSpec", "Verdict"]

@@ -1,0 +1,54 @@
+"""A learner inside something larger: one block for both, and where its next step is laid ready."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rtlstm.errors import LimitError, SpecError
+from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.layouts.arena import Arena, ArenaLayout, arena_bytes
+from rtlstm.layouts.learner import LearnerLayout
+from rtlstm.models.learner import Learner
+from rtlstm.models.network import Network
+from rtlstm.spec import Layer
+
+Array = np.ndarray[Any, Any]
+MEMORY_LIMIT = 4 << 30  # bytes
+
+
+def embed_learner(
+    kind: str, learner: LearnerLayout, layout: ArenaLayout, fewer: str
+) -> tuple[Network, Arena]:
+    """The block of an arena that began as this learner's, and the learner's network in it.
+
+    Raises LimitError above 4 GiB, saying what to have ``fewer`` of.
+    """
+    dtype = learner.spec.network.dtype
+    size = arena_bytes(layout.sizes, dtype)
+    if size > MEMORY_LIMIT:
+        raise LimitError(
+            f"this {kind} would hold {size} bytes, more than {MEMORY_LIMIT}: use {fewer};"
+            " nothing was allocated"
+        )
+    alone, arena = Learner.from_spec(learner.spec), Arena(layout.sizes, dtype)
+    for part, values in alone._arena.parts.items():
+        arena.parts[part][: len(values)] = values
+    alone.net._adopt(arena, learner.network)
+    return alone.net, arena
+
+
+def learning_buffers(plan: Array, f: Array) -> list[Array]:
+    """Views of the learning trajectory's next input, its target and its (unused) answer."""
+    sizes = ((k.X_LEARN, k.INPUTS), (k.Y_LEARN, k.UNITS), (k.P_LEARN, k.UNITS))
+    return [f[plan[at] :][: plan[size]] for at, size in sizes]
+
+
+def as_layers(layers: Any) -> tuple[Layer, ...]:
+    """One layer or several as a tuple; raises SpecError for anything else."""
+    stack = tuple(layers) if isinstance(layers, Sequence) else (layers,)
+    if not stack or not all(isinstance(layer, Layer) for layer in stack):
+        raise SpecError(f"layers must be rtlstm.LSTM, GRU or RNN, got {layers!r}")
+    return stack

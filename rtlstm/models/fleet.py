@@ -1,0 +1,314 @@
+"""Fleet: many independent learners in one matrix of blocks, stepped together with one call."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from rtlstm.errors import LimitError, SampleError, SpecError, StateError
+from rtlstm.inputs.arrays import as_rows, as_targets, output_array
+from rtlstm.kernels import plan as p
+from rtlstm.kernels.learn.driver import bind_rule
+from rtlstm.kernels.native.capi import address
+from rtlstm.layouts import rules
+from rtlstm.layouts.arena import Arena, ArrayLayout
+from rtlstm.layouts.learner import LearnerSpec, lay_out, reset_state
+from rtlstm.models.base import Lock, Model
+from rtlstm.models.learner import Learner
+from rtlstm.models.network import raise_for_status
+
+Array = np.ndarray[Any, Any]
+MAX_THREADS = 1024
+
+
+def _strides(sizes: Mapping[str, int]) -> dict[str, int]:
+    """Elements from row to row of each part: every row starts on a cache line."""
+    return {name: -(-size // 16) * 16 for name, size in sizes.items()}
+
+
+def _stacked(
+    kept: Mapping[str, ArrayLayout], count: int, strides: Mapping[str, int]
+) -> dict[str, ArrayLayout]:
+    """Where the arrays of `count` learners lie, one behind the other along a first axis."""
+    return {
+        name: ArrayLayout(at.part, at.offset, (count, *at.shape), (strides[at.part], *at.strides))
+        for name, at in kept.items()
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class FleetSpec:
+    """What a fleet is: what its learners are, and their keys in the order of their rows."""
+
+    learner: LearnerSpec
+    keys: tuple[str | int, ...]
+    max_keys: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionary for a file; :meth:`from_dict` is its inverse."""
+        return {
+            "learner": self.learner.to_dict(),
+            "keys": list(self.keys),
+            "max_keys": self.max_keys,
+        }
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> FleetSpec:
+        """The description that :meth:`to_dict` wrote; raises SpecError for anything else."""
+        try:
+            spec = cls(
+                LearnerSpec.from_dict(plain["learner"]), tuple(plain["keys"]), plain["max_keys"]
+            )
+        except (KeyError, TypeError) as error:
+            raise SpecError(f"not the description of a fleet: {error}") from None
+        _check_keys(spec.keys)
+        return spec
+
+
+def _check_keys(keys: Sequence[Any]) -> None:
+    for key in keys:
+        if isinstance(key, bool) or not isinstance(key, str | int):
+            raise SpecError(f"a key must be a string or a whole number, got {key!r}")
+    if len(set(keys)) != len(keys):
+        raise SpecError("keys must differ from each other; nothing was changed")
+
+
+class Fleet(Model):
+    """N independent learners, each a row of three matrices (f, d, q), stepped with one call.
+
+    ``learner``: what every one starts as, weights and state included; it is copied and stays as
+    it is. ``keys``: how many learners, or their keys (strings or whole numbers; 0 … N-1 if only
+    counted). ``threads``: how many work at once, each on its own rows; every learner is bit for bit
+    what it would be alone, however many do. ``max_keys``: how many :meth:`add` may make of them.
+    """
+
+    kind = "fleet"
+
+    def __init__(
+        self,
+        learner: Learner,
+        keys: int | Iterable[Any],
+        threads: int = 1,
+        max_keys: int | None = None,
+    ) -> None:
+        if isinstance(keys, bool) or (isinstance(keys, int) and keys < 0):
+            raise SpecError(f"a fleet has 0 learners or more, got {keys!r}")
+        named = tuple(range(keys) if isinstance(keys, int) else keys)
+        _check_keys(named)
+        if learner.spec.delay:
+            raise SpecError("a fleet learns labels with their samples: Learner(delay=0)")
+        self._build(FleetSpec(learner.spec, named, max_keys), learner._arena, threads)
+
+    def _build(self, spec: FleetSpec, template: Arena, threads: int = 1) -> None:
+        if not 1 <= threads <= MAX_THREADS:
+            raise SpecError(f"threads must be 1 to {MAX_THREADS}, got {threads!r}")
+        if spec.max_keys is not None and len(spec.keys) > spec.max_keys:
+            raise LimitError(f"{len(spec.keys)} keys are more than max_keys, {spec.max_keys}")
+        self._spec = spec
+        self._one = lay_out(spec.learner)
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._threads = threads
+        self._lock = Lock()
+        self._rows: Callable[..., int]
+        self._template = {name: part.copy() for name, part in template.parts.items()}
+        self._matrices: tuple[Array, ...] = ()
+        self._make_room(max(len(spec.keys), 1))
+        self._put(slice(None), self._template)
+
+    # ------------------------------------------------------------------ stepping
+    def step(self, *samples: Any, out: Array | None = None) -> Array:
+        """One step of every learner, ``step(X, Y)``, or of some, ``step(keys, X, Y)``.
+
+        X (N, inputs) and Y (N, outputs), Y None or NaN where nothing is known; returns the
+        predictions (N, outputs) made before learning. All of X is checked first: a value that is
+        not finite refuses the whole, naming the row, and nothing moves. A learner whose answer is
+        not finite stays as it was, its row of the answer is NaN, and its count of bad outputs says
+        so. Raises StateError for a key that is not there, or that is there twice.
+        """
+        keys, X, Y = samples if len(samples) == 3 else (None, *samples)
+        who = self._who if keys is None else self._find(keys)
+        spec, dtype = self._spec.learner.network, np.dtype(self._spec.learner.network.dtype)
+        X = as_rows(X, spec.inputs, dtype, "X")
+        if len(X) != len(who):
+            raise SampleError(f"X needs {len(who)} rows, got {len(X)}; nothing was changed")
+        if Y is None:
+            Y = np.full((len(who), spec.outputs), np.nan, dtype)
+        Y = as_targets(Y, len(who), spec, "Y")
+        P = output_array(out, (len(who), spec.outputs), dtype)
+        with self._lock:
+            if self._pool is None:
+                self._work(who, X, Y, P)
+            else:
+                parts = (np.array_split(part, self._threads) for part in (who, X, Y, P))
+                list(self._pool.map(self._work, *parts))
+        return P
+
+    def _work(self, who: Array, X: Array, Y: Array, P: Array) -> None:
+        """Step these rows; one that is refused is passed over."""
+        start = 0
+        while start < len(who):
+            places = (address(part[start:]) for part in (who, X, Y, P))
+            status = self._rows(*places, len(who) - start)
+            if not status:
+                return
+            row, kind = divmod(status, 4)
+            if kind != p.BAD_OUTPUT:
+                raise_for_status(status, start)
+            P[start + row] = np.nan
+            start += row + 1
+
+    def _compile(self, *args: Any) -> int:
+        """Get the machine code, then be replaced by it: the first call of `_rows`."""
+        kernels = rules.rule_entry(self._spec.learner.rule).kernels()
+        plan = self._one.plan.copy()
+        if self._capacity > 1:
+            plan[p.NEXT] = self._strides["f"]
+        code = bind_rule(kernels.run, plan, *self._matrices)
+        self._rows, self._machine = code.run, code  # which must live as long as it is called
+        return int(self._rows(*args))
+
+    def _find(self, keys: Iterable[Any]) -> Array:
+        named = list(keys)
+        try:
+            rows = [self._row_of[key] for key in named]
+        except (KeyError, TypeError) as error:
+            raise StateError(f"no learner has the key {error}; nothing was changed") from None
+        if len(set(rows)) != len(rows):
+            raise StateError("a key stands twice in one step; nothing was changed")
+        return np.array(rows, np.int64)
+
+    # ------------------------------------------------------------------ members
+    @property
+    def keys(self) -> tuple[str | int, ...]:
+        """Keys in the order of the rows, which is that of ``step(X, Y)``."""
+        return self._spec.keys
+
+    def __len__(self) -> int:
+        return len(self._spec.keys)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._row_of
+
+    def add(self, key: str | int, learner: Learner | None = None) -> None:
+        """One more learner, as all started, or a copy of ``learner`` (of the same specification).
+
+        Raises StateError for a key that is there already, LimitError above ``max_keys``.
+        """
+        _check_keys([key])
+        if key in self._row_of:
+            raise StateError(f"key {key!r} is there already; nothing was changed")
+        if learner is not None and learner.spec != self._spec.learner:
+            raise SpecError("a learner of another specification cannot join; nothing was changed")
+        limit = self._spec.max_keys
+        if limit is not None and len(self) >= limit:
+            raise LimitError(f"the fleet is full: max_keys is {limit}; nothing was changed")
+        with self._lock:
+            row = len(self)
+            if row == self._capacity:
+                self._make_room(2 * self._capacity)
+            self._put(row, self._template if learner is None else learner._arena.parts)
+            self._rename((*self.keys, key))
+
+    def remove(self, key: str | int) -> None:
+        """Take one learner out; the last row takes its place."""
+        with self._lock:
+            row, last = int(self._find([key])[0]), len(self) - 1
+            for name in "fdq":
+                self._matrix(name)[row] = self._matrix(name)[last]
+            keys = list(self.keys)
+            keys[row] = keys[last]
+            self._rename(tuple(keys[:last]))
+
+    def reset(self, key: str | int | None = None) -> None:
+        """State and traces of one learner, or of all, to zero; weights stay."""
+        plan, (F, D, Q) = self._one.plan, self._matrices
+        rows = self._who if key is None else self._find([key])
+        with self._lock:
+            for row in rows:
+                if plan[p.BLOCK] >= 0:
+                    rules.rule_entry(self._spec.learner.rule).kernels().close(
+                        plan, F[row], D[row], Q[row]
+                    )
+                reset_state(plan, F[row], Q[row])
+
+    def learner(self, key: str | int) -> Learner:
+        """A copy of one learner, on its own from here on."""
+        row = int(self._find([key])[0])
+        copy = Learner.from_spec(self._spec.learner)
+        for name, part in copy._arena.parts.items():
+            part[:] = self._matrix(name)[row, : len(part)]
+        return copy
+
+    # ------------------------------------------------------------------ what it holds
+    @property
+    def spec(self) -> FleetSpec:
+        """What it is, its keys included."""
+        return self._spec
+
+    def health(self) -> dict[str, int]:
+        """Counts over all learners, by reason; see :meth:`Learner.health`."""
+        names = {
+            "steps": p.Q_STEPS, "labels": p.Q_LABELS, "updates": p.Q_UPDATES,
+            "bad_output": p.Q_BAD_OUTPUT, "bad_target": p.Q_BAD_TARGET,
+            "skipped_updates": p.Q_SKIPPED, "trace_resets": p.Q_RESETS,
+        }  # fmt: skip
+        counts = self._matrix("q")[: len(self)]
+        return {name: int(counts[:, at].sum()) for name, at in names.items()}
+
+    def _matrix(self, name: str) -> Array:
+        return self._matrices["fdq".index(name)]
+
+    def _put(self, row: int | slice, parts: Mapping[str, Array]) -> None:
+        for name, part in parts.items():
+            self._matrix(name)[row, : len(part)] = part
+
+    def _make_room(self, capacity: int) -> None:
+        old, self._capacity = self._matrices, capacity
+        self._strides = _strides(self._one.arena.sizes)
+        sizes = {name: capacity * stride for name, stride in self._strides.items()}
+        self._arena = Arena(sizes, self._spec.learner.network.dtype)
+        self._matrices = tuple(
+            self._arena.parts[name].reshape(capacity, stride)
+            for name, stride in self._strides.items()
+        )
+        self._rows = self._compile  # which is bound to where the matrices lie
+        for to, kept in zip(self._matrices, old, strict=False):
+            to[: len(kept)] = kept
+        self._rename(self.keys)
+
+    def _rename(self, keys: tuple[str | int, ...]) -> None:
+        self._spec = dataclasses.replace(self._spec, keys=keys)
+        self._row_of = {key: row for row, key in enumerate(keys)}
+        self._who = np.arange(len(keys), dtype=np.int64)
+        self._saved = _stacked(self._one.arena.saved, len(keys), self._strides)
+
+    @classmethod
+    def from_spec(cls, spec: FleetSpec) -> Fleet:
+        """A fleet as described, all weights zero; for loading into."""
+        fleet = cls.__new__(cls)
+        fleet._build(spec, Learner.from_spec(spec.learner)._arena)
+        return fleet
+
+    def __getstate__(self) -> dict[str, Any]:
+        tensors = {name: self._arena.view(at).copy() for name, at in self._saved.items()}
+        return {"spec": self._spec, "tensors": tensors, "template": self._template}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        made = Fleet.from_tensors(state["spec"], state["tensors"])
+        self.__dict__.update(made.__dict__)
+        self._rows = self._compile
+        self._template = state["template"]
+
+    @classmethod
+    def saved_arrays(cls, spec: FleetSpec) -> tuple[Mapping[str, ArrayLayout], str]:
+        """See :meth:`Model.saved_arrays`."""
+        arena = lay_out(spec.learner).arena
+        places = _stacked(arena.saved, len(spec.keys), _strides(arena.sizes))
+        return places, spec.learner.network.dtype
+
+    def __repr__(self) -> str:
+        return f"Fleet({len(self)} learners, rule {self._spec.learner.rule.name!r})"

@@ -1,0 +1,356 @@
+"""Forecaster: raw rows of a stream in, forecasts with bounds out, learning from every row."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rtlstm.errors import SampleError, SpecError
+from rtlstm.inputs.records import as_row, as_table, as_time, as_times
+from rtlstm.kernels import plan as p
+from rtlstm.kernels.tasks import forecast as forecasting
+from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.tasks import rls
+from rtlstm.layouts import forecaster as outlook
+from rtlstm.layouts import rules
+from rtlstm.layouts.arena import ArrayLayout
+from rtlstm.layouts.forecaster import ForecasterSpec
+from rtlstm.models import embedded as inner
+from rtlstm.models import initialize as initial
+from rtlstm.models.base import Model
+from rtlstm.spec import LSTM, Layer
+from rtlstm.training import Rule, rule_of
+
+Array = np.ndarray[Any, Any]
+LAYERS = (LSTM(32),)
+
+
+class Forecast(NamedTuple):
+    """What is said after a row of the rows that follow; arrays (horizons, targets), raw units."""
+
+    values: Array
+    lower: Array
+    upper: Array
+    anomaly: float
+    """How far the row just seen lies beyond all before it, [0, 1]; 1/2 at 4 % of their range.
+
+    0 for most rows, and for what repeats a larger one within 100 rows; see
+    kernels/tasks/anomaly.py.
+    """
+
+
+class Forecaster(Model):
+    """Forecasts columns of a stream and learns from each row as it comes; good without tuning.
+
+    ``columns``: names of the values in a row. ``targets``: those to forecast (None: all).
+    ``horizon``: n forecasts the next n rows, a sequence the rows that far ahead. ``lags``: past
+    rows of its own that each target's readout sees besides the last. ``layers``: of the network.
+    ``rule``: how that learns. ``coverage``: share of truths within the bounds. ``missing``: what
+    stands for a missing cell: "forecast" what was expected of it, "hold" its last value, or "skip"
+    the row. ``times``: what is done with a row whose time is not after the last one's: "accept",
+    "drop" or "raise".
+
+    A forecast is the last value plus a change that is linear in lags, season, calendar and the
+    network's output; its readout learns by recursive least squares, each horizon when its truth
+    comes (kernels/tasks/rls.py, forecasting.py), the network by gradient through the readout of the
+    shortest horizon, on a trajectory that lags behind by that horizon. Raises SpecError for what
+    cannot be built, LimitError above 4 GiB.
+    """
+
+    kind = "forecaster"
+    spec: ForecasterSpec
+
+    def __init__(
+        self,
+        columns: Sequence[str],
+        targets: Sequence[str] | None = None,
+        horizon: int | Sequence[int] = 1,
+        lags: int = 29,
+        layers: Layer | Sequence[Layer] = LAYERS,
+        rule: str | Rule = "truncated",
+        seed: int = 0,
+        coverage: float = 0.9,
+        missing: str = "forecast",
+        times: str = "accept",
+    ) -> None:
+        if isinstance(columns, str) or isinstance(targets, str):
+            raise SpecError("columns and targets are lists of names, not one string")
+        names = tuple(columns)
+        spec = ForecasterSpec(
+            names,
+            names if targets is None else tuple(targets),
+            _horizons(horizon),
+            lags,
+            inner.as_layers(layers),
+            rule_of(rule),
+            seed,
+            float(coverage),
+            missing,
+            times,
+        )
+        self._build(spec)
+        initial.fill(self.network.spec, self.network.parameters)
+
+    def _build(self, spec: ForecasterSpec) -> None:
+        plan = outlook.lay_out(spec)
+        fewer = "fewer targets, horizons or units"
+        self.network, arena = inner.embed_learner(self.kind, plan.learner, plan.arena, fewer)
+        self.spec, self._lock = spec, self.network._lock
+        self._arena, self._plan, self._net = arena, plan.plan, plan.learner.plan
+        self._saved, self._rule = plan.arena.saved, rules.rule_entry(spec.rule).kernels()
+        outlook.prepare(plan, arena.d, arena.q)
+        self._parts = (self._plan, self._net, arena.f, arena.d, arena.q)
+        self._step_parts = (
+            self._net,
+            arena.f,
+            arena.d,
+            arena.q,
+            *inner.learning_buffers(plan.plan, arena.f),
+        )
+        self._shape = (3, len(spec.horizons), len(spec.targets))
+        self._stage = arena.q[self._plan[k.COUNTS] + k.STAGE :][:1]
+        self._clock = arena.d[self._plan[k.CLOCK] :][: k.CLOCK_LEN]
+
+    @classmethod
+    def from_spec(cls, spec: ForecasterSpec) -> Forecaster:
+        """A forecaster as described, the network's weights zero; for loading into."""
+        forecaster = cls.__new__(cls)
+        forecaster._build(spec)
+        return forecaster
+
+    @classmethod
+    def saved_arrays(cls, spec: ForecasterSpec) -> tuple[Mapping[str, ArrayLayout], str]:
+        """See :meth:`Model.saved_arrays`."""
+        return outlook.lay_out(spec).arena.saved, spec.learner.network.dtype
+
+    # ------------------------------------------------------------------ rows
+    def update(self, row: Any, time: Any = None, learn: bool = True) -> Forecast:
+        """Take in a row, learn from it, forecast the rows that follow.
+
+        row: mapping from column to number, or numbers in the order of the columns; NaN, infinite,
+        None or absent is missing, an unknown field is counted and ignored. time: datetime (naive:
+        UTC), datetime64 or epoch seconds. learn=False freezes weights, least squares, statistics
+        and bounds; states, lags and the running metrics move. A row that is skipped or dropped by
+        policy is counted, and answered with the forecast that was made last.
+
+        Raises SampleError for a row or time that is none, or by policy; nothing has changed then.
+        """
+        values, unknown = as_row(row, self.spec.columns)
+        seconds = as_time(time)
+        out = np.zeros(self._shape)
+        with self._lock:
+            self._finish()
+            if unknown:
+                self._count(k.UNKNOWN_FIELDS, unknown)
+            self._take(values, seconds, learn, out.reshape(-1))
+            return Forecast(out[0], out[1], out[2], float(self._clock[k.ANOMALY]))
+
+    def run(self, rows: Any, times: Any = None, learn: bool = True) -> Array:
+        """Forecasts (T, horizons, targets) issued after each of rows (T, columns).
+
+        The same as T calls of :meth:`update`, byte for byte. Rows and times are checked first:
+        SampleError refuses the whole, and nothing has changed. Ctrl-C is heard after any row.
+        """
+        table = as_table(rows, self.spec.columns)
+        seconds = as_times(times, len(table))
+        answers = np.empty((len(table), *self._shape[1:]))
+        out = np.zeros(self._shape)
+        flat = out.reshape(-1)
+        with self._lock:
+            self._finish()
+            for t, values in enumerate(table):
+                self._take(values, float(seconds[t]), learn, flat)
+                answers[t] = out[0]
+        return answers
+
+    def _take(self, values: Array, seconds: float, learn: bool, out: Array) -> None:
+        """One row: arrive, the rule's step, issue; an interrupt finds it done or not begun."""
+        if seconds <= self._clock[k.TIME] and not self._accept(seconds):
+            forecasting.repeat_forecasts(self._plan, self._arena.d, self._arena.q, out)
+            return
+        try:
+            arrived = forecasting.take_row(*self._parts, values, seconds, learn)
+            if arrived == forecasting.SKIPPED:
+                forecasting.repeat_forecasts(self._plan, self._arena.d, self._arena.q, out)
+                return
+            if arrived == forecasting.DUE:
+                self._step()
+            forecasting.make_forecasts(*self._parts, learn, out)
+        except BaseException:
+            self._finish()
+            raise
+
+    def _step(self) -> None:
+        if self._rule.run(*self._step_parts, 1):
+            forecasting.reset_network(self._plan, *self._step_parts[:4])
+
+    def _finish(self) -> None:
+        """Make the rest of a row that was interrupted between its kernels."""
+        if self._stage[0]:
+            q = self._arena.q
+            if q[p.Q_STEPS] == q[self._plan[k.COUNTS] + k.STEPS_THEN]:
+                self._step()
+            learn = bool(q[self._plan[k.COUNTS] + k.LEARNING])
+            forecasting.make_forecasts(*self._parts, learn, np.empty(self._shape).reshape(-1))
+
+    def _accept(self, seconds: float) -> bool:
+        """Whether a row whose time is not after the last one's is taken, by policy."""
+        if self.spec.times == "raise":
+            raise SampleError(
+                f"a row's time must come after the last one's, got {seconds} after"
+                f" {self._clock[k.TIME]}; nothing was changed"
+            )
+        accepted = self.spec.times == "accept"
+        self._count(k.ACCEPTED_TIMES if accepted else k.DROPPED_TIMES)
+        return accepted
+
+    def _count(self, which: int, by: int = 1) -> None:
+        self._arena.q[self._plan[k.COUNTS] + which] += by
+
+    # ------------------------------------------------------------------ what it holds
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the values in a row."""
+        return self.spec.columns
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the columns that are forecast."""
+        return self.spec.targets
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        """How many rows ahead each forecast is for, ascending."""
+        return self.spec.horizons
+
+    @property
+    def rows(self) -> int:
+        """Rows taken in so far."""
+        return int(self._arena.q[self._plan[k.COUNTS] + k.TAKEN])
+
+    @property
+    def season(self) -> int:
+        """Rows of a season as found in the clock or the stream, 0 while there is none."""
+        return int(self._arena.q[self._plan[k.COUNTS] + k.SEASON])
+
+    @property
+    def residual(self) -> Array:
+        """Error of the forecast of the row just seen, over its robust sigma (targets,); a copy."""
+        return self._arena.view(self._saved["residual"]).copy()
+
+    @property
+    def covariance(self) -> Array:
+        """Covariance of the readouts (targets, regressors, regressors), in units of the noise."""
+        plan, d = self._plan, self._arena.d.copy()
+        T, n = int(plan[k.TARGETS]), int(plan[k.WIDTH])
+        stored = d[plan[k.COVARIANCE] :][: T * rls.packed(n)].reshape(T, -1)
+        for j in range(T):
+            rls.apply_pending(plan, d, j)
+            stored[j] *= d[plan[k.CSCALE] + j]
+        size = int(plan[k.REGRESSORS])
+        return np.array([rls.unpacked(P, n)[:size, :size] for P in stored])
+
+    @property
+    def metrics(self) -> dict[str, Array]:
+        """Running scores, each (horizons, targets), NaN before the first truth.
+
+        "count", "mse", "mae"; of the last value repeated, on the same steps, "persistence_mse" and
+        "persistence_mae"; "skill" = 1 - mse / persistence_mse; "coverage" of the bounds.
+        """
+        names = {
+            "mse": k.SQUARES,
+            "mae": k.ABSOLUTE,
+            "persistence_mse": k.NAIVE_SQUARES,
+            "persistence_mae": k.NAIVE_ABSOLUTE,
+        }
+        with self._lock, np.errstate(invalid="ignore", divide="ignore"):
+            pairs = self._arena.view(self._saved["forecast.statistics"])
+            grid = pairs.reshape(-1, *self._shape[1:])
+            scores = {name: grid[at] / grid[k.COUNT] for name, at in names.items()}
+            scores["skill"] = 1.0 - scores["mse"] / scores["persistence_mse"]
+            scores["coverage"] = grid[k.COVERED] / grid[k.BOUND_COUNT]
+            return {"count": grid[k.COUNT].copy(), **scores}
+
+    def health(self) -> dict[str, int]:
+        """Counts since construction: rows, what was missing or refused by reason, mendings."""
+        q, counts = self._arena.q, self._plan[k.COUNTS]
+        names = {
+            "rows": k.TAKEN,
+            "rows_learned": k.LEARNED,
+            "missing_cells": k.MISSING_CELLS,
+            "faulty_cells": k.SPIKES,
+            "unknown_fields": k.UNKNOWN_FIELDS,
+            "rows_skipped": k.SKIPPED_ROWS,
+            "times_dropped": k.DROPPED_TIMES,
+            "times_accepted": k.ACCEPTED_TIMES,
+            "season_changes": k.SEASON_CHANGES,
+            "covariance_resets": k.RESETS,
+            "network_resets": k.NETWORK_RESETS,
+        }
+        inner = {"updates": p.Q_UPDATES, "skipped_updates": p.Q_SKIPPED, "trace_resets": p.Q_RESETS}
+        return {
+            **{name: int(q[counts + at]) for name, at in names.items()},
+            **{name: int(q[at]) for name, at in inner.items()},
+        }
+
+    def snapshot(self) -> bytes:
+        """The whole state, weights included, as bytes for :meth:`restore`."""
+        with self._lock:
+            self._finish()
+            return super().snapshot()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a file that :func:`rtlstm.load` continues bit for bit; see :meth:`Model.save`."""
+        with self._lock:
+            self._finish()
+            super().save(path)
+
+    # ------------------------------------------------------------------ seeing it
+    def _facts(self) -> dict[str, str]:
+        layers = ", ".join(f"{type(la).__name__}({la.units})" for la in self.spec.layers)
+        skill = self.metrics["skill"]
+        known = skill[np.isfinite(skill)]
+        return {
+            "columns": str(len(self.columns)),
+            "targets": str(len(self.targets)),
+            "horizons": _brief(self.horizons),
+            "layers": f"[{layers}], rule {self.spec.rule.name!r}",
+            "bytes": str(self.memory),
+            "rows seen": str(self.rows),
+            "season": f"{self.season} rows" if self.season else "none found",
+            "skill": f"{known.mean():.1%}" if known.size else "unknown yet",
+        }
+
+    def __repr__(self) -> str:
+        return f"Forecaster({', '.join(f'{name}: {fact}' for name, fact in self._facts().items())})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(fact)}</td></tr>"
+            for name, fact in self._facts().items()
+        )
+        return f"<table><caption>Forecaster</caption>{rows}</table>"
+
+
+def _horizons(horizon: Any) -> tuple[int, ...]:
+    """1 … n for a number n; the rows ahead, in order, for several."""
+    if isinstance(horizon, bool) or not isinstance(horizon, int | Sequence | range):
+        raise SpecError(f"horizon must be a whole number or several, got {horizon!r}")
+    if isinstance(horizon, int):
+        if horizon < 1:
+            raise SpecError(f"horizon must be 1 or more, got {horizon}")
+        return tuple(range(1, min(horizon, outlook.MAX_HORIZON + 1) + 1))
+    return tuple(horizon)
+
+
+def _brief(horizons: tuple[int, ...]) -> str:
+    if len(horizons) > 2 and horizons == tuple(range(horizons[0], horizons[-1] + 1)):
+        return f"{horizons[0]} to {horizons[-1]}"
+    return ", ".join(map(str, horizons))
+
+
+__all__ = ["Forecast", "Forecaster", "ForecasterSpec"]

@@ -1,0 +1,51 @@
+"""Reading a model file back as the class that wrote it."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import Any
+
+from rtlstm.errors import MismatchedFileError
+from rtlstm.files import store
+from rtlstm.models.base import Model
+
+# kind in the file -> module, class, class of its specification; imported when such a file is read
+KINDS = {
+    "network": ("rtlstm.models.network", "Network", "NetworkSpec"),
+    "fleet": ("rtlstm.models.fleet", "Fleet", "FleetSpec"),
+    "learner": ("rtlstm.models.learner", "Learner", "LearnerSpec"),
+    "forecaster": ("rtlstm.models.forecaster", "Forecaster", "ForecasterSpec"),
+    "detector": ("rtlstm.models.detector", "Detector", "DetectorSpec"),
+    "classifier": ("rtlstm.models.classifier", "Classifier", "SupervisedSpec"),
+    "regressor": ("rtlstm.models.regressor", "Regressor", "SupervisedSpec"),
+}
+
+
+def _classes(kind: str) -> tuple[type[Model], Any]:
+    if kind not in KINDS:
+        raise MismatchedFileError(f"it holds a {kind!r}, and this version knows {', '.join(KINDS)}")
+    module_name, name, spec_name = KINDS[kind]
+    module = import_module(module_name)
+    return getattr(module, name), getattr(module, spec_name)
+
+
+def load(path: str | os.PathLike[str], max_bytes: int = store.MAX_BYTES) -> Any:
+    """What a file holds: a Network, a Learner or what is built on one; it continues bit for bit.
+
+    Nothing in the file is executed or believed before it is checked: names, types, shapes, sizes
+    and digest. Raises a kind of ModelFileError for a damaged, foreign, too large or newer file.
+    """
+
+    def expect(kind: str, plain: dict[str, Any]) -> dict[str, Any]:
+        held, spec = _classes(kind)
+        return held.expected(spec.from_dict(plain))
+
+    kind, plain, tensors = store.read(path, expect, _must_be_finite, max_bytes)
+    held, spec = _classes(kind)
+    return held.from_tensors(spec.from_dict(plain), tensors)
+
+
+def _must_be_finite(name: str) -> bool:
+    """Weights, states and traces; windows, queues and settings may hold NaN or infinity."""
+    return name.split(".")[0] in ("parameters", "state", "trace", "moment1", "moment2")

@@ -1,0 +1,267 @@
+"""Network: a stack of recurrent layers and a head that answers one sample at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from rtlstm.errors import SampleError
+from rtlstm.inputs.arrays import as_rows, as_sample, output_array
+from rtlstm.kernels import plan as p
+from rtlstm.kernels.native.bind import bind
+from rtlstm.kernels.native.capi import address
+from rtlstm.kernels.native.fastcall import FastCall
+from rtlstm.kernels.network import forward as cells
+from rtlstm.layouts import network as layout
+from rtlstm.layouts.arena import Arena, ArenaLayout, ArrayLayout
+from rtlstm.models import initialize as initial
+from rtlstm.models.base import Lock, Model
+from rtlstm.spec import Layer, NetworkSpec
+
+if TYPE_CHECKING:
+    from rtlstm.models.streams import Streams
+
+Array = np.ndarray[Any, Any]
+CHUNK_SECONDS = 0.02  # `run` comes back to Python at least this often, so that Ctrl-C is heard
+GIL_RELEASE_NS = 200_000  # a step of more `step_nanoseconds` (some 3 µs in truth) lets the GIL go
+
+
+class Network(Model):
+    """Recurrent layers and a head, stepped one sample at a time with its own state.
+
+    ``inputs`` and ``outputs``: widths of a sample and of an answer. ``layers``: one or several of
+    :class:`rtlstm.LSTM`, :class:`rtlstm.GRU`, :class:`rtlstm.RNN`. ``head``: "linear", "logistic",
+    "softmax", or None (the last layer's y is the answer); ``head_bias``: it has a bias;
+    ``head_inputs``: it also sees the sample. ``dtype``: "float32" or "float64". The same ``seed``
+    gives the same weights on every platform. ``storage="bfloat16"`` keeps the matrices in half the
+    bytes, rounded to 8 bits of precision (but the rows of up to 16 inputs, or of a quarter of the
+    units), and computes in float32: faster from 64 units on, where reading weights is the cost;
+    such a network cannot learn (see :meth:`stored`). Raises SpecError for what cannot be built.
+    """
+
+    kind = "network"
+
+    def __init__(
+        self,
+        inputs: int,
+        layers: Layer | list[Layer] | tuple[Layer, ...],
+        outputs: int,
+        head: str | None = "linear",
+        head_bias: bool = True,
+        head_inputs: bool = False,
+        head_init: Any = "glorot",
+        dtype: str = "float32",
+        seed: int = 0,
+        storage: str | None = None,
+    ) -> None:
+        stack = tuple(layers) if isinstance(layers, list | tuple) else (layers,)
+        self._build(
+            NetworkSpec(
+                inputs,
+                stack,
+                outputs,
+                head,
+                head_bias,
+                head_inputs,
+                head_init,
+                dtype,
+                seed,
+                storage,
+            )
+        )
+        initial.fill(self.spec, self.parameters)
+
+    def _build(self, spec: NetworkSpec) -> None:
+        self.spec = spec
+        arena = ArenaLayout()
+        self._layout = layout.network(spec, arena)
+        self._saved = dict(arena.saved)
+        self._adopt(Arena(arena.sizes, spec.dtype), self._layout)
+        self._layout.prepare(self._arena)
+
+    def _adopt(self, arena: Arena, net: layout.NetworkLayout) -> None:
+        """Live in an arena: the network's own, or a learner's that begins like it."""
+        self._arena, self._plan, self._f = arena, net.plan, arena.f
+        self._h = arena.parts.get("h", arena.f)
+        self._dtype = np.dtype(self.spec.dtype)
+        self._in, self._out = (self.spec.inputs,), (self.spec.outputs,)
+        self._lock = Lock()
+        self._run: Callable[..., int] = self._compile
+        self._fast_call: Callable[..., Any] = self._make_fast_call
+
+    @classmethod
+    def from_spec(cls, spec: NetworkSpec) -> Network:
+        """A network with all weights zero, as described; for loading weights into."""
+        net = cls.__new__(cls)
+        net._build(spec)
+        return net
+
+    # ------------------------------------------------------------------ stepping
+    def step(self, x: Any, out: Array | None = None) -> Array:
+        """The answer to one sample; moves the state.
+
+        x: (inputs,), any real type, cast to the network's dtype. out: (outputs,) of that dtype, C
+        contiguous, is written and returned if given. Raises SampleError for a wrong shape or type,
+        or a value that is not finite, and leaves every byte of the state as it was.
+        """
+        y = self._fast_call(x, out)
+        if y is None or y.__class__ is int:
+            return self._step(y, x, out)
+        return y  # type: ignore[no-any-return]
+
+    def _step(self, y: Any, x: Any, out: Array | None) -> Array:
+        """`step` where the fast call declined (y None), or was refused (y a status)."""
+        if y is None:
+            x = as_sample(x, self._in, self._dtype, "x")
+            room = output_array(out, self._out, self._dtype)
+            y = self._fast_call(x, room)
+            if y is None:  # somebody holds the lock, or there is no fast call
+                with self._lock:
+                    y = self._run(address(x), address(room), 1) or room
+        if y.__class__ is int:
+            raise_for_status(y)
+        return y  # type: ignore[no-any-return]
+
+    def _compile(self, *args: Any) -> int:
+        """Get the machine code, then be replaced by it: the first call of `_run`."""
+        code = bind(cells.run_at, 3, (self._plan, self._h, self._f), (self._h, self._f))
+        long = step_nanoseconds(self.spec) > GIL_RELEASE_NS
+        quick = FastCall(
+            "step", code, self._lock.address, (*self._in, *self._out), self._dtype, long
+        )
+        self._run, self._fast_call = code.run, quick.call
+        self._machine = code, quick  # both must live as long as they are called
+        return int(self._run(*args)) if args else 0
+
+    def _make_fast_call(self, *args: Any) -> Any:
+        """The first call of `_fast_call`."""
+        self._compile()
+        return self._fast_call(*args)
+
+    def run(self, X: Any, out: Array | None = None) -> Array:
+        """Answers to the rows of X (T, inputs) as (T, outputs): bit for bit those of `step`.
+
+        All rows are checked first: one that is not finite refuses the whole, naming the row, and
+        nothing moves. Ctrl-C is heard between chunks; the state is then that of a whole number of
+        rows.
+        """
+        X = as_rows(X, self.spec.inputs, self._dtype, "X")
+        Y = output_array(out, (len(X), self.spec.outputs), self._dtype)
+        chunk = chunk_rows(self.spec)
+        with self._lock:
+            for start in range(0, len(X), chunk):
+                x, y = X[start : start + chunk], Y[start : start + chunk]
+                status = self._run(address(x), address(y), len(x))
+                if status:
+                    raise_for_status(status, start)
+        return Y
+
+    def reset(self) -> None:
+        """Set the state to zero."""
+        with self._lock:
+            start = self._plan[p.STATE]
+            self._f[start : start + self._plan[p.STATE_LEN]] = 0.0
+
+    def stored(self, storage: str | None, X: Any = None) -> Network:
+        """A copy of this network, weights and state, with other storage ("bfloat16" or None).
+
+        bfloat16 weights are rounded so that the answers stay near, to samples such as the rows of
+        X (T, inputs), or to normal ones: see `rtlstm.models.gptq`.
+        """
+        copy = Network.from_spec(dataclasses.replace(self.spec, storage=storage))
+        for mine, other in ((copy.parameters, self.parameters), (copy.state, self.state)):
+            for name, view in mine.items():
+                view[...] = other[name].astype(view.dtype)
+        if storage and not self.spec.storage:
+            from rtlstm.models import gptq as rounding  # few need it
+
+            inputs = self.spec.inputs
+            rows = (
+                rounding.normal_samples(inputs)
+                if X is None
+                else as_rows(X, inputs, self._dtype, "X")
+            )
+            rounding.round_weights(copy, self.stored(None), rows)
+        return copy
+
+    def streams(self, count: int) -> Streams:
+        """``count`` independent states that share this network's weights, stepped in one call."""
+        from rtlstm.models.streams import Streams  # compiles nothing, but few need it
+
+        return Streams(self, count)
+
+    # ------------------------------------------------------------------ what it holds
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """Weights by name, as views: writing to an element changes the network."""
+        views = {name: self._arena.view(at) for name, at in self._layout.parameters.items()}
+        if self.spec.storage:
+            from ml_dtypes import bfloat16
+
+            views = {n: v.view(bfloat16) if v.dtype == np.uint16 else v for n, v in views.items()}
+        return views
+
+    @property
+    def state(self) -> dict[str, Array]:
+        """State by name, as views: "layer0.c", "layer0.y", recurrent gates "layer0.i" …"""
+        return {name: self._arena.view(at) for name, at in self._layout.state.items()}
+
+    @property
+    def weights(self) -> int:
+        """How many weights it has; structural zeros do not count."""
+        return sum(view.size for view in self.parameters.values())
+
+    # ------------------------------------------------------------------ copies
+    @property
+    def _bytes(self) -> Array:
+        if self.spec.storage:
+            return self._arena.bytes
+        return self._f[: self._own_size()].view(np.uint8)  # its part of a learner's block
+
+    @classmethod
+    def saved_arrays(cls, spec: NetworkSpec) -> tuple[Mapping[str, ArrayLayout], str]:
+        """See :meth:`Model.saved_arrays`."""
+        arena = ArenaLayout()
+        layout.network(spec, arena)
+        return arena.saved, spec.dtype
+
+    def _own_size(self) -> int:
+        return int(self._plan[p.FRAME] + self._plan[p.FRAME_LEN])
+
+    def __repr__(self) -> str:
+        layers = ", ".join(f"{type(la).__name__}({la.units})" for la in self.spec.layers)
+        return (
+            f"Network(inputs={self.spec.inputs}, layers=[{layers}], outputs={self.spec.outputs},"
+            f" head={self.spec.head!r}, dtype={self.spec.dtype!r}: {self.weights} weights,"
+            f" {self.memory} bytes)"
+        )
+
+
+def raise_for_status(status: int, start: int | None = None) -> NoReturn:
+    """Raise the SampleError of a kernel's status; ``start``: number of the chunk's first row."""
+    row, kind = divmod(status, 4)
+    where = "" if start is None else f" at row {start + row}"
+    if kind == p.BAD_INPUT:
+        raise SampleError(f"x must be finite, got NaN or infinity{where}; the state is unchanged")
+    raise SampleError(
+        f"the answer{where} is not finite: weights or state are too large;"
+        " state and weights are as before that sample"
+    )
+
+
+def chunk_rows(spec: NetworkSpec, slow: int = 1) -> int:
+    """Rows a kernel may run before it comes back; ``slow``: how many forward steps one costs."""
+    return max(1, int(CHUNK_SECONDS * 1e9 / step_nanoseconds(spec, slow)))
+
+
+def step_nanoseconds(spec: NetworkSpec, slow: int = 1) -> int:
+    """What a step takes at most on any machine, at one weight a nanosecond."""
+    width, work = spec.inputs, 0
+    for layer in spec.layers:
+        work += 4 * layer.units * (width + 2 * layer.units + 8)
+        width = layer.units
+    work += spec.outputs * width + spec.inputs
+    return slow * (100 + work)

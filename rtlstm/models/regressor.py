@@ -1,0 +1,134 @@
+"""Regressor: raw rows of a stream in, numbers that are not among them out, learned from labels."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rtlstm.errors import SpecError
+from rtlstm.inputs.records import as_row
+from rtlstm.kernels.tasks import supervised_plan as w
+from rtlstm.layouts.forecaster import check_names
+from rtlstm.layouts.supervised import SupervisedSpec
+from rtlstm.models.embedded import as_layers
+from rtlstm.models.supervised import SupervisedModel, as_names
+from rtlstm.spec import LSTM, Layer
+from rtlstm.training import Rule, rule_of
+
+Array = np.ndarray[Any, Any]
+LAYERS = (LSTM(16),)
+
+
+class Estimate(NamedTuple):
+    """What is said of a row before its label is known."""
+
+    values: Array
+    """(targets,) float64, in the targets' own units."""
+
+
+class Regressor(SupervisedModel):
+    """Says the numbers that belong to a row of a stream, and learns from each label as it comes.
+
+    ``columns``: names of the values in a row. ``targets``: names of the numbers to tell, none of
+    them a column. ``previous_label``: the last known numbers are inputs too, and the answer is a
+    correction of them. All other arguments are those of :class:`rtlstm.Classifier`, and so are the
+    parts; the learners here are recursive least squares of three priors, mixed by past loss.
+    A row whose label is partly known is learned from for what is known. Before the first label the
+    answer is 0. Raises SpecError for what cannot be built, LimitError above 4 GiB.
+    """
+
+    kind = "regressor"
+    numbers = True
+
+    def __init__(
+        self,
+        columns: Sequence[str],
+        targets: Sequence[str],
+        layers: Layer | Sequence[Layer] = LAYERS,
+        previous_label: bool = True,
+        delay: int = 64,
+        rule: str | Rule = "truncated",
+        seed: int = 0,
+        missing: str = "hold",
+    ) -> None:
+        spec = SupervisedSpec(
+            columns=as_names("columns", columns),
+            outputs=as_names("targets", targets),
+            layers=as_layers(layers),
+            rule=rule_of(rule),
+            previous_label=previous_label,
+            delay=delay,
+            seed=seed,
+            missing=missing,
+        )
+        self._check(spec)
+        self._start(spec)
+
+    @classmethod
+    def _check(cls, spec: SupervisedSpec) -> None:
+        check_names("targets", tuple(spec.outputs))  # type: ignore[arg-type]
+        both = set(spec.outputs) & set(spec.columns)
+        if both:
+            raise SpecError(f"targets are none of the columns, and {sorted(both)} are both")
+
+    def _label(self, label: Any) -> Array:
+        if label is None:
+            return self._unknown
+        if isinstance(label, numbers.Real) and len(self.targets) == 1:
+            label = (label,)
+        return as_row(label, self.targets)[0]
+
+    # ------------------------------------------------------------------ use
+    def update(self, row: Any, label: Any = None, time: Any = None) -> Estimate:
+        """The answer to a row, made before its label is learned; then the label is learned.
+
+        label: a mapping from target to number, numbers in the order of the targets, or one number
+        for one target; None or NaN where there is none. All else as :meth:`Classifier.update`.
+        """
+        return Estimate(self._update(row, label, time))
+
+    def predict(self, row: Any, time: Any = None) -> tuple[Estimate, int]:
+        """The answer to a row, and a ticket to hand back with its label (:meth:`learn`).
+
+        At most ``delay`` tickets wait; a further one gives up the oldest, which is counted.
+        """
+        answer, ticket = self._predict(row, time)
+        return Estimate(answer), ticket
+
+    # ------------------------------------------------------------------ what it holds
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the numbers, in the order of the answer."""
+        return tuple(str(name) for name in self.spec.outputs)
+
+    @property
+    def metrics(self) -> dict[str, Array]:
+        """Running scores (targets,) of the answers before learning, NaN before the second label.
+
+        "count", "mse", "mae"; of the last label known at the time, repeated, "persistence_mse" and
+        "persistence_mae"; "skill" = 1 - mse / persistence_mse.
+        """
+        with self._lock, np.errstate(invalid="ignore", divide="ignore"):
+            score = self._scores()
+            count = score[w.COUNT]
+            mse, naive = score[w.LOSS] / count, score[w.NAIVE_LOSS] / count
+            return {
+                "count": count,
+                "mse": mse,
+                "mae": score[w.ABSOLUTE] / count,
+                "persistence_mse": naive,
+                "persistence_mae": score[w.NAIVE_ABSOLUTE] / count,
+                "skill": 1.0 - mse / naive,
+            }
+
+    def __repr__(self) -> str:
+        skill = self.metrics["skill"]
+        known = skill[np.isfinite(skill)]
+        shown = f"{known.mean():.1%}" if known.size else "unknown yet"
+        return self._shown(f"targets: {len(self.targets)}, skill: {shown}")
+
+
+__all__ = ["Estimate", "Regressor", "SupervisedSpec"]

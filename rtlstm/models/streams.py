@@ -1,0 +1,99 @@
+"""Streams: many independent states, one set of weights, one call a step."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rtlstm.errors import SampleError, SpecError, StateError
+from rtlstm.inputs.arrays import as_rows, output_array
+from rtlstm.kernels import plan as p
+from rtlstm.kernels.network import streams
+from rtlstm.layouts.arena import Arena, ArenaLayout
+
+if TYPE_CHECKING:
+    from rtlstm.models.network import Network
+
+Array = np.ndarray[Any, Any]
+MAX_STREAMS = 1 << 24
+
+
+class Streams:
+    """B streams of a network, each with a state of its own; see :meth:`Network.streams`.
+
+    The weights are the network's, read at every step: what it learns, the streams use.
+    """
+
+    def __init__(self, net: Network, count: int) -> None:
+        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_STREAMS:
+            raise SpecError(f"streams must be from 1 to {MAX_STREAMS}, got {count!r}")
+        self.net, self.count = net, count
+        arena = ArenaLayout()
+        plan = net._layout.plan
+        size = int(plan[p.STATE_LEN])
+        self._states = (arena.reserve("f", count, size), arena.reserve("f", count, size))
+        self._frame = arena.reserve("f", min(count, streams.GROUP), int(plan[p.FRAME_LEN]))
+        self._arena = Arena(arena.sizes, net.spec.dtype)
+        self._now, self._lock = 0, threading.Lock()
+
+    def step(self, X: Any, out: Array | None = None) -> Array:
+        """Answers (B, outputs) to one sample of each stream, X (B, inputs); moves all states.
+
+        Raises SampleError for a wrong shape or type or a value that is not finite, naming the
+        stream; then no state has moved.
+        """
+        net = self.net
+        X = as_rows(X, net.spec.inputs, net._dtype, "X", checked=False)
+        if len(X) != self.count:
+            raise SampleError(
+                f"X must have one row for each of {self.count} streams, got {len(X)};"
+                " nothing was changed"
+            )
+        Y = output_array(out, (self.count, net.spec.outputs), net._dtype)
+        with self._lock, net._lock:
+            old, new = self._states[self._now], self._states[1 - self._now]
+            status = streams.step(
+                net._plan, net._h, net._f, self._arena.f, old, new, self._frame,
+                X.ravel(), Y.ravel(), self.count,
+            )  # fmt: skip
+            if status:
+                stream, kind = divmod(status, 4)
+                what = "x must be finite" if kind == p.BAD_INPUT else "the answer is not finite"
+                raise SampleError(f"stream {stream}: {what}; no stream was changed")
+            self._now = 1 - self._now
+        return Y
+
+    def reset(self, index: Any = None) -> None:
+        """Set the state of one stream (an index), of some (a sequence), or of all to zero."""
+        if index is None:
+            index = slice(None)
+        elif not isinstance(index, slice) and (
+            np.any(np.asarray(index) >= self.count) or np.any(np.asarray(index) < -self.count)
+        ):
+            raise StateError(f"there are {self.count} streams, got index {index!r}")
+        with self._lock:
+            self._rows()[index] = 0.0
+
+    def _rows(self) -> Array:
+        size = int(self.net._layout.plan[p.STATE_LEN])
+        start = self._states[self._now]
+        return self._arena.f[start : start + self.count * size].reshape(self.count, size)
+
+    @property
+    def state(self) -> dict[str, Array]:
+        """State by name, each (B, units): views that hold until the next step."""
+        rows, base = self._rows(), int(self.net._layout.plan[p.STATE])
+        return {
+            name: rows[:, at.offset - base : at.offset - base + at.shape[0]]
+            for name, at in self.net._layout.state.items()
+        }
+
+    @property
+    def memory(self) -> int:
+        """Bytes of all states and scratch, the weights not counted."""
+        return self._arena.bytes.nbytes
+
+    def __repr__(self) -> str:
+        return f"Streams({self.count} of {self.net!r}: {self.memory} bytes)"

@@ -1,0 +1,259 @@
+"""What a Classifier and a Regressor share: rows in, answers out, labels learned when they come."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from rtlstm.errors import SampleError, SpecError, StateError
+from rtlstm.inputs.records import UNCHANGED, as_row, as_table, as_time, as_times
+from rtlstm.kernels import plan as p
+from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.tasks import supervised as answering
+from rtlstm.kernels.tasks import supervised_plan as w
+from rtlstm.layouts import rules
+from rtlstm.layouts import supervised as labelled
+from rtlstm.layouts.arena import ArrayLayout
+from rtlstm.layouts.supervised import SupervisedSpec
+from rtlstm.models import embedded as inner
+from rtlstm.models import initialize as initial
+from rtlstm.models.base import Model
+
+Array = np.ndarray[Any, Any]
+LABEL_LATER = np.empty(0)  # the label of a row that will be handed in with its ticket
+
+
+class SupervisedModel(Model):
+    """Rows, tickets and labels; a subclass says what a label is and what an answer looks like."""
+
+    numbers: ClassVar[bool]
+    spec: SupervisedSpec
+
+    def _start(self, spec: SupervisedSpec) -> None:
+        self._build(spec)
+        initial.fill(self.network.spec, self.network.parameters)
+
+    def _build(self, spec: SupervisedSpec) -> None:
+        made = labelled.lay_out(spec, self.numbers)
+        fewer = "a smaller delay, or fewer columns, outputs or units"
+        self.network, arena = inner.embed_learner(self.kind, made.learner, made.arena, fewer)
+        made.prepare(arena, self.numbers)
+        self.spec, self._lock = spec, self.network._lock
+        self._arena, self._saved, self._plan = arena, made.arena.saved, made.plan
+        self._net, self._rule = made.learner.plan, rules.rule_entry(spec.rule).kernels()
+        self._parts = (made.plan, made.lab, self._net, arena.f, arena.d, arena.q)
+        plan = made.plan
+        self._step_parts = (
+            self._net,
+            arena.f,
+            arena.d,
+            arena.q,
+            *inner.learning_buffers(plan, arena.f),
+        )
+        self._tally = arena.q[plan[w.TALLY] :][: w.TALLY_LEN]
+        self._state = arena.q[plan[w.STATE] :][: spec.delay]
+        self._unknown = np.full(len(spec.outputs), np.nan)
+
+    @classmethod
+    def from_spec(cls, spec: SupervisedSpec) -> Self:
+        """As described, the network's weights zero; for loading into."""
+        made = cls.__new__(cls)
+        made._check(spec)
+        made._build(spec)
+        return made
+
+    @classmethod
+    def _check(cls, spec: SupervisedSpec) -> None:
+        """Raise SpecError for outputs that are none."""
+        raise NotImplementedError
+
+    @classmethod
+    def saved_arrays(cls, spec: SupervisedSpec) -> tuple[Mapping[str, ArrayLayout], str]:
+        """See :meth:`Model.saved_arrays`."""
+        return labelled.lay_out(spec, cls.numbers).arena.saved, spec.learner.network.dtype
+
+    # ------------------------------------------------------------------ rows and labels
+    def _label(self, label: Any) -> Array:
+        """A label as the kernels take it (outputs,), NaN where unknown; raises SampleError."""
+        raise NotImplementedError
+
+    def _labels(self, labels: Any, count: int) -> Array:
+        """Labels of ``count`` rows (count, outputs); raises SampleError."""
+        if labels is None:
+            return np.full((count, len(self.spec.outputs)), np.nan)
+        rows = [self._label(label) for label in labels]
+        if len(rows) != count:
+            raise SampleError(f"expected {count} labels, one a row, got {len(rows)}; {UNCHANGED}")
+        return np.array(rows, np.float64).reshape(count, len(self.spec.outputs))
+
+    def _update(self, row: Any, label: Any, time: Any) -> Array:
+        """The answer to a row, made before its label is learned."""
+        values, unknown = as_row(row, self.spec.columns)
+        self._must_be_whole(values)
+        truth, seconds = self._label(label), as_time(time)
+        out = np.empty(len(self.spec.outputs))
+        with self._lock:
+            self._finish()
+            self._tally[w.UNKNOWN_FIELDS] += unknown
+            self._take(values, seconds, truth, out)
+        return out
+
+    def _predict(self, row: Any, time: Any) -> tuple[Array, int]:
+        values, unknown = as_row(row, self.spec.columns)
+        self._must_be_whole(values)
+        seconds = as_time(time)
+        out = np.empty(len(self.spec.outputs))
+        with self._lock:
+            self._finish()
+            self._tally[w.UNKNOWN_FIELDS] += unknown
+            ticket = int(self._tally[w.ISSUED])
+            self._take(values, seconds, LABEL_LATER, out)
+        return out, ticket
+
+    def run(self, rows: Any, labels: Any = None, times: Any = None) -> Array:
+        """Answers (T, outputs) to rows (T, columns), each made before its own label is learned.
+
+        labels: one a row, as :meth:`update` takes them, or None for none at all. The same as T
+        calls of :meth:`update`, byte for byte. Everything is checked first: SampleError refuses
+        the whole, and nothing has changed. Ctrl-C is heard after any row.
+        """
+        table = as_table(rows, self.spec.columns)
+        self._must_be_whole(table)
+        truths = self._labels(labels, len(table))
+        seconds = as_times(times, len(table))
+        answers = np.empty(truths.shape)
+        with self._lock:
+            self._finish()
+            for t, values in enumerate(table):
+                self._take(values, float(seconds[t]), truths[t], answers[t])
+        return answers
+
+    def learn(self, ticket: int, label: Any) -> None:
+        """Learn the label of an earlier answer, from what was seen and said at its own time.
+
+        Labels may come in any order; learning waits for the oldest. None or NaN gives a label up.
+        Raises StateError for a ticket that was never issued, was given up, or was used, and
+        SampleError for a label that is none; nothing was learned then.
+        """
+        truth = self._label(label)
+        with self._lock:
+            self._finish()
+            first, last = int(self._tally[w.SETTLED]), int(self._tally[w.ISSUED])
+            if not isinstance(ticket, int | np.integer) or not first <= ticket < last:
+                self._tally[w.LATE] += 1
+                waiting = f"{first} to {last - 1} are" if first < last else "none is"
+                raise StateError(
+                    f"ticket {ticket!r} is not waiting: {waiting}; nothing was learned"
+                )
+            place = int(ticket) % self.spec.delay
+            if self._state[place]:
+                raise StateError(f"ticket {ticket} has its label already; nothing was learned")
+            at = self._plan[w.WAITS] + place * self._plan[w.WAIT_ROW] + self._plan[w.W_TRUTH]
+            self._arena.d[at : at + len(truth)] = truth
+            self._state[place] = 1
+            self._settle()
+
+    def _must_be_whole(self, values: Array) -> None:
+        if self.spec.missing == "raise" and not np.isfinite(values).all():
+            raise SampleError(f"a cell is missing, NaN or infinite; {UNCHANGED}")
+
+    def _take(self, values: Array, seconds: float, truth: Array, out: Array) -> None:
+        """Answer a row, which then waits for its label, and learn what can be learned.
+
+        The row and its label are taken in by one kernel: an interrupt finds it taken or not begun,
+        and the next call makes the rest.
+        """
+        if self._tally[w.ISSUED] - self._tally[w.SETTLED] == self.spec.delay:
+            self._state[self._tally[w.SETTLED] % self.spec.delay] = 1
+            self._tally[w.GIVEN_UP] += 1
+            self._settle()
+        answering.predict_row(*self._parts, values, seconds, truth, out)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Learn the oldest waiting rows whose labels have come."""
+        tally, size = self._tally, self.spec.delay
+        while tally[w.SETTLED] < tally[w.ISSUED] and self._state[tally[w.SETTLED] % size]:
+            answering.learn_label(*self._parts)
+            self._step()
+
+    def _step(self) -> None:
+        """The network's own step on the row just judged."""
+        if self._rule.run(*self._step_parts, 1):
+            answering.reset_network(self._plan, *self._step_parts[:4])
+        answering.catch_up(self._plan, self._net, self._arena.f, self._arena.q)
+
+    def _finish(self) -> None:
+        """Make the rest of what an interrupt left."""
+        if self._tally[w.STAGE]:
+            if self._arena.q[p.Q_STEPS] == self._tally[w.STEPS_THEN]:
+                self._step()
+            else:
+                answering.catch_up(self._plan, self._net, self._arena.f, self._arena.q)
+        self._settle()
+
+    # ------------------------------------------------------------------ what it holds
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the values in a row."""
+        return self.spec.columns
+
+    @property
+    def rows(self) -> int:
+        """Rows answered so far."""
+        return int(self._tally[w.ISSUED])
+
+    def _scores(self) -> Array:
+        """(SCORE_FIELDS, outputs), a copy."""
+        return self._arena.view(self._saved["score"]).copy()
+
+    def health(self) -> dict[str, int]:
+        """Counts since construction: rows, labels, what was missing or refused, mendings."""
+        names = {
+            "rows": w.ISSUED,
+            "labels": w.LABELS,
+            "given_up_labels": w.GIVEN_UP,
+            "late_labels": w.LATE,
+            "unknown_fields": w.UNKNOWN_FIELDS,
+            "covariance_resets": w.RESETS,
+            "network_resets": w.NETWORK_RESETS,
+        }
+        inner = {"updates": p.Q_UPDATES, "skipped_updates": p.Q_SKIPPED, "trace_resets": p.Q_RESETS}
+        q, counts = self._arena.q, self._plan[k.COUNTS]
+        return {
+            **{name: int(self._tally[at]) for name, at in names.items()},
+            "waiting": int(self._tally[w.ISSUED] - self._tally[w.SETTLED]),
+            "missing_cells": int(q[counts + k.MISSING_CELLS]),
+            "faulty_cells": int(q[counts + k.SPIKES]),
+            **{name: int(q[at]) for name, at in inner.items()},
+        }
+
+    def snapshot(self) -> bytes:
+        """The whole state, weights included, as bytes for :meth:`restore`."""
+        with self._lock:
+            self._finish()
+            return super().snapshot()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a file that :func:`rtlstm.load` continues bit for bit; see :meth:`Model.save`."""
+        with self._lock:
+            self._finish()
+            super().save(path)
+
+    def _shown(self, facts: str) -> str:
+        layers = ", ".join(f"{type(la).__name__}({la.units})" for la in self.spec.layers)
+        return (
+            f"{type(self).__name__}(columns: {len(self.columns)}, {facts}, layers: [{layers}], rule"
+            f" {self.spec.rule.name!r}, bytes: {self.memory}, rows seen: {self.rows}, labels"
+            f" learned: {int(self._tally[w.LABELS])})"
+        )
+
+
+def as_names(what: str, names: Any) -> tuple[str, ...]:
+    """Names as a tuple; raises SpecError for a single string."""
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise SpecError(f"{what} is a list of names, got {names!r}")
+    return tuple(names)
