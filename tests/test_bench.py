@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from places import TOOLS
 
 from rtlstm.cli.bench import bench
 from rtlstm.cli.table import Table, shown
 from rtlstm.cli.timing import Case, costs, tails
-
-TOOLS = Path(__file__).parent.parent / "tools"
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
-README = Path(__file__).parent.parent / "README.md"
+README = ROOT / "README.md"
 
 
 def test_the_python_example_runs(

@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).parent.parent
 NEEDED = ("bash", "sed", "dirname", "cat", "sha256sum", "tail")
 OLD = """case "$*" in *exit*) exit 1;; *) echo 3.9.2;; esac"""
 NO_VENV = """case "$*" in *ensurepip*) exit 1;; *exit*) exit 0;; *) echo 3.12;; esac"""

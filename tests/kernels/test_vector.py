@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import vector_cases as cases
+from places import TESTS
 
 from rtlstm.kernels import vector
 
@@ -273,7 +274,7 @@ def compare_elsewhere(
     tmp_path: Path, environment: dict[str, str], names: list[str], length: int, code: int
 ) -> None:
     """The same numbers from a process with other settings, which ends with an exit code."""
-    tests = str(Path(__file__).parent)
+    tests = str(TESTS)
     script = OTHER_MODE.format(tests=tests, names=names, length=length)
     environment = {**os.environ, **environment, "RTLSTM_CACHE_DIR": str(tmp_path / "cache")}
     out = tmp_path / "results.npz"

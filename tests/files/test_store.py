@@ -17,6 +17,7 @@ import safetensors.numpy
 from attacks import hostile
 from hypothesis import given
 from hypothesis import strategies as st
+from places import ROOT
 
 from rtlstm import errors
 from rtlstm.errors import (
@@ -31,7 +32,6 @@ from rtlstm.errors import (
 )
 from rtlstm.files import store
 
-ROOT = Path(__file__).resolve().parent.parent
 DTYPES = ["float64", "int64", "float32", "uint16", "uint8"]
 GOOD = hostile.good()
 

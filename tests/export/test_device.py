@@ -14,13 +14,13 @@ import cells
 import numpy as np
 import pytest
 from onnx_help import of_row, onnxruntime
+from places import ROOT, TOOLS
 
 import rtlstm
 from rtlstm.export.onnx import export_onnx
 from rtlstm.export.training.learner import export_onnx_learner
 
-ROOT = Path(__file__).parent.parent
-TOOLS = ROOT / "tools" / "device"
+CLIENTS = TOOLS / "device"
 Array = np.ndarray[Any, Any]
 STEPS = 40
 
@@ -85,7 +85,7 @@ def check(kind: str, tmp_path: Path, command: Callable[[Path], list[str]], **par
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_python_client(kind: str, tmp_path: Path) -> None:
-    check(kind, tmp_path, lambda path: [sys.executable, str(TOOLS / "client.py"), str(path)])
+    check(kind, tmp_path, lambda path: [sys.executable, str(CLIENTS / "client.py"), str(path)])
 
 
 @pytest.fixture(scope="module")
@@ -111,14 +111,14 @@ def node(request: pytest.FixtureRequest) -> dict[str, str]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_javascript_client(kind: str, node: dict[str, str], tmp_path: Path) -> None:
-    check(kind, tmp_path, lambda path: ["node", str(TOOLS / "client.js"), str(path)], env=node)
+    check(kind, tmp_path, lambda path: ["node", str(CLIENTS / "client.js"), str(path)], env=node)
 
 
 def test_the_c_client_is_sound_cpp(tmp_path: Path) -> None:
     """Without onnxruntime's own header, against declarations of what the client uses of it."""
     if not shutil.which("g++"):
         pytest.skip("the C++ client needs g++")
-    client = str(TOOLS / "client.cpp")
+    client = str(CLIENTS / "client.cpp")
     flags = ["-std=c++17", "-Wall", "-Wextra", "-Werror"]
     check_only = ["g++", *flags, "-fsyntax-only", "-I", str(ROOT / "tests" / "device"), client]
     done = subprocess.run(check_only, capture_output=True, text=True)
@@ -134,7 +134,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = tmp_path_factory.mktemp("device") / "client"
     beside = built.parent / "libonnxruntime.so.1"  # its own name, which a wheel's file has not
     beside.symlink_to(library)
-    found = ["-I", str(header.parent), str(TOOLS / "client.cpp"), str(beside)]
+    found = ["-I", str(header.parent), str(CLIENTS / "client.cpp"), str(beside)]
     link = [f"-Wl,-rpath,{built.parent}", "-o", str(built)]
     done = subprocess.run(["g++", "-std=c++17", *found, *link], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from places import TOOLS
 
 from rtlstm.errors import MissingExtraError, SourceError
 from rtlstm.stream import csv_source, host_source
 from rtlstm.stream.host import Meters, host_units
 from rtlstm.stream.schedule import Schedule
 
-RECORD_HOST = Path(__file__).parent.parent / "tools" / "record_host"
+RECORD_HOST = TOOLS / "record_host"
 
 
 class Clock:

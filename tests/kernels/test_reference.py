@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
 import reference
 from cells import BY_ID, ROWS, Row, golden_case, samples, targets, weights
+from places import GOLDEN
 from reference import cells as law
 from reference import optimizers, papers, rules
 
 from rtlstm.spec import GRU, LSTM, RNN, NetworkSpec
 
-GOLDEN = Path(__file__).parent / "golden"
 Arrays = dict[str, np.ndarray]
 GATED = [row for row in ROWS if row.gated]
 # one LSTM layer with nothing around it, under a linear head, as in the papers

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tracemalloc
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import cells
@@ -14,12 +13,12 @@ import reference
 from builds import SWITCHES, few_steps
 from cells import Row
 from following import LR, agree, descend, follow, network
+from places import GOLDEN
 from reference import rules
 
 import rtlstm
 from rtlstm.training import Rule
 
-GOLDEN = Path(__file__).parent / "golden"
 Arrays = dict[str, np.ndarray]
 BIG = [
     Row("vanilla", lambda n: [rtlstm.LSTM(n, "vanilla")]),

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import ROOT
 
 from rtlstm.errors import StorageError
 from rtlstm.files import atomic
 
-ROOT = Path(__file__).resolve().parent.parent
 OLD, NEW = b"old" * 1000, [b"head" * 100, b"", b"tail" * 5000]
 WHOLE = b"".join(NEW)
 CALLS = ["open", "stat", "access", "listdir", "write", "fchmod", "fsync", "replace", "close"]

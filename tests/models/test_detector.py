@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from places import TOOLS
 
 import rtlstm
 from rtlstm.errors import SampleError, SpecError
 from rtlstm.kernels.tasks import anomaly
 
-TOOLS = Path(__file__).parent.parent / "tools" / "lib"
-sys.path.insert(0, str(TOOLS))
-import nab_scoring as nab  # noqa: E402
+sys.path.insert(0, str(TOOLS / "lib"))
+import nab_scoring as nab
 
 SMALL = {"lags": 2, "layers": rtlstm.LSTM(2)}
 
