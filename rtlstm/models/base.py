@@ -1,4 +1,4 @@
-"""What every object that lives in a block can do: count its bytes, be copied, saved and pickled."""
+"""The base class of all models: memory in use, snapshots, copies, files and pickling."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Lock:
-    """A re-entrant lock that machine code can look at (see kernels/native/fastcall.py)."""
+    """A re-entrant lock whose state compiled code can read (see kernels/native/fastcall.py)."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -28,7 +28,7 @@ class Lock:
 
     @property
     def address(self) -> int:
-        """Where its two numbers (int64) lie: fast calls run only while both are 0."""
+        """Address of two int64 numbers; fast calls run only while both of them are 0."""
         return self._numbers.buffer_info()[0]
 
     def __enter__(self) -> None:
@@ -43,11 +43,11 @@ class Lock:
 
 
 class Model:
-    """An object whose whole state lies in one block, laid out from a specification.
+    """An object whose whole state lies in one arena that is laid out from a specification.
 
     A subclass sets ``kind`` (its name in files), ``spec`` (with ``to_dict``), ``_arena``,
-    ``_saved`` (name -> place of all that a checkpoint holds) and ``_lock``, and can build itself
-    from a specification alone.
+    ``_saved`` (name -> array layout of everything that a file holds) and ``_lock``, and can build
+    itself from a specification alone.
     """
 
     kind: ClassVar[str]
@@ -58,12 +58,14 @@ class Model:
 
     @classmethod
     def from_spec(cls, spec: Any) -> Self:
-        """Build from a specification; the block holds the values that it starts with."""
+        """Build a model from its specification, with the values that it starts with."""
         raise NotImplementedError
 
     @classmethod
     def saved_arrays(cls, spec: Any) -> tuple[Mapping[str, ArrayLayout], str]:
-        """What a file of this specification holds, and its float type; allocates nothing."""
+        """Return the arrays that a file of this specification holds and its float dtype; allocates
+        nothing.
+        """
         raise NotImplementedError
 
     @property
@@ -72,16 +74,16 @@ class Model:
 
     @property
     def memory(self) -> int:
-        """Bytes that it holds, all of it, known before the first sample."""
+        """Bytes that the model holds in all; known before the first sample."""
         return self._bytes.nbytes
 
     def snapshot(self) -> bytes:
-        """The whole state, weights included, as bytes for :meth:`restore`."""
+        """Return the whole state, weights included, as bytes for :meth:`restore`."""
         with self._lock:
             return self._bytes.tobytes()
 
     def restore(self, snapshot: bytes) -> None:
-        """Go back to a snapshot of this object; raises StateError for bytes of another size."""
+        """Restore a snapshot of this model; raises StateError for bytes of another size."""
         size = len(snapshot) if isinstance(snapshot, bytes | bytearray | memoryview) else None
         if size != self._bytes.nbytes:
             raise StateError(
@@ -92,9 +94,10 @@ class Model:
             self._bytes[:] = np.frombuffer(snapshot, np.uint8)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a file that :func:`rtlstm.load` continues bit for bit; a crash leaves a whole file.
+        """Save the model to a file, from which :func:`rtlstm.load` continues bit for bit.
 
-        Raises StorageError if the operating system refuses; the file that was there is then intact.
+        The file is replaced atomically: after a crash there is the old one or the new one. Raises
+        StorageError if the operating system refuses; the old file is then intact.
         """
         with self._lock:
             tensors = {name: self._arena.view(at).copy() for name, at in self._saved.items()}
@@ -102,7 +105,9 @@ class Model:
 
     @classmethod
     def from_tensors(cls, spec: Any, tensors: Mapping[str, Array]) -> Self:
-        """Build from what a file held; ``store.read`` has checked names, types and shapes."""
+        """Build a model from the tensors of a file, whose names, dtypes and shapes ``store.read``
+        has checked.
+        """
         made = cls.from_spec(spec)
         for name, at in made._saved.items():
             made._arena.view(at)[...] = tensors[name]
@@ -110,7 +115,7 @@ class Model:
 
     @classmethod
     def expected(cls, spec: Any) -> dict[str, tuple[str, tuple[int, ...]]]:
-        """Names, dtypes and shapes of the tensors in a file of this specification."""
+        """Return name, dtype and shape of every tensor in a file of this specification."""
         places, dtype = cls.saved_arrays(spec)
         return {name: (buffer_dtype(at.part, dtype), at.shape) for name, at in places.items()}
 

@@ -1,4 +1,4 @@
-"""Classifier: raw rows of a stream in, probabilities of classes out, learning from every label."""
+"""Classifier: predicts the class of every row of a stream and learns from labels as they come."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LAYERS = (LSTM(16),)
 
 
 class Verdict(NamedTuple):
-    """What is said of a row before its label is known."""
+    """The prediction for one row, made before its label is known."""
 
     label: str | int
     """The most probable class."""
@@ -31,23 +31,23 @@ class Verdict(NamedTuple):
 
     @property
     def values(self) -> Array:
-        """The probabilities, by the name that every answer of the package has."""
+        """The probabilities, under the name that the predictions of all models share."""
         return self.probabilities
 
 
 class Classifier(SupervisedModel):
-    """Says which class a row of a stream belongs to, and learns from each label as it comes.
+    """Predicts which class each row of a stream belongs to, and learns from every label.
 
-    ``columns``: names of the values in a row; the class is none of them. ``classes``: the classes
-    by name, or n for 0 … n - 1. ``previous_label``: the last known label is an input too.
-    ``layers``, ``rule``: of the network. ``delay``: rows that can wait for their labels; all memory
-    they need is held from the start. ``missing``: what stands for a missing cell: "hold" its last
-    value, the running "mean", or "raise".
+    ``columns``: names of the values in a row; the class is not one of them. ``classes``: names of
+    the classes, or n for 0 … n - 1. ``previous_label``: the last known label is an input too.
+    ``layers``: recurrent layers of the network inside. ``rule``: its learning rule. ``delay``: how
+    many rows may wait for their labels; the memory for them is allocated at the start. ``missing``:
+    what replaces a missing value: "hold" the last one, the running "mean", or "raise".
 
-    The answer is a mixture of second-order learners on the columns, their running means, the last
-    labels, the calendar and the network's output, and of how often each class followed the last
-    (kernels/tasks/experts.py); the network learns by gradient through them. Raises SpecError for
-    what cannot be built, LimitError above 4 GiB.
+    The prediction is a mixture of second-order learners on the columns, their running means, the
+    last labels, the calendar and the output of the network, and of how often each class followed
+    the last one (kernels/tasks/experts.py); the network learns by gradient through them. Raises
+    SpecError for arguments that make no sense, LimitError above 4 GiB.
     """
 
     kind = "classifier"
@@ -105,20 +105,21 @@ class Classifier(SupervisedModel):
 
     # ------------------------------------------------------------------ use
     def update(self, row: Any, label: Any = None, time: Any = None) -> Verdict:
-        """The answer to a row, made before its label is learned; then the label is learned.
+        """Predict the class of a row, then learn its label.
 
-        row: mapping from column to number, or numbers in the order of the columns; NaN, infinite,
-        None or absent is missing, an unknown field is counted and ignored. label: a class, or None
-        or NaN where there is none. time: datetime (naive: UTC), datetime64 or epoch seconds. While
-        tickets wait, the label waits behind them. Raises SampleError for a row, label or time that
-        is none; nothing has changed then.
+        row: a mapping from column to number, or numbers in the order of the columns; NaN, infinite,
+        None or absent means missing, and unknown fields are counted and ignored. label: a class, or
+        None or NaN if it is unknown. time: datetime (naive: UTC), datetime64 or epoch seconds.
+        While tickets wait, the label waits behind them. Raises SampleError for an invalid row,
+        label or time; nothing has changed then.
         """
         return self._said(self._update(row, label, time))
 
     def predict(self, row: Any, time: Any = None) -> tuple[Verdict, int]:
-        """The answer to a row, and a ticket to hand back with its label (:meth:`learn`).
+        """Predict the class of a row whose label comes later; returns the prediction and a ticket.
 
-        At most ``delay`` tickets wait; a further one gives up the oldest, which is counted.
+        Hand the ticket back with the label (:meth:`learn`). At most ``delay`` tickets wait; one
+        more gives up the oldest, which is counted.
         """
         answer, ticket = self._predict(row, time)
         return self._said(answer), ticket
@@ -134,10 +135,10 @@ class Classifier(SupervisedModel):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Running scores of the answers before learning, NaN before the first label.
+        """Running scores of the predictions made before learning, NaN before the first label.
 
-        "count" of labels, "accuracy", "no_change_accuracy" (the last label known at the time,
-        repeated), "kappa_temporal" = 1 - (1 - accuracy) / (1 - no_change_accuracy) (Zliobaite et
+        "count" of labels, "accuracy", "no_change_accuracy" (of repeating the last label known at
+        the time), "kappa_temporal" = 1 - (1 - accuracy) / (1 - no_change_accuracy) (Žliobaitė et
         al. 2015), "log_loss" in nats.
         """
         with self._lock, np.errstate(invalid="ignore", divide="ignore"):

@@ -1,4 +1,4 @@
-"""A learner inside something larger: one block for both, and where its next step is laid ready."""
+"""A learner inside a larger model: one arena for both."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ MEMORY_LIMIT = 4 << 30  # bytes
 def embed_learner(
     kind: str, learner: LearnerLayout, layout: ArenaLayout, fewer: str
 ) -> tuple[Network, Arena]:
-    """The block of an arena that began as this learner's, and the learner's network in it.
+    """Allocate an arena whose first part is the learner's; returns the learner's network and the
+    arena.
 
-    Raises LimitError above 4 GiB, saying what to have ``fewer`` of.
+    Raises LimitError above 4 GiB; the message names what to have ``fewer`` of.
     """
     dtype = learner.spec.network.dtype
     size = arena_bytes(layout.sizes, dtype)
@@ -41,13 +42,15 @@ def embed_learner(
 
 
 def learning_buffers(plan: Array, f: Array) -> list[Array]:
-    """Views of the learning trajectory's next input, its target and its (unused) answer."""
+    """Return views of the next input of the learning trajectory, its target and its unused
+    prediction.
+    """
     sizes = ((k.X_LEARN, k.INPUTS), (k.Y_LEARN, k.UNITS), (k.P_LEARN, k.UNITS))
     return [f[plan[at] :][: plan[size]] for at, size in sizes]
 
 
 def as_layers(layers: Any) -> tuple[Layer, ...]:
-    """One layer or several as a tuple; raises SpecError for anything else."""
+    """Return one or several layers as a tuple; raises SpecError for anything else."""
     stack = tuple(layers) if isinstance(layers, Sequence) else (layers,)
     if not stack or not all(isinstance(layer, Layer) for layer in stack):
         raise SpecError(f"layers must be rtlstm.LSTM, GRU or RNN, got {layers!r}")

@@ -1,4 +1,4 @@
-"""Fleet: many independent learners in one matrix of blocks, stepped together with one call."""
+"""Fleet: many independent learners in one arena, stepped together with one call."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ MAX_THREADS = 1024
 
 
 def _strides(sizes: Mapping[str, int]) -> dict[str, int]:
-    """Elements from row to row of each part: every row starts on a cache line."""
+    """Return the elements from one learner to the next in each buffer, whole cache lines."""
     return {name: -(-size // 16) * 16 for name, size in sizes.items()}
 
 
 def _stacked(
     kept: Mapping[str, ArrayLayout], count: int, strides: Mapping[str, int]
 ) -> dict[str, ArrayLayout]:
-    """Where the arrays of `count` learners lie, one behind the other along a first axis."""
+    """Return the layouts of the arrays of ``count`` learners, stacked along a new first axis."""
     return {
         name: ArrayLayout(at.part, at.offset, (count, *at.shape), (strides[at.part], *at.strides))
         for name, at in kept.items()
@@ -42,14 +42,14 @@ def _stacked(
 
 @dataclasses.dataclass(frozen=True)
 class FleetSpec:
-    """What a fleet is: what its learners are, and their keys in the order of their rows."""
+    """The specification of a fleet: that of its learners, and their keys in order."""
 
     learner: LearnerSpec
     keys: tuple[str | int, ...]
     max_keys: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dictionary for a file; :meth:`from_dict` is its inverse."""
+        """Return a plain dictionary for a file; :meth:`from_dict` is its inverse."""
         return {
             "learner": self.learner.to_dict(),
             "keys": list(self.keys),
@@ -58,7 +58,7 @@ class FleetSpec:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> FleetSpec:
-        """The description that :meth:`to_dict` wrote; raises SpecError for anything else."""
+        """Build the specification that :meth:`to_dict` wrote, or raise SpecError."""
         try:
             spec = cls(
                 LearnerSpec.from_dict(plain["learner"]), tuple(plain["keys"]), plain["max_keys"]
@@ -78,12 +78,13 @@ def _check_keys(keys: Sequence[Any]) -> None:
 
 
 class Fleet(Model):
-    """N independent learners, each a row of three matrices (f, d, q), stepped with one call.
+    """N independent learners that are stepped with one call.
 
-    ``learner``: what every one starts as, weights and state included; it is copied and stays as
-    it is. ``keys``: how many learners, or their keys (strings or whole numbers; 0 … N-1 if only
-    counted). ``threads``: how many work at once, each on its own rows; every learner is bit for bit
-    what it would be alone, however many do. ``max_keys``: how many :meth:`add` may make of them.
+    ``learner``: what each of them starts as, weights and state included; it is copied and stays as
+    it is. ``keys``: the number of learners, or their keys (strings or integers; 0 … N - 1 if only
+    the number is given). ``threads``: how many threads work at once, each on learners of its own;
+    every learner is bit for bit what it would be alone, for any number of threads. ``max_keys``:
+    the largest number of learners that :meth:`add` may reach.
     """
 
     kind = "fleet"
@@ -121,13 +122,13 @@ class Fleet(Model):
 
     # ------------------------------------------------------------------ stepping
     def step(self, *samples: Any, out: Array | None = None) -> Array:
-        """One step of every learner, ``step(X, Y)``, or of some, ``step(keys, X, Y)``.
+        """Step every learner, ``step(X, Y)``, or some of them, ``step(keys, X, Y)``.
 
-        X (N, inputs) and Y (N, outputs), Y None or NaN where nothing is known; returns the
+        X (N, inputs) and Y (N, outputs), Y None or NaN where targets are unknown; returns the
         predictions (N, outputs) made before learning. All of X is checked first: a value that is
-        not finite refuses the whole, naming the row, and nothing moves. A learner whose answer is
-        not finite stays as it was, its row of the answer is NaN, and its count of bad outputs says
-        so. Raises StateError for a key that is not there, or that is there twice.
+        not finite refuses the whole call, naming the row, and nothing moves. A learner whose
+        prediction is not finite stays as it was, its row of the result is NaN, and its count of bad
+        outputs rises. Raises StateError for an unknown key or one that is given twice.
         """
         keys, X, Y = samples if len(samples) == 3 else (None, *samples)
         who = self._who if keys is None else self._find(keys)
@@ -148,7 +149,7 @@ class Fleet(Model):
         return P
 
     def _work(self, who: Array, X: Array, Y: Array, P: Array) -> None:
-        """Step these rows; one that is refused is passed over."""
+        """Step these learners; one whose prediction is not finite is skipped."""
         start = 0
         while start < len(who):
             places = (address(part[start:]) for part in (who, X, Y, P))
@@ -162,7 +163,7 @@ class Fleet(Model):
             start += row + 1
 
     def _compile(self, *args: Any) -> int:
-        """Get the machine code, then be replaced by it: the first call of `_rows`."""
+        """Compile or load the kernel at the first call of ``_rows``, then replace it."""
         kernels = rules.rule_entry(self._spec.learner.rule).kernels()
         plan = self._one.plan.copy()
         if self._capacity > 1:
@@ -184,7 +185,7 @@ class Fleet(Model):
     # ------------------------------------------------------------------ members
     @property
     def keys(self) -> tuple[str | int, ...]:
-        """Keys in the order of the rows, which is that of ``step(X, Y)``."""
+        """The keys in the order of the rows of ``step(X, Y)``."""
         return self._spec.keys
 
     def __len__(self) -> int:
@@ -194,9 +195,10 @@ class Fleet(Model):
         return key in self._row_of
 
     def add(self, key: str | int, learner: Learner | None = None) -> None:
-        """One more learner, as all started, or a copy of ``learner`` (of the same specification).
+        """Add a learner that starts as all others did, or as a copy of ``learner`` (of the same
+        specification).
 
-        Raises StateError for a key that is there already, LimitError above ``max_keys``.
+        Raises StateError for a key that exists, LimitError above ``max_keys``.
         """
         _check_keys([key])
         if key in self._row_of:
@@ -214,7 +216,7 @@ class Fleet(Model):
             self._rename((*self.keys, key))
 
     def remove(self, key: str | int) -> None:
-        """Take one learner out; the last row takes its place."""
+        """Remove a learner; the last row takes its place."""
         with self._lock:
             row, last = int(self._find([key])[0]), len(self) - 1
             for name in "fdq":
@@ -224,7 +226,7 @@ class Fleet(Model):
             self._rename(tuple(keys[:last]))
 
     def reset(self, key: str | int | None = None) -> None:
-        """State and traces of one learner, or of all, to zero; weights stay."""
+        """Set state and traces of one learner, or of all of them, to zero; weights stay."""
         plan, (F, D, Q) = self._one.plan, self._matrices
         rows = self._who if key is None else self._find([key])
         with self._lock:
@@ -236,7 +238,7 @@ class Fleet(Model):
                 reset_state(plan, F[row], Q[row])
 
     def learner(self, key: str | int) -> Learner:
-        """A copy of one learner, on its own from here on."""
+        """Return an independent copy of one learner."""
         row = int(self._find([key])[0])
         copy = Learner.from_spec(self._spec.learner)
         for name, part in copy._arena.parts.items():
@@ -246,7 +248,7 @@ class Fleet(Model):
     # ------------------------------------------------------------------ what it holds
     @property
     def spec(self) -> FleetSpec:
-        """What it is, its keys included."""
+        """The specification, keys included."""
         return self._spec
 
     def health(self) -> dict[str, int]:
@@ -288,7 +290,7 @@ class Fleet(Model):
 
     @classmethod
     def from_spec(cls, spec: FleetSpec) -> Fleet:
-        """A fleet as described, all weights zero; for loading into."""
+        """Build the fleet as specified, with all weights zero, for loading into."""
         fleet = cls.__new__(cls)
         fleet._build(spec, Learner.from_spec(spec.learner)._arena)
         return fleet

@@ -1,4 +1,4 @@
-"""Forecaster: raw rows of a stream in, forecasts with bounds out, learning from every row."""
+"""Forecaster: forecasts columns of a stream, with bounds, and learns from every row."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ LAYERS = (LSTM(32),)
 
 
 class Forecast(NamedTuple):
-    """What is said after a row of the rows that follow; arrays (horizons, targets), raw units."""
+    """The forecasts made after a row, for the rows that follow; arrays (horizons, targets), raw
+    units.
+    """
 
     values: Array
     lower: Array
@@ -44,21 +46,22 @@ class Forecast(NamedTuple):
 
 
 class Forecaster(Model):
-    """Forecasts columns of a stream and learns from each row as it comes; good without tuning.
+    """Forecasts columns of a stream and learns from every row; its defaults are good without
+    tuning.
 
-    ``columns``: names of the values in a row. ``targets``: those to forecast (None: all).
-    ``horizon``: n forecasts the next n rows, a sequence the rows that far ahead. ``lags``: past
-    rows of its own that each target's readout sees besides the last. ``layers``: of the network.
-    ``rule``: how that learns. ``coverage``: share of truths within the bounds. ``missing``: what
-    stands for a missing cell: "forecast" what was expected of it, "hold" its last value, or "skip"
-    the row. ``times``: what is done with a row whose time is not after the last one's: "accept",
-    "drop" or "raise".
+    ``columns``: names of the values in a row. ``targets``: the columns to forecast (None: all).
+    ``horizon``: n forecasts the next n rows, a sequence forecasts the rows that far ahead.
+    ``lags``: past rows of its own that each target's readout sees besides the last one. ``layers``:
+    recurrent layers of the network inside. ``rule``: its learning rule. ``coverage``: the share of
+    truths that the bounds shall hold. ``missing``: what replaces a missing value: "forecast" the
+    value that was forecast, "hold" the last one; or "skip" the row. ``times``: what happens to a
+    row whose time is not after the last one's: "accept", "drop" or "raise".
 
     A forecast is the last value plus a change that is linear in lags, season, calendar and the
-    network's output; its readout learns by recursive least squares, each horizon when its truth
-    comes (kernels/tasks/rls.py, forecasting.py), the network by gradient through the readout of the
-    shortest horizon, on a trajectory that lags behind by that horizon. Raises SpecError for what
-    cannot be built, LimitError above 4 GiB.
+    output of the network. This readout learns by recursive least squares, each horizon when its
+    truth comes (kernels/tasks/rls.py, forecast.py); the network learns by gradient through the
+    readout of the shortest horizon, on a trajectory that lags behind by that horizon. Raises
+    SpecError for arguments that make no sense, LimitError above 4 GiB.
     """
 
     kind = "forecaster"
@@ -117,7 +120,7 @@ class Forecaster(Model):
 
     @classmethod
     def from_spec(cls, spec: ForecasterSpec) -> Forecaster:
-        """A forecaster as described, the network's weights zero; for loading into."""
+        """Build the forecaster as specified, with the network's weights zero, for loading into."""
         forecaster = cls.__new__(cls)
         forecaster._build(spec)
         return forecaster
@@ -129,15 +132,15 @@ class Forecaster(Model):
 
     # ------------------------------------------------------------------ rows
     def update(self, row: Any, time: Any = None, learn: bool = True) -> Forecast:
-        """Take in a row, learn from it, forecast the rows that follow.
+        """Learn from a row and forecast the rows that follow.
 
-        row: mapping from column to number, or numbers in the order of the columns; NaN, infinite,
-        None or absent is missing, an unknown field is counted and ignored. time: datetime (naive:
-        UTC), datetime64 or epoch seconds. learn=False freezes weights, least squares, statistics
-        and bounds; states, lags and the running metrics move. A row that is skipped or dropped by
-        policy is counted, and answered with the forecast that was made last.
+        row: a mapping from column to number, or numbers in the order of the columns; NaN, infinite,
+        None or absent means missing, and unknown fields are counted and ignored. time: datetime
+        (naive: UTC), datetime64 or epoch seconds. learn=False freezes weights, least squares,
+        statistics and bounds; states, lags and the running metrics move. A row that is skipped or
+        dropped by policy is counted and returns the forecasts made last.
 
-        Raises SampleError for a row or time that is none, or by policy; nothing has changed then.
+        Raises SampleError for an invalid row or time, or by policy; nothing has changed then.
         """
         values, unknown = as_row(row, self.spec.columns)
         seconds = as_time(time)
@@ -150,10 +153,11 @@ class Forecaster(Model):
             return Forecast(out[0], out[1], out[2], float(self._clock[k.ANOMALY]))
 
     def run(self, rows: Any, times: Any = None, learn: bool = True) -> Array:
-        """Forecasts (T, horizons, targets) issued after each of rows (T, columns).
+        """Forecast after each of rows (T, columns); returns (T, horizons, targets).
 
-        The same as T calls of :meth:`update`, byte for byte. Rows and times are checked first:
-        SampleError refuses the whole, and nothing has changed. Ctrl-C is heard after any row.
+        Equal to T calls of :meth:`update`, bit for bit. Rows and times are checked first:
+        SampleError refuses the whole call, and nothing has changed. Ctrl-C is heard after every
+        row.
         """
         table = as_table(rows, self.spec.columns)
         seconds = as_times(times, len(table))
@@ -168,7 +172,7 @@ class Forecaster(Model):
         return answers
 
     def _take(self, values: Array, seconds: float, learn: bool, out: Array) -> None:
-        """One row: arrive, the rule's step, issue; an interrupt finds it done or not begun."""
+        """Process one row; an interrupt finds it completed or untouched."""
         if seconds <= self._clock[k.TIME] and not self._accept(seconds):
             forecasting.repeat_forecasts(self._plan, self._arena.d, self._arena.q, out)
             return
@@ -189,7 +193,7 @@ class Forecaster(Model):
             forecasting.reset_network(self._plan, *self._step_parts[:4])
 
     def _finish(self) -> None:
-        """Make the rest of a row that was interrupted between its kernels."""
+        """Complete a row that was interrupted between its kernels."""
         if self._stage[0]:
             q = self._arena.q
             if q[p.Q_STEPS] == q[self._plan[k.COUNTS] + k.STEPS_THEN]:
@@ -198,7 +202,7 @@ class Forecaster(Model):
             forecasting.make_forecasts(*self._parts, learn, np.empty(self._shape).reshape(-1))
 
     def _accept(self, seconds: float) -> bool:
-        """Whether a row whose time is not after the last one's is taken, by policy."""
+        """Decide by policy whether a row whose time is not after the last one's is taken."""
         if self.spec.times == "raise":
             raise SampleError(
                 f"a row's time must come after the last one's, got {seconds} after"
@@ -224,27 +228,29 @@ class Forecaster(Model):
 
     @property
     def horizons(self) -> tuple[int, ...]:
-        """How many rows ahead each forecast is for, ascending."""
+        """How many rows ahead each forecast is, ascending."""
         return self.spec.horizons
 
     @property
     def rows(self) -> int:
-        """Rows taken in so far."""
+        """Number of rows seen so far."""
         return int(self._arena.q[self._plan[k.COUNTS] + k.TAKEN])
 
     @property
     def season(self) -> int:
-        """Rows of a season as found in the clock or the stream, 0 while there is none."""
+        """Rows of a season, from the clock or found in the stream; 0 if there is none."""
         return int(self._arena.q[self._plan[k.COUNTS] + k.SEASON])
 
     @property
     def residual(self) -> Array:
-        """Error of the forecast of the row just seen, over its robust sigma (targets,); a copy."""
+        """Error of the forecast of the last row over its robust sigma (targets,); a copy."""
         return self._arena.view(self._saved["residual"]).copy()
 
     @property
     def covariance(self) -> Array:
-        """Covariance of the readouts (targets, regressors, regressors), in units of the noise."""
+        """Covariance of the readout weights (targets, regressors, regressors), in units of the
+        noise.
+        """
         plan, d = self._plan, self._arena.d.copy()
         T, n = int(plan[k.TARGETS]), int(plan[k.WIDTH])
         stored = d[plan[k.COVARIANCE] :][: T * rls.packed(n)].reshape(T, -1)
@@ -258,8 +264,8 @@ class Forecaster(Model):
     def metrics(self) -> dict[str, Array]:
         """Running scores, each (horizons, targets), NaN before the first truth.
 
-        "count", "mse", "mae"; of the last value repeated, on the same steps, "persistence_mse" and
-        "persistence_mae"; "skill" = 1 - mse / persistence_mse; "coverage" of the bounds.
+        "count", "mse", "mae"; "persistence_mse" and "persistence_mae" of repeating the last value,
+        on the same rows; "skill" = 1 - mse / persistence_mse; "coverage" of the bounds.
         """
         names = {
             "mse": k.SQUARES,
@@ -276,7 +282,7 @@ class Forecaster(Model):
             return {"count": grid[k.COUNT].copy(), **scores}
 
     def health(self) -> dict[str, int]:
-        """Counts since construction: rows, what was missing or refused by reason, mendings."""
+        """Counts since construction: rows, missing and refused values by reason, repairs."""
         q, counts = self._arena.q, self._plan[k.COUNTS]
         names = {
             "rows": k.TAKEN,
@@ -298,13 +304,13 @@ class Forecaster(Model):
         }
 
     def snapshot(self) -> bytes:
-        """The whole state, weights included, as bytes for :meth:`restore`."""
+        """Return the whole state, weights included, as bytes for :meth:`restore`."""
         with self._lock:
             self._finish()
             return super().snapshot()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a file that :func:`rtlstm.load` continues bit for bit; see :meth:`Model.save`."""
+        """Save the model to a file; see :meth:`Model.save`."""
         with self._lock:
             self._finish()
             super().save(path)
@@ -337,7 +343,7 @@ class Forecaster(Model):
 
 
 def _horizons(horizon: Any) -> tuple[int, ...]:
-    """1 … n for a number n; the rows ahead, in order, for several."""
+    """Return 1 … n for a number n, or the given horizons as a tuple."""
     if isinstance(horizon, bool) or not isinstance(horizon, int | Sequence | range):
         raise SpecError(f"horizon must be a whole number or several, got {horizon!r}")
     if isinstance(horizon, int):

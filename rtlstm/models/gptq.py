@@ -1,7 +1,6 @@
-"""Which bfloat16 weights to keep: not those nearest to the weights, but to what the weights do.
+"""Rounding of weights to bfloat16 that keeps a network's predictions near, not its weights (GPTQ).
 
-A layer's pre-activations are u W, W (K, R), from u = [x, y', gates', 1] (see `layout`). Entries of
-u go together, so the error of a rounded row of W can be made up for by rows still to be rounded:
+A layer's pre-activations are u W, W (K, R), from u = [x, y', gates', 1] (see `layouts.network`). Entries of u are correlated, so the error of a rounded row of W can be made up for by rows still to be rounded:
 the most active row first, each row rounded moves those left to where the expected square of
 u (Q - W) is least (GPTQ, Frantar et al. 2023, sections 3.1 and 3.3; Hassibi & Stork 1993). With
 H = E[u' u] and the upper triangular C, C' C = inverse of H:
@@ -10,7 +9,8 @@ H = E[u' u] and the upper triangular C, C' C = inverse of H:
 
 The float32 network itself says what u to expect, over rows of the user's or normal ones. Samples
 need not go together, and then nothing makes up for their rows: these stay float32 where they are
-few (`layout.exact_rows`). Root mean square errors of an LSTM's answers to 8 inputs, in 1e-4:
+few (`layouts.network.float32_rows`). Root mean square errors of an LSTM's predictions from 8
+inputs, in 1e-4:
 
     units                      8    16    32    64   128   256
     each weight to nearest   7.3   5.4   5.6   4.8   4.5   3.8
@@ -40,14 +40,15 @@ BLOCK = 64  # rows whose errors are handed on at once, as one product of matrice
 
 
 def normal_samples(inputs: int) -> Array:
-    """Normal samples (ROWS, inputs), float32; RandomState's streams stay the same for ever."""
+    """Return normal samples (ROWS, inputs), float32; NumPy keeps RandomState's numbers the same for
+    ever.
+    """
     return np.random.RandomState(0).standard_normal((ROWS, inputs)).astype(np.float32)
 
 
 def round_weights(half: Network, whole: Network, X: Array) -> None:
-    """Write into `half`, of bfloat16 storage, the matrices whose answers are those of `whole`.
-
-    X (T, inputs): samples such as it will meet. `whole`, of float32 storage, is run over them.
+    """Round the matrices of ``whole`` into ``half``, a copy with bfloat16 storage, keeping its
+    outputs.
     """
     for layer, U in enumerate(_seen(whole, X)):
         exact = layout.record(half._plan, layer)[p.EXACT]
@@ -56,10 +57,7 @@ def round_weights(half: Network, whole: Network, X: Array) -> None:
 
 
 def rounded(W: Array, U: Array) -> Array:
-    """bfloat16 (K, R) that do to the rows of U (T, K) what W (K, R) does; what is 0 stays 0.
-
-    To nearest where that says nothing: nothing was seen, or a weight is not finite.
-    """
+    """Round W (K, R) to bfloat16 so that U W stays near, for U (T, K); zeros stay zero."""
     if not (U.size and np.isfinite(W).all()):
         return W.astype(bfloat16)
     U = U.astype(np.float64)
@@ -73,7 +71,7 @@ def rounded(W: Array, U: Array) -> Array:
 
 
 def _one_after_another(W: Array, C: Array) -> Array:
-    """The rows of W (K, R), float64, rounded in their order; the rest of W is overwritten."""
+    """Round the rows of W (K, R), float64, in their order, overwriting the rest of W."""
     Q, live = np.empty(W.shape, bfloat16), W != 0.0
     for start in range(0, len(W), BLOCK):
         stop = min(start + BLOCK, len(W))
@@ -87,7 +85,7 @@ def _one_after_another(W: Array, C: Array) -> Array:
 
 
 def _seen(net: Network, X: Array) -> list[Array]:
-    """u of every layer (T, K) at the rows of X but those that the network refuses."""
+    """Return the inputs u of every layer (T, K) for the rows of X that the network accepts."""
     records = [layout.record(net._plan, layer) for layer in range(net._plan[p.LAYERS])]
     start = [int(net._plan[p.FRAME] + r[p.F_U]) for r in records]
     views = [net._f[at : at + r[p.K]] for at, r in zip(start, records)]
@@ -109,7 +107,7 @@ def _seen(net: Network, X: Array) -> list[Array]:
 
 
 def _matrix(net: Network, layer: int) -> Array:
-    """W (K, R) of a layer as it is stored: float32, or what is bfloat16 of it as uint16."""
+    """Return W (K, R) of a layer as it is stored: float32, or bfloat16 as uint16."""
     r = layout.record(net._plan, layer)
     rows = r[p.K] - r[p.EXACT]
     return net._h[r[p.W] : r[p.W] + rows * r[p.R]].reshape(rows, r[p.R])

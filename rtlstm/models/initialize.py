@@ -1,4 +1,4 @@
-"""Initial weights: by name, per gate, the same for the same seed on every platform.
+"""Initial weights by name and gate, the same for the same seed on every platform.
 
 Uniform numbers come from SplitMix64 (Steele, Lea & Flood 2014) counters; nothing here calls a
 library whose rounding differs by platform (no BLAS, no LAPACK, no libm but the exact square root).
@@ -23,7 +23,7 @@ class Uniform:
         self.seed, self.count = np.uint64(seed), 0
 
     def __call__(self, *shape: int) -> Array:
-        """Numbers in [-1, 1) of the given shape, float64."""
+        """Return numbers in [-1, 1) of the given shape, float64."""
         size = math.prod(shape)
         counter = np.arange(self.count + 1, self.count + size + 1, dtype=np.uint64)
         self.count += size
@@ -36,7 +36,8 @@ class Uniform:
 
 
 def orthogonal(rows: int, columns: int, uniform: Uniform) -> Array:
-    """A matrix with orthonormal rows or columns, whichever are fewer (modified Gram–Schmidt).
+    """Return a matrix with orthonormal rows or columns, whichever are fewer (modified
+    Gram–Schmidt).
 
     Sums run strictly from left to right (cumsum), so that every platform rounds alike.
     """
@@ -53,7 +54,7 @@ def orthogonal(rows: int, columns: int, uniform: Uniform) -> Array:
 
 
 def matrix(kind: str | float, rows: int, columns: int, units: int, uniform: Uniform) -> Array:
-    """A (rows, columns) matrix started the way ``kind`` says; see :class:`rtlstm.Init`."""
+    """Return a (rows, columns) matrix initialised as ``kind`` says; see :class:`rtlstm.Init`."""
     if kind == "zeros":
         return np.zeros((rows, columns))
     if kind == "orthogonal":

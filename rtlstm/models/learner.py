@@ -1,4 +1,4 @@
-"""Learner: a network that learns from every sample as it passes, by the rule that you choose."""
+"""Learner: a network that learns from every sample by a chosen learning rule."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ MAX_CHUNK = 4096  # rows that one call into the kernels takes
 
 
 class Learner(Model):
-    """A network, a rule that gives gradients as time goes forward, an optimizer and a loss.
+    """A network with a learning rule, an optimizer and a loss, which learns from every sample.
 
     ``rule``: "truncated", "rtrl", "hybrid", "snap1", "uoro", "bptt" or rtlstm.TBPTT(k).
-    ``optimizer``: rtlstm.SGD, RMSProp or Adam. ``loss``: "mse" (mean over outputs), "sse" (half
-    the sum), "huber", "cross_entropy". ``clip``: largest norm of a gradient, None for no clipping.
-    ``delay``: by how many steps a label may come late (:meth:`predict`, :meth:`learn`).
-    ``memory_limit``: bytes that it may hold (None: any number). The learner adopts ``net``:
-    ``net.parameters`` then are the learned weights. Raises SpecError for what is not defined,
-    LimitError above the limit.
+    ``optimizer``: rtlstm.SGD, RMSProp or Adam. ``loss``: "mse" (mean over outputs), "sse" (half the
+    sum), "huber", "cross_entropy". ``clip``: the largest norm of a gradient, None for no clipping.
+    ``delay``: by how many steps a target may come late (:meth:`predict`, :meth:`learn`).
+    ``memory_limit``: the most bytes that it may hold (None: no limit). The learner adopts ``net``:
+    ``net.parameters`` then are the learned weights. Raises SpecError for combinations that are not
+    defined, LimitError above the limit.
     """
 
     kind = "learner"
@@ -97,7 +97,7 @@ class Learner(Model):
 
     @classmethod
     def from_spec(cls, spec: LearnerSpec) -> Learner:
-        """A learner as described, all weights zero; for loading into."""
+        """Build the learner as specified, with all weights zero, for loading into."""
         learner = cls.__new__(cls)
         learner.spec = spec
         learner._build(spec, Network.from_spec(spec.network))
@@ -110,11 +110,12 @@ class Learner(Model):
 
     # ------------------------------------------------------------------ learning
     def step(self, x: Any, y: Any = None, out: Array | None = None) -> Array:
-        """Predict from x (inputs,), then learn from y (outputs,); returns the prediction.
+        """Predict from x (inputs,), then learn from y (outputs,); returns the prediction
+        (outputs,).
 
-        y None or NaN: predict only, the state moves on; partly NaN: the loss runs over the rest.
-        Raises SampleError for a wrong shape or type, or an x that is not finite; nothing has
-        changed then but a counter.
+        y None or NaN: predict only, the state moves on; if y is partly NaN, the loss runs over the
+        rest. Raises SampleError for a wrong shape or dtype, or an x that is not finite; nothing but
+        a counter has changed then.
         """
         answer = self._fast_call(x, y, out)
         if answer is None or answer.__class__ is int:
@@ -122,7 +123,7 @@ class Learner(Model):
         return answer  # type: ignore[no-any-return]
 
     def _step(self, answer: Any, x: Any, y: Any, out: Array | None) -> Array:
-        """`step` where the fast call declined (answer None), or was refused (a status)."""
+        """Complete :meth:`step` where the fast call was not available, or refused the sample."""
         if self._delay:
             prediction, ticket = self.predict(x, out)
             self.learn(ticket, y)
@@ -144,11 +145,12 @@ class Learner(Model):
         return answer  # type: ignore[no-any-return]
 
     def _row(self, x: Array, y: Array, answer: Array) -> int:
-        """One step of the kernel, with arrays that fit; returns its status."""
+        """Run one step of the kernel on arrays that fit; returns its status."""
         return self._rows(*map(address, (self._first, x, y, answer)), 1)
 
     def run(self, X: Any, Y: Any, out: Array | None = None) -> Array:
-        """Test-then-train over rows X (T, inputs), Y (T, outputs): bit for bit T calls of `step`.
+        """Predict, then learn, for every row of X (T, inputs) and Y (T, outputs): T calls of
+        `step`, bit for bit.
 
         Returns the predictions (T, outputs), each made before learning from its row. All rows of X
         are checked first; Ctrl-C is heard between chunks of rows.
@@ -173,14 +175,16 @@ class Learner(Model):
         return P
 
     def _compile(self, *args: Any) -> int:
-        """Get the machine code, then be replaced by it: the first call of `_rows`."""
+        """Compile or load the kernel at the first call of ``_rows``, then replace it."""
         plan, *blocks = self._parts
         code = bind_rule(self._kernels.run, plan, *(part[np.newaxis] for part in blocks))
         self._rows, self._machine = code.run, code  # which must live as long as it is called
         return int(self._rows(*args)) if args else 0
 
     def _make_fast_call(self, *args: Any) -> Any:
-        """The first call of `_fast_call`: makes it, except for bptt and for late labels."""
+        """Make the fast call at its first use; rules with a growing window and late targets have
+        none.
+        """
         self._compile()
         self._fast_call, net = unavailable, self.net
         if not (self._delay or self._bounded):
@@ -194,7 +198,7 @@ class Learner(Model):
         return self._fast_call(*args)
 
     def _need_room(self, rows: int) -> None:
-        """Raise LimitError if `bptt` cannot keep so many more steps."""
+        """Raise LimitError if `bptt` cannot store this many more steps."""
         q, most = self._arena.q, self._plan[p.BLOCK]
         if self._bounded and rows + q[p.Q_ROW] > most:
             raise LimitError(
@@ -224,10 +228,10 @@ class Learner(Model):
 
     # ------------------------------------------------------------------ late labels
     def predict(self, x: Any, out: Array | None = None) -> tuple[Array, int]:
-        """The prediction for x, and a ticket to hand back with its label (:meth:`learn`).
+        """Predict from x, whose target comes later; returns the prediction and a ticket.
 
-        At most ``delay`` tickets wait; a further one gives up the oldest, which is then learned
-        from as unlabelled, and counted.
+        Hand the ticket back with the target (:meth:`learn`). At most ``delay`` tickets wait; one
+        more gives up the oldest, which is then learned from as unlabelled, and counted.
         """
         self._need_delay()
         net = self.net
@@ -255,9 +259,9 @@ class Learner(Model):
         return answer, ticket
 
     def learn(self, ticket: int, y: Any) -> None:
-        """Learn the label of an earlier prediction, from the inputs and traces of its own time.
+        """Learn the target of an earlier prediction, with the inputs and traces of its own time.
 
-        Labels may come in any order; learning waits for the oldest. y None gives a label up.
+        Targets may come in any order; learning waits for the oldest one. y None gives a target up.
         Raises StateError for a ticket that was never issued, was given up, or was used.
         """
         self._need_delay()
@@ -278,7 +282,7 @@ class Learner(Model):
             self._settle()
 
     def _settle(self) -> None:
-        """Replay the oldest waiting rows whose labels are known; catch up when none waits."""
+        """Replay the oldest waiting rows whose targets are known; catch up when none waits."""
         q, size = self._arena.q, self.spec.delay
         known, X, Y = (self._queue(f"queue.{name}") for name in ("known", "x", "y"))
         spare = np.empty(self.net.spec.outputs, self.net._dtype)
@@ -303,7 +307,7 @@ class Learner(Model):
     # ------------------------------------------------------------------ what it holds
     @property
     def lr(self) -> float:
-        """The learning rate; it can be set while running, 0 included."""
+        """The learning rate; it can be set at any time, also to 0."""
         return float(self._arena.d[p.D_LR])
 
     @lr.setter
@@ -313,9 +317,11 @@ class Learner(Model):
 
     @property
     def gradient(self) -> dict[str, Array]:
-        """The gradient of the last step's loss, before clipping, by parameter name (copies).
+        """The gradient of the last loss before clipping, by parameter name (copies).
 
-        What "last" means by rule: rtlstm.Learner's rules of blocks give their last block's.
+        For rtrl, truncated, snap1 and uoro it is that of the last step's loss alone; for hybrid and
+        TBPTT that of the last finished window (zeros before); for bptt that of the sequence which
+        :meth:`reset` closed.
         """
         flat = np.zeros(self._plan[p.THETA_LEN], self.net._dtype)
         with self._lock:
@@ -327,11 +333,13 @@ class Learner(Model):
 
     @property
     def loss(self) -> float:
-        """The loss of the last labelled step."""
+        """The loss of the last step that had a target."""
         return float(self._arena.d[p.D_LOSS])
 
     def health(self) -> dict[str, int]:
-        """Counts since construction: steps, labels, updates, refusals and skips by reason."""
+        """Counts since construction: steps, targets, updates, refused samples and skipped updates
+        by reason.
+        """
         q = self._arena.q
         names = {
             "steps": p.Q_STEPS,

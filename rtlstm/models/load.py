@@ -1,4 +1,4 @@
-"""Reading a model file back as the class that wrote it."""
+"""Loading of a model file as the class that wrote it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def _classes(kind: str) -> tuple[type[Model], Any]:
 
 
 def load(path: str | os.PathLike[str], max_bytes: int = store.MAX_BYTES) -> Any:
-    """What a file holds: a Network, a Learner or what is built on one; it continues bit for bit.
+    """Load a model file: a Network, a Learner, or a model built on one; it continues bit for bit.
 
-    Nothing in the file is executed or believed before it is checked: names, types, shapes, sizes
+    Nothing in the file is executed or believed before it is checked: names, dtypes, shapes, sizes
     and digest. Raises a kind of ModelFileError for a damaged, foreign, too large or newer file.
     """
 
@@ -47,5 +47,7 @@ def load(path: str | os.PathLike[str], max_bytes: int = store.MAX_BYTES) -> Any:
 
 
 def _must_be_finite(name: str) -> bool:
-    """Weights, states and traces; windows, queues and settings may hold NaN or infinity."""
+    """Say whether a tensor must be finite: weights, states and traces must, queues and settings
+    need not.
+    """
     return name.split(".")[0] in ("parameters", "state", "trace", "moment1", "moment2")

@@ -1,4 +1,4 @@
-"""Network: a stack of recurrent layers and a head that answers one sample at a time."""
+"""Network: a stack of recurrent layers and a head, stepped one sample at a time."""
 
 from __future__ import annotations
 
@@ -30,16 +30,17 @@ GIL_RELEASE_NS = 200_000  # a step of more `step_nanoseconds` (some 3 µs in tru
 
 
 class Network(Model):
-    """Recurrent layers and a head, stepped one sample at a time with its own state.
+    """A stack of recurrent layers and a head that keeps its state from sample to sample.
 
-    ``inputs`` and ``outputs``: widths of a sample and of an answer. ``layers``: one or several of
-    :class:`rtlstm.LSTM`, :class:`rtlstm.GRU`, :class:`rtlstm.RNN`. ``head``: "linear", "logistic",
-    "softmax", or None (the last layer's y is the answer); ``head_bias``: it has a bias;
-    ``head_inputs``: it also sees the sample. ``dtype``: "float32" or "float64". The same ``seed``
-    gives the same weights on every platform. ``storage="bfloat16"`` keeps the matrices in half the
-    bytes, rounded to 8 bits of precision (but the rows of up to 16 inputs, or of a quarter of the
-    units), and computes in float32: faster from 64 units on, where reading weights is the cost;
-    such a network cannot learn (see :meth:`stored`). Raises SpecError for what cannot be built.
+    ``inputs`` and ``outputs``: widths of a sample and of a prediction. ``layers``: one or several
+    of :class:`rtlstm.LSTM`, :class:`rtlstm.GRU`, :class:`rtlstm.RNN`. ``head``: "linear",
+    "logistic", "softmax", or None (the output of the last layer is the prediction); ``head_bias``:
+    it has a bias; ``head_inputs``: it also sees the sample. ``dtype``: "float32" or "float64". The
+    same ``seed`` gives the same weights on every platform. ``storage="bfloat16"`` keeps the
+    matrices in half the bytes, rounded to 8 bits of precision (except the rows of up to 16 inputs,
+    or of a quarter of the units), and computes in float32: this is faster from 64 units on, where
+    reading weights is the cost; such a network cannot learn (see :meth:`stored`). Raises SpecError
+    for arguments that make no sense.
     """
 
     kind = "network"
@@ -83,7 +84,7 @@ class Network(Model):
         self._layout.prepare(self._arena)
 
     def _adopt(self, arena: Arena, net: layout.NetworkLayout) -> None:
-        """Live in an arena: the network's own, or a learner's that begins like it."""
+        """Move into an arena: the network's own, or a learner's, which begins in the same way."""
         self._arena, self._plan, self._f = arena, net.plan, arena.f
         self._h = arena.parts.get("h", arena.f)
         self._dtype = np.dtype(self.spec.dtype)
@@ -94,18 +95,18 @@ class Network(Model):
 
     @classmethod
     def from_spec(cls, spec: NetworkSpec) -> Network:
-        """A network with all weights zero, as described; for loading weights into."""
+        """Build the network as specified, with all weights zero, for loading into."""
         net = cls.__new__(cls)
         net._build(spec)
         return net
 
     # ------------------------------------------------------------------ stepping
     def step(self, x: Any, out: Array | None = None) -> Array:
-        """The answer to one sample; moves the state.
+        """Predict from one sample and move the state; returns the prediction (outputs,).
 
-        x: (inputs,), any real type, cast to the network's dtype. out: (outputs,) of that dtype, C
-        contiguous, is written and returned if given. Raises SampleError for a wrong shape or type,
-        or a value that is not finite, and leaves every byte of the state as it was.
+        x: (inputs,), any real dtype, cast to the network's. out: a C-contiguous array (outputs,) of
+        the network's dtype, written and returned if given. Raises SampleError for a wrong shape or
+        dtype, or a value that is not finite, and leaves every byte of the state as it was.
         """
         y = self._fast_call(x, out)
         if y is None or y.__class__ is int:
@@ -113,7 +114,7 @@ class Network(Model):
         return y  # type: ignore[no-any-return]
 
     def _step(self, y: Any, x: Any, out: Array | None) -> Array:
-        """`step` where the fast call declined (y None), or was refused (y a status)."""
+        """Complete :meth:`step` where the fast call was not available, or refused the sample."""
         if y is None:
             x = as_sample(x, self._in, self._dtype, "x")
             room = output_array(out, self._out, self._dtype)
@@ -126,7 +127,7 @@ class Network(Model):
         return y  # type: ignore[no-any-return]
 
     def _compile(self, *args: Any) -> int:
-        """Get the machine code, then be replaced by it: the first call of `_run`."""
+        """Compile or load the kernel at the first call of ``_run``, then replace it."""
         code = bind(cells.run_at, 3, (self._plan, self._h, self._f), (self._h, self._f))
         long = step_nanoseconds(self.spec) > GIL_RELEASE_NS
         quick = FastCall(
@@ -137,16 +138,17 @@ class Network(Model):
         return int(self._run(*args)) if args else 0
 
     def _make_fast_call(self, *args: Any) -> Any:
-        """The first call of `_fast_call`."""
+        """Make the fast call at its first use."""
         self._compile()
         return self._fast_call(*args)
 
     def run(self, X: Any, out: Array | None = None) -> Array:
-        """Answers to the rows of X (T, inputs) as (T, outputs): bit for bit those of `step`.
+        """Predict from every row of X (T, inputs); returns (T, outputs), bit for bit those of
+        `step`.
 
-        All rows are checked first: one that is not finite refuses the whole, naming the row, and
-        nothing moves. Ctrl-C is heard between chunks; the state is then that of a whole number of
-        rows.
+        All rows are checked first: one that is not finite refuses the whole call, naming the row,
+        and nothing moves. Ctrl-C is heard between chunks; the state is then that of a whole number
+        of rows.
         """
         X = as_rows(X, self.spec.inputs, self._dtype, "X")
         Y = output_array(out, (len(X), self.spec.outputs), self._dtype)
@@ -166,10 +168,10 @@ class Network(Model):
             self._f[start : start + self._plan[p.STATE_LEN]] = 0.0
 
     def stored(self, storage: str | None, X: Any = None) -> Network:
-        """A copy of this network, weights and state, with other storage ("bfloat16" or None).
+        """Return a copy, weights and state, with other storage ("bfloat16" or None).
 
-        bfloat16 weights are rounded so that the answers stay near, to samples such as the rows of
-        X (T, inputs), or to normal ones: see `rtlstm.models.gptq`.
+        bfloat16 weights are rounded so that the predictions stay near, for samples such as the rows
+        of X (T, inputs), or for normal ones: see `rtlstm.models.gptq`.
         """
         copy = Network.from_spec(dataclasses.replace(self.spec, storage=storage))
         for mine, other in ((copy.parameters, self.parameters), (copy.state, self.state)):
@@ -188,7 +190,9 @@ class Network(Model):
         return copy
 
     def streams(self, count: int) -> Streams:
-        """``count`` independent states that share this network's weights, stepped in one call."""
+        """Return ``count`` independent states that share this network's weights, stepped in one
+        call.
+        """
         from rtlstm.models.streams import Streams  # compiles nothing, but few need it
 
         return Streams(self, count)
@@ -196,7 +200,7 @@ class Network(Model):
     # ------------------------------------------------------------------ what it holds
     @property
     def parameters(self) -> dict[str, Array]:
-        """Weights by name, as views: writing to an element changes the network."""
+        """The weights by name, as views: writing to an element changes the network."""
         views = {name: self._arena.view(at) for name, at in self._layout.parameters.items()}
         if self.spec.storage:
             from ml_dtypes import bfloat16
@@ -206,12 +210,12 @@ class Network(Model):
 
     @property
     def state(self) -> dict[str, Array]:
-        """State by name, as views: "layer0.c", "layer0.y", recurrent gates "layer0.i" …"""
+        """The state by name, as views: "layer0.c", "layer0.y", recurrent gates "layer0.i" …"""
         return {name: self._arena.view(at) for name, at in self._layout.state.items()}
 
     @property
     def weights(self) -> int:
-        """How many weights it has; structural zeros do not count."""
+        """The number of weights; structural zeros do not count."""
         return sum(view.size for view in self.parameters.values())
 
     # ------------------------------------------------------------------ copies
@@ -253,12 +257,14 @@ def raise_for_status(status: int, start: int | None = None) -> NoReturn:
 
 
 def chunk_rows(spec: NetworkSpec, slow: int = 1) -> int:
-    """Rows a kernel may run before it comes back; ``slow``: how many forward steps one costs."""
+    """Return how many rows a kernel may run before it returns; ``slow``: cost of one in forward
+    steps.
+    """
     return max(1, int(CHUNK_SECONDS * 1e9 / step_nanoseconds(spec, slow)))
 
 
 def step_nanoseconds(spec: NetworkSpec, slow: int = 1) -> int:
-    """What a step takes at most on any machine, at one weight a nanosecond."""
+    """Return an upper bound of the time of a step on any machine, at one weight a nanosecond."""
     width, work = spec.inputs, 0
     for layer in spec.layers:
         work += 4 * layer.units * (width + 2 * layer.units + 8)

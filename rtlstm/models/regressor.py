@@ -1,4 +1,6 @@
-"""Regressor: raw rows of a stream in, numbers that are not among them out, learned from labels."""
+"""Regressor: predicts numbers that belong to every row of a stream and learns from labels as they
+come.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +25,21 @@ LAYERS = (LSTM(16),)
 
 
 class Estimate(NamedTuple):
-    """What is said of a row before its label is known."""
+    """The prediction for one row, made before its label is known."""
 
     values: Array
     """(targets,) float64, in the targets' own units."""
 
 
 class Regressor(SupervisedModel):
-    """Says the numbers that belong to a row of a stream, and learns from each label as it comes.
+    """Predicts numbers that belong to each row of a stream, and learns from every label.
 
-    ``columns``: names of the values in a row. ``targets``: names of the numbers to tell, none of
-    them a column. ``previous_label``: the last known numbers are inputs too, and the answer is a
-    correction of them. All other arguments are those of :class:`rtlstm.Classifier`, and so are the
-    parts; the learners here are recursive least squares of three priors, mixed by past loss.
-    A row whose label is partly known is learned from for what is known. Before the first label the
-    answer is 0. Raises SpecError for what cannot be built, LimitError above 4 GiB.
+    ``columns``: names of the values in a row. ``targets``: names of the numbers to predict, none of
+    them a column. ``previous_label``: the last known targets are inputs too, and the prediction is
+    a correction of them. The other arguments are those of :class:`rtlstm.Classifier`, and so is the
+    method; the learners here are recursive least squares with three priors, mixed by their past
+    losses. A label that is partly known is learned for the known part. Before the first label the
+    prediction is 0. Raises SpecError for arguments that make no sense, LimitError above 4 GiB.
     """
 
     kind = "regressor"
@@ -83,17 +85,20 @@ class Regressor(SupervisedModel):
 
     # ------------------------------------------------------------------ use
     def update(self, row: Any, label: Any = None, time: Any = None) -> Estimate:
-        """The answer to a row, made before its label is learned; then the label is learned.
+        """Predict the targets of a row, then learn its label.
 
         label: a mapping from target to number, numbers in the order of the targets, or one number
-        for one target; None or NaN where there is none. All else as :meth:`Classifier.update`.
+        if there is one target; None or NaN if it is unknown. The rest is as in
+        :meth:`Classifier.update`.
         """
         return Estimate(self._update(row, label, time))
 
     def predict(self, row: Any, time: Any = None) -> tuple[Estimate, int]:
-        """The answer to a row, and a ticket to hand back with its label (:meth:`learn`).
+        """Predict the targets of a row whose label comes later; returns the prediction and a
+        ticket.
 
-        At most ``delay`` tickets wait; a further one gives up the oldest, which is counted.
+        Hand the ticket back with the label (:meth:`learn`). At most ``delay`` tickets wait; one
+        more gives up the oldest, which is counted.
         """
         answer, ticket = self._predict(row, time)
         return Estimate(answer), ticket
@@ -101,15 +106,16 @@ class Regressor(SupervisedModel):
     # ------------------------------------------------------------------ what it holds
     @property
     def targets(self) -> tuple[str, ...]:
-        """Names of the numbers, in the order of the answer."""
+        """Names of the targets, in the order of the predictions."""
         return tuple(str(name) for name in self.spec.outputs)
 
     @property
     def metrics(self) -> dict[str, Array]:
-        """Running scores (targets,) of the answers before learning, NaN before the second label.
+        """Running scores (targets,) of the predictions made before learning, NaN before the second
+        label.
 
-        "count", "mse", "mae"; of the last label known at the time, repeated, "persistence_mse" and
-        "persistence_mae"; "skill" = 1 - mse / persistence_mse.
+        "count", "mse", "mae"; "persistence_mse" and "persistence_mae" of repeating the last label
+        known at the time; "skill" = 1 - mse / persistence_mse.
         """
         with self._lock, np.errstate(invalid="ignore", divide="ignore"):
             score = self._scores()

@@ -1,4 +1,4 @@
-"""Streams: many independent states, one set of weights, one call a step."""
+"""Streams: many independent states that share one set of weights, stepped with one call."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MAX_STREAMS = 1 << 24
 
 
 class Streams:
-    """B streams of a network, each with a state of its own; see :meth:`Network.streams`.
+    """B independent states of one network; see :meth:`Network.streams`.
 
-    The weights are the network's, read at every step: what it learns, the streams use.
+    The weights are the network's and are read at every step: what it learns, the streams use.
     """
 
     def __init__(self, net: Network, count: int) -> None:
@@ -39,9 +39,10 @@ class Streams:
         self._now, self._lock = 0, threading.Lock()
 
     def step(self, X: Any, out: Array | None = None) -> Array:
-        """Answers (B, outputs) to one sample of each stream, X (B, inputs); moves all states.
+        """Predict from one sample of each stream, X (B, inputs), and move all states; returns (B,
+        outputs).
 
-        Raises SampleError for a wrong shape or type or a value that is not finite, naming the
+        Raises SampleError for a wrong shape or dtype or a value that is not finite, naming the
         stream; then no state has moved.
         """
         net = self.net
@@ -83,7 +84,7 @@ class Streams:
 
     @property
     def state(self) -> dict[str, Array]:
-        """State by name, each (B, units): views that hold until the next step."""
+        """The state by name, each (B, units): views that are valid until the next step."""
         rows, base = self._rows(), int(self.net._layout.plan[p.STATE])
         return {
             name: rows[:, at.offset - base : at.offset - base + at.shape[0]]
@@ -92,7 +93,7 @@ class Streams:
 
     @property
     def memory(self) -> int:
-        """Bytes of all states and scratch, the weights not counted."""
+        """Bytes of all states and scratch buffers; the weights do not count."""
         return self._arena.bytes.nbytes
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What a Classifier and a Regressor share: rows in, answers out, labels learned when they come."""
+"""The common base of Classifier and Regressor: rows, tickets, and labels that may come late."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ LABEL_LATER = np.empty(0)  # the label of a row that will be handed in with its 
 
 
 class SupervisedModel(Model):
-    """Rows, tickets and labels; a subclass says what a label is and what an answer looks like."""
+    """Predicts for each row and learns its label when it comes; a subclass defines labels and
+    predictions.
+    """
 
     numbers: ClassVar[bool]
     spec: SupervisedSpec
@@ -59,7 +61,7 @@ class SupervisedModel(Model):
 
     @classmethod
     def from_spec(cls, spec: SupervisedSpec) -> Self:
-        """As described, the network's weights zero; for loading into."""
+        """Build the model as specified, with the network's weights zero, for loading into."""
         made = cls.__new__(cls)
         made._check(spec)
         made._build(spec)
@@ -67,7 +69,7 @@ class SupervisedModel(Model):
 
     @classmethod
     def _check(cls, spec: SupervisedSpec) -> None:
-        """Raise SpecError for outputs that are none."""
+        """Raise SpecError if the outputs are not valid."""
         raise NotImplementedError
 
     @classmethod
@@ -77,11 +79,13 @@ class SupervisedModel(Model):
 
     # ------------------------------------------------------------------ rows and labels
     def _label(self, label: Any) -> Array:
-        """A label as the kernels take it (outputs,), NaN where unknown; raises SampleError."""
+        """Convert a label to what the kernels take (outputs,), NaN where unknown; raises
+        SampleError.
+        """
         raise NotImplementedError
 
     def _labels(self, labels: Any, count: int) -> Array:
-        """Labels of ``count`` rows (count, outputs); raises SampleError."""
+        """Convert the labels of ``count`` rows to (count, outputs); raises SampleError."""
         if labels is None:
             return np.full((count, len(self.spec.outputs)), np.nan)
         rows = [self._label(label) for label in labels]
@@ -90,7 +94,7 @@ class SupervisedModel(Model):
         return np.array(rows, np.float64).reshape(count, len(self.spec.outputs))
 
     def _update(self, row: Any, label: Any, time: Any) -> Array:
-        """The answer to a row, made before its label is learned."""
+        """Predict for a row, then learn its label."""
         values, unknown = as_row(row, self.spec.columns)
         self._must_be_whole(values)
         truth, seconds = self._label(label), as_time(time)
@@ -114,11 +118,12 @@ class SupervisedModel(Model):
         return out, ticket
 
     def run(self, rows: Any, labels: Any = None, times: Any = None) -> Array:
-        """Answers (T, outputs) to rows (T, columns), each made before its own label is learned.
+        """Predict for rows (T, columns), each before its own label is learned; returns (T,
+        outputs).
 
-        labels: one a row, as :meth:`update` takes them, or None for none at all. The same as T
-        calls of :meth:`update`, byte for byte. Everything is checked first: SampleError refuses
-        the whole, and nothing has changed. Ctrl-C is heard after any row.
+        labels: one for each row, as :meth:`update` takes them, or None if all are unknown. Equal to
+        T calls of :meth:`update`, bit for bit. Everything is checked first: SampleError refuses the
+        whole call, and nothing has changed. Ctrl-C is heard after every row.
         """
         table = as_table(rows, self.spec.columns)
         self._must_be_whole(table)
@@ -132,11 +137,11 @@ class SupervisedModel(Model):
         return answers
 
     def learn(self, ticket: int, label: Any) -> None:
-        """Learn the label of an earlier answer, from what was seen and said at its own time.
+        """Learn the label of an earlier prediction, with the inputs and states of its own time.
 
-        Labels may come in any order; learning waits for the oldest. None or NaN gives a label up.
-        Raises StateError for a ticket that was never issued, was given up, or was used, and
-        SampleError for a label that is none; nothing was learned then.
+        Labels may come in any order; learning waits for the oldest one. None or NaN gives a label
+        up. Raises StateError for a ticket that was never issued, was given up or was used, and
+        SampleError for an invalid label; nothing was learned then.
         """
         truth = self._label(label)
         with self._lock:
@@ -161,10 +166,10 @@ class SupervisedModel(Model):
             raise SampleError(f"a cell is missing, NaN or infinite; {UNCHANGED}")
 
     def _take(self, values: Array, seconds: float, truth: Array, out: Array) -> None:
-        """Answer a row, which then waits for its label, and learn what can be learned.
+        """Predict for a row, put it in the queue, and learn all labels that are due.
 
-        The row and its label are taken in by one kernel: an interrupt finds it taken or not begun,
-        and the next call makes the rest.
+        One kernel takes the row and its label in: an interrupt finds the row taken or untouched,
+        and the next call completes the rest.
         """
         if self._tally[w.ISSUED] - self._tally[w.SETTLED] == self.spec.delay:
             self._state[self._tally[w.SETTLED] % self.spec.delay] = 1
@@ -181,13 +186,13 @@ class SupervisedModel(Model):
             self._step()
 
     def _step(self) -> None:
-        """The network's own step on the row just judged."""
+        """Run the network's own learning step on the row whose label was just learned."""
         if self._rule.run(*self._step_parts, 1):
             answering.reset_network(self._plan, *self._step_parts[:4])
         answering.catch_up(self._plan, self._net, self._arena.f, self._arena.q)
 
     def _finish(self) -> None:
-        """Make the rest of what an interrupt left."""
+        """Complete a step that an interrupt left unfinished."""
         if self._tally[w.STAGE]:
             if self._arena.q[p.Q_STEPS] == self._tally[w.STEPS_THEN]:
                 self._step()
@@ -203,15 +208,15 @@ class SupervisedModel(Model):
 
     @property
     def rows(self) -> int:
-        """Rows answered so far."""
+        """Number of rows that were predicted so far."""
         return int(self._tally[w.ISSUED])
 
     def _scores(self) -> Array:
-        """(SCORE_FIELDS, outputs), a copy."""
+        """Return a copy of the running scores (SCORE_FIELDS, outputs)."""
         return self._arena.view(self._saved["score"]).copy()
 
     def health(self) -> dict[str, int]:
-        """Counts since construction: rows, labels, what was missing or refused, mendings."""
+        """Counts since construction: rows, labels, missing and refused values, repairs."""
         names = {
             "rows": w.ISSUED,
             "labels": w.LABELS,
@@ -232,13 +237,13 @@ class SupervisedModel(Model):
         }
 
     def snapshot(self) -> bytes:
-        """The whole state, weights included, as bytes for :meth:`restore`."""
+        """Return the whole state, weights included, as bytes for :meth:`restore`."""
         with self._lock:
             self._finish()
             return super().snapshot()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a file that :func:`rtlstm.load` continues bit for bit; see :meth:`Model.save`."""
+        """Save the model to a file; see :meth:`Model.save`."""
         with self._lock:
             self._finish()
             super().save(path)
@@ -253,7 +258,7 @@ class SupervisedModel(Model):
 
 
 def as_names(what: str, names: Any) -> tuple[str, ...]:
-    """Names as a tuple; raises SpecError for a single string."""
+    """Return names as a tuple; raises SpecError for a single string."""
     if isinstance(names, str) or not isinstance(names, Sequence):
         raise SpecError(f"{what} is a list of names, got {names!r}")
     return tuple(names)
