@@ -63,9 +63,7 @@ class Model:
 
     @classmethod
     def saved_arrays(cls, spec: Any) -> tuple[Mapping[str, ArrayLayout], str]:
-        """Return the arrays that a file of this specification holds and its float dtype; allocates
-        nothing.
-        """
+        """Return the arrays in a file of this specification, and its float dtype."""
         raise NotImplementedError
 
     @property
@@ -105,9 +103,7 @@ class Model:
 
     @classmethod
     def from_tensors(cls, spec: Any, tensors: Mapping[str, Array]) -> Self:
-        """Build a model from the tensors of a file, whose names, dtypes and shapes ``store.read``
-        has checked.
-        """
+        """Build a model from the tensors of a file, which ``store.read`` has checked."""
         made = cls.from_spec(spec)
         for name, at in made._saved.items():
             made._arena.view(at)[...] = tensors[name]

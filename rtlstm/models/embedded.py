@@ -22,8 +22,7 @@ MEMORY_LIMIT = 4 << 30  # bytes
 def embed_learner(
     kind: str, learner: LearnerLayout, layout: ArenaLayout, fewer: str
 ) -> tuple[Network, Arena]:
-    """Allocate an arena whose first part is the learner's; returns the learner's network and the
-    arena.
+    """Allocate an arena that begins with a learner; returns its network and the arena.
 
     Raises LimitError above 4 GiB; the message names what to have ``fewer`` of.
     """
@@ -42,9 +41,7 @@ def embed_learner(
 
 
 def learning_buffers(plan: Array, f: Array) -> list[Array]:
-    """Return views of the next input of the learning trajectory, its target and its unused
-    prediction.
-    """
+    """Return views of the learning trajectory's next input, target and prediction."""
     sizes = ((k.X_LEARN, k.INPUTS), (k.Y_LEARN, k.UNITS), (k.P_LEARN, k.UNITS))
     return [f[plan[at] :][: plan[size]] for at, size in sizes]
 

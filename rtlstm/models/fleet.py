@@ -195,8 +195,7 @@ class Fleet(Model):
         return key in self._row_of
 
     def add(self, key: str | int, learner: Learner | None = None) -> None:
-        """Add a learner that starts as all others did, or as a copy of ``learner`` (of the same
-        specification).
+        """Add a learner that starts as all others did, or as a copy of ``learner``.
 
         Raises StateError for a key that exists, LimitError above ``max_keys``.
         """

@@ -30,9 +30,7 @@ LAYERS = (LSTM(32),)
 
 
 class Forecast(NamedTuple):
-    """The forecasts made after a row, for the rows that follow; arrays (horizons, targets), raw
-    units.
-    """
+    """Forecasts for the rows that follow; arrays (horizons, targets) in raw units."""
 
     values: Array
     lower: Array
@@ -46,8 +44,7 @@ class Forecast(NamedTuple):
 
 
 class Forecaster(Model):
-    """Forecasts columns of a stream and learns from every row; its defaults are good without
-    tuning.
+    """Forecasts columns of a stream and learns from every row, without tuning.
 
     ``columns``: names of the values in a row. ``targets``: the columns to forecast (None: all).
     ``horizon``: n forecasts the next n rows, a sequence forecasts the rows that far ahead.
@@ -248,9 +245,7 @@ class Forecaster(Model):
 
     @property
     def covariance(self) -> Array:
-        """Covariance of the readout weights (targets, regressors, regressors), in units of the
-        noise.
-        """
+        """Covariance of the readout weights (targets, regressors, regressors), noise 1."""
         plan, d = self._plan, self._arena.d.copy()
         T, n = int(plan[k.TARGETS]), int(plan[k.WIDTH])
         stored = d[plan[k.COVARIANCE] :][: T * rls.packed(n)].reshape(T, -1)

@@ -1,9 +1,10 @@
 """Rounding of weights to bfloat16 that keeps a network's predictions near, not its weights (GPTQ).
 
-A layer's pre-activations are u W, W (K, R), from u = [x, y', gates', 1] (see `layouts.network`). Entries of u are correlated, so the error of a rounded row of W can be made up for by rows still to be rounded:
-the most active row first, each row rounded moves those left to where the expected square of
-u (Q - W) is least (GPTQ, Frantar et al. 2023, sections 3.1 and 3.3; Hassibi & Stork 1993). With
-H = E[u' u] and the upper triangular C, C' C = inverse of H:
+A layer's pre-activations are u W, W (K, R), from u = [x, y', gates', 1] (see `layouts.network`).
+Entries of u are correlated, so the error of a rounded row of W can be made up for by rows still to
+be rounded: the most active row first, each row rounded moves those left to where the expected
+square of u (Q - W) is least (GPTQ, Frantar et al. 2023, sections 3.1 and 3.3; Hassibi & Stork
+1993). With H = E[u' u] and the upper triangular C, C' C = inverse of H:
 
     e = (w_i - q_i) / C_ii          w_j -= C_ij e  for all j > i
 
@@ -40,16 +41,12 @@ BLOCK = 64  # rows whose errors are handed on at once, as one product of matrice
 
 
 def normal_samples(inputs: int) -> Array:
-    """Return normal samples (ROWS, inputs), float32; NumPy keeps RandomState's numbers the same for
-    ever.
-    """
+    """Return normal samples (ROWS, inputs), float32, the same on every version of NumPy."""
     return np.random.RandomState(0).standard_normal((ROWS, inputs)).astype(np.float32)
 
 
 def round_weights(half: Network, whole: Network, X: Array) -> None:
-    """Round the matrices of ``whole`` into ``half``, a copy with bfloat16 storage, keeping its
-    outputs.
-    """
+    """Round the matrices of ``whole`` into ``half``, its copy with bfloat16 storage."""
     for layer, U in enumerate(_seen(whole, X)):
         exact = layout.record(half._plan, layer)[p.EXACT]
         W = _matrix(whole, layer)[exact:]

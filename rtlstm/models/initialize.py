@@ -36,8 +36,7 @@ class Uniform:
 
 
 def orthogonal(rows: int, columns: int, uniform: Uniform) -> Array:
-    """Return a matrix with orthonormal rows or columns, whichever are fewer (modified
-    Gram–Schmidt).
+    """Return a matrix with orthonormal rows or columns (modified Gram–Schmidt).
 
     Sums run strictly from left to right (cumsum), so that every platform rounds alike.
     """

@@ -110,8 +110,7 @@ class Learner(Model):
 
     # ------------------------------------------------------------------ learning
     def step(self, x: Any, y: Any = None, out: Array | None = None) -> Array:
-        """Predict from x (inputs,), then learn from y (outputs,); returns the prediction
-        (outputs,).
+        """Predict from x (inputs,), then learn from y (outputs,); returns the prediction.
 
         y None or NaN: predict only, the state moves on; if y is partly NaN, the loss runs over the
         rest. Raises SampleError for a wrong shape or dtype, or an x that is not finite; nothing but
@@ -149,11 +148,11 @@ class Learner(Model):
         return self._rows(*map(address, (self._first, x, y, answer)), 1)
 
     def run(self, X: Any, Y: Any, out: Array | None = None) -> Array:
-        """Predict, then learn, for every row of X (T, inputs) and Y (T, outputs): T calls of
-        `step`, bit for bit.
+        """Predict, then learn, row by row: bit for bit what T calls of :meth:`step` do.
 
-        Returns the predictions (T, outputs), each made before learning from its row. All rows of X
-        are checked first; Ctrl-C is heard between chunks of rows.
+        X (T, inputs), Y (T, outputs); returns the predictions (T, outputs), each made before
+        learning from its row. All rows of X are checked first; Ctrl-C is heard between chunks of
+        rows.
         """
         spec, dtype = self.net.spec, self.net._dtype
         X = as_rows(X, spec.inputs, dtype, "X")
@@ -182,9 +181,7 @@ class Learner(Model):
         return int(self._rows(*args)) if args else 0
 
     def _make_fast_call(self, *args: Any) -> Any:
-        """Make the fast call at its first use; rules with a growing window and late targets have
-        none.
-        """
+        """Make the fast call at its first use; bptt and late targets have none."""
         self._compile()
         self._fast_call, net = unavailable, self.net
         if not (self._delay or self._bounded):
@@ -337,9 +334,7 @@ class Learner(Model):
         return float(self._arena.d[p.D_LOSS])
 
     def health(self) -> dict[str, int]:
-        """Counts since construction: steps, targets, updates, refused samples and skipped updates
-        by reason.
-        """
+        """Counts since construction: steps, targets, updates, and refusals by reason."""
         q = self._arena.q
         names = {
             "steps": p.Q_STEPS,

@@ -47,7 +47,5 @@ def load(path: str | os.PathLike[str], max_bytes: int = store.MAX_BYTES) -> Any:
 
 
 def _must_be_finite(name: str) -> bool:
-    """Say whether a tensor must be finite: weights, states and traces must, queues and settings
-    need not.
-    """
+    """Say whether a tensor must be finite, as weights, states and traces must."""
     return name.split(".")[0] in ("parameters", "state", "trace", "moment1", "moment2")

@@ -143,12 +143,11 @@ class Network(Model):
         return self._fast_call(*args)
 
     def run(self, X: Any, out: Array | None = None) -> Array:
-        """Predict from every row of X (T, inputs); returns (T, outputs), bit for bit those of
-        `step`.
+        """Predict from every row of X (T, inputs): bit for bit what :meth:`step` returns.
 
-        All rows are checked first: one that is not finite refuses the whole call, naming the row,
-        and nothing moves. Ctrl-C is heard between chunks; the state is then that of a whole number
-        of rows.
+        Returns (T, outputs). All rows are checked first: one that is not finite refuses the whole
+        call, naming the row, and nothing moves. Ctrl-C is heard between chunks; the state is then
+        that of a whole number of rows.
         """
         X = as_rows(X, self.spec.inputs, self._dtype, "X")
         Y = output_array(out, (len(X), self.spec.outputs), self._dtype)
@@ -190,9 +189,7 @@ class Network(Model):
         return copy
 
     def streams(self, count: int) -> Streams:
-        """Return ``count`` independent states that share this network's weights, stepped in one
-        call.
-        """
+        """Return ``count`` independent states that share this network's weights."""
         from rtlstm.models.streams import Streams  # compiles nothing, but few need it
 
         return Streams(self, count)
@@ -257,9 +254,7 @@ def raise_for_status(status: int, start: int | None = None) -> NoReturn:
 
 
 def chunk_rows(spec: NetworkSpec, slow: int = 1) -> int:
-    """Return how many rows a kernel may run before it returns; ``slow``: cost of one in forward
-    steps.
-    """
+    """Return the rows of a kernel's call; ``slow``: cost of one in forward steps."""
     return max(1, int(CHUNK_SECONDS * 1e9 / step_nanoseconds(spec, slow)))
 
 

@@ -94,8 +94,7 @@ class Regressor(SupervisedModel):
         return Estimate(self._update(row, label, time))
 
     def predict(self, row: Any, time: Any = None) -> tuple[Estimate, int]:
-        """Predict the targets of a row whose label comes later; returns the prediction and a
-        ticket.
+        """Predict for a row whose label comes later; returns the prediction and a ticket.
 
         Hand the ticket back with the label (:meth:`learn`). At most ``delay`` tickets wait; one
         more gives up the oldest, which is counted.
@@ -111,8 +110,7 @@ class Regressor(SupervisedModel):
 
     @property
     def metrics(self) -> dict[str, Array]:
-        """Running scores (targets,) of the predictions made before learning, NaN before the second
-        label.
+        """Running scores (targets,), of predictions made before learning.
 
         "count", "mse", "mae"; "persistence_mse" and "persistence_mae" of repeating the last label
         known at the time; "skill" = 1 - mse / persistence_mse.

@@ -39,8 +39,7 @@ class Streams:
         self._now, self._lock = 0, threading.Lock()
 
     def step(self, X: Any, out: Array | None = None) -> Array:
-        """Predict from one sample of each stream, X (B, inputs), and move all states; returns (B,
-        outputs).
+        """Predict from one sample of each stream, X (B, inputs); returns (B, outputs).
 
         Raises SampleError for a wrong shape or dtype or a value that is not finite, naming the
         stream; then no state has moved.

@@ -27,9 +27,7 @@ LABEL_LATER = np.empty(0)  # the label of a row that will be handed in with its 
 
 
 class SupervisedModel(Model):
-    """Predicts for each row and learns its label when it comes; a subclass defines labels and
-    predictions.
-    """
+    """Predicts for each row and learns its label when it comes."""
 
     numbers: ClassVar[bool]
     spec: SupervisedSpec
@@ -79,9 +77,7 @@ class SupervisedModel(Model):
 
     # ------------------------------------------------------------------ rows and labels
     def _label(self, label: Any) -> Array:
-        """Convert a label to what the kernels take (outputs,), NaN where unknown; raises
-        SampleError.
-        """
+        """Convert a label to an array (outputs,), NaN where unknown; raises SampleError."""
         raise NotImplementedError
 
     def _labels(self, labels: Any, count: int) -> Array:
@@ -118,8 +114,7 @@ class SupervisedModel(Model):
         return out, ticket
 
     def run(self, rows: Any, labels: Any = None, times: Any = None) -> Array:
-        """Predict for rows (T, columns), each before its own label is learned; returns (T,
-        outputs).
+        """Predict for rows (T, columns), each before its label is learned: (T, outputs).
 
         labels: one for each row, as :meth:`update` takes them, or None if all are unknown. Equal to
         T calls of :meth:`update`, bit for bit. Everything is checked first: SampleError refuses the
