@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import rtlstm
-from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.tasks import stream_plan as k
 from rtlstm.kernels.tasks import supervised_plan as w
 from rtlstm.kernels.tasks.rls import RIDGE_ROWS
 from rtlstm.layouts.supervised import SETTINGS
@@ -102,14 +102,14 @@ def waiting(model: Any, row: int) -> dict[str, Array]:
     """What a row of the ring holds, by name: x (D), base, scale, limit, last, said, answer (K)."""
     plan, spec = model._plan, model.spec
     K, E = len(spec.outputs), len(w.REACHES)
-    at = int(plan[w.WAITS] + row % spec.delay * plan[w.WAIT_ROW])
+    at = int(plan[w.WAITING] + row % spec.delay * plan[w.WAITING_ROW])
     shapes = {
         "base": (w.W_BASE, (K,)),
         "scale": (w.W_SCALE, (K,)),
         "limit": (w.W_LIMIT, (K,)),
         "last": (w.W_LAST, (K,)),
-        "said": (w.W_SAID, (E + 1, K)),
-        "answer": (w.W_ANSWER, (K,)),
+        "said": (w.W_PREDICTIONS, (E + 1, K)),
+        "answer": (w.W_PREDICTION, (K,)),
     }
     found = {}
     for name, (entry, shape) in shapes.items():

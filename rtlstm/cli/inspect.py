@@ -15,11 +15,15 @@ from rtlstm.files import store
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Write JSON instead of a page.")
-def inspect(file: Path, as_json: bool) -> None:
+@click.option("--plan", is_flag=True, help="Write where each array of the model lies in memory.")
+def inspect(file: Path, as_json: bool, plan: bool) -> None:
     """Tell what FILE holds, a saved model or an ONNX model.
 
     The exit code is 1 if the file is damaged.
     """
+    if plan:
+        _write_plan(file)
+        return
     facts = _onnx(file) if file.suffix == ".onnx" else store.inspect(file)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
@@ -27,6 +31,14 @@ def inspect(file: Path, as_json: bool) -> None:
         click.echo("\n".join(_page(facts)))
     if facts.get("whole") is False:
         raise DamagedFileError(f"{file}: damaged, its digest is not that of its bytes")
+
+
+def _write_plan(file: Path) -> None:
+    from rtlstm.cli.plans import plan_pages
+    from rtlstm.models.load import load
+
+    model = load(file)
+    click.echo("\n".join(plan_pages(model.kind, model.spec)))
 
 
 def _page(facts: Mapping[str, Any], indent: str = "") -> Iterable[str]:

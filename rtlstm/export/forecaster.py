@@ -114,7 +114,7 @@ def _declare(w: Writer) -> None:
         known = ~np.isnan(expected)
         w.carry("expected", np.where(known, expected, 0.0))
         # -1: nothing was forecast yet; 0: something was, but its error has no scale
-        w.carry("expected_sigma", np.where(known, F.values(k.EXPECTED_BY, F.T), -1.0))
+        w.carry("expected_sigma", np.where(known, F.values(k.EXPECTED_SIGMA, F.T), -1.0))
     if F.by_clock:
         moment = F.clock(k.TIME)
         w.carry("clock", np.array(-1 if math.isnan(moment) else math.floor(moment), np.int64))

@@ -156,7 +156,9 @@ class ForecasterConstants:
 
     def trust(self) -> Array:
         """(H, T) the share of a forecast change that is believed; see kernels.tasks.forecast."""
-        ratio: Array = self.pair(k.TRUST) / np.maximum(self.pair(k.TRUST_SUM), 1e-300)
+        ratio: Array = self.pair(k.SHRINK_PRODUCTS) / np.maximum(
+            self.pair(k.SHRINK_SQUARES), 1e-300
+        )
         return np.minimum(ratio, 1.0)
 
     # ------------------------------------------------------------------ bounds
@@ -225,7 +227,7 @@ class ForecasterConstants:
             issued = self.d[self.plan[k.ISSUED] + row :]
             value, half = (
                 issued[self.plan[at] :][: self.H * self.T].reshape(self.H, self.T)
-                for at in (k.I_VALUE, k.I_HALF)
+                for at in (k.I_VALUE, k.I_HALF_WIDTH)
             )
             out[0], out[1], out[2] = value, value - half, value + half
         return out

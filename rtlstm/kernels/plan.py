@@ -1,225 +1,239 @@
-"""The plan: whole numbers that tell the kernels what a network is and where its arrays lie.
+"""The plan: integers that tell the kernels what a network is and where its arrays lie.
 
 A plan is one int64 array: the header below, then one record of LAYER_LEN entries a layer. Offsets
-of parameters and constants count elements of the float block; offsets of the state are relative to
-a state base and those of a frame to a frame base, since a learner keeps several states (one that
-learns, one that forecasts) and several frames (the steps of a block).
+of parameters and constants count elements of the float buffer f; offsets of the state are relative
+to the base of a state and those of a frame to the base of a frame, since a learner keeps several
+states (one that learns, one that predicts) and several frames (the steps of a window).
 
 Column groups of a layer's W, in order: t (highway), o, then the groups that act on the cell:
-i f z (LSTM), nx r z nh (GRU: the candidate's input and hidden halves), a (RNN).
+i f z (LSTM), n r z nh (GRU: the candidate's input and hidden halves), a (RNN).
 """
 
 from __future__ import annotations
 
+from rtlstm.kernels.slots import Slot, SlotTable
+
 LANES = 8  # units and columns are padded to a multiple of this
 
-# cells, squashing functions, heads, losses
+# cells, squashing functions, heads, losses, optimizers
 LSTM, GRU, RNN = range(3)
 IDENTITY, TANH, LOGISTIC, RELU = range(4)
 NO_HEAD, LINEAR_HEAD, LOGISTIC_HEAD, SOFTMAX_HEAD = range(4)
 MSE, SSE, HUBER, CROSS_ENTROPY = range(4)
-
 SGD, RMSPROP, ADAM = range(3)
 
 # what a kernel returns
-OK, BAD_INPUT, BAD_OUTPUT, FULL = range(4)  # FULL: no room for a further step of the block
+OK, BAD_INPUT, BAD_OUTPUT, FULL = range(4)  # FULL: no room for a further step of the window
 
 # ---------------------------------------------------------------- header
-(
-    LAYERS,  # number of layers
-    INPUTS,
-    OUTPUTS,
-    HEAD,  # kind of head
-    HEAD_W,  # (OUTPUTS, FEATURES_P) in f: weights, one row an output
-    FEATURES,  # y of the last layer, inputs if they reach the head, 1 if it has a bias
-    FEATURES_P,  # the same, padded
-    HEAD_INPUTS,  # column of the inputs among the features, or -1
-    HEAD_BIAS,  # column of the bias among the features, or -1
-    THETA,  # first parameter in f
-    THETA_LEN,  # parameters, padding included
-    STATE,  # base of the network's own state in f
-    STATE_LEN,
-    FRAME,  # base of the first frame in f
-    FRAME_LEN,
-    FEAT,  # frame: features (FEATURES_P)
-    PRE,  # frame: what the head computes before its squashing (OUTPUTS)
-    OUT,  # frame: prediction (OUTPUTS)
-    # what a learner adds; -1 in a plain network
-    LEARN_STATE,  # base of the state of the learning trajectory in f
-    AHEAD,  # base of the frame in which predictions run ahead of labels
-    WORK,  # base of the scratch of a backward pass in f
-    WORK_LEN,
-    ERROR,  # work: dL/d(PRE) (OUTPUTS)
-    ADJOINT,  # work: dL/d(state), laid out like a state
-    ROW,  # f: one row of a gradient (the widest R or FEATURES_P)
-    LOSS,  # kind of loss
-    OPTIMIZER,  # kind of optimizer
-    OPT_CONST,  # f: its constants, learning rate and clip scale first
-    MOMENT1,  # f: (THETA_LEN)
-    MOMENT2,
-    GRADIENT,  # f: (THETA_LEN) of the rules that keep it, else -1
-    HISTORY,  # what the rule needs more: its meaning is the rule's
-    HISTORY_LEN,
-    BLOCK,  # steps of a block
-    # of the rules of blocks: a ring of slots, one a step, and what pushes the influence matrix
-    RING,  # slots
-    H_FRAME,  # f: (RING, FRAME_LEN)
-    H_DA,  # f: (RING, DA_LEN) dL/da of all layers, from the last backward pass
-    DA_LEN,
-    H_ERROR,  # f: (RING, ERROR_LEN) dL/d(PRE)
-    ERROR_LEN,
-    H_THETA,  # f: (RING, BODY_LEN) those weights as they were at each step
-    BODY,  # f: the first weight of a layer that a backward pass through the layers reads
-    BODY_LEN,  # from there to the last, padding included
-    EARLIER,  # f: (STATE_LEN) dL/d(state) where the current block began
-    JACOBIAN,  # f: (2, STATE_LEN, STATE_LEN) adjoints of a block: as rows, and transposed
-    CREW,  # f: (CREW_LEN, WORK_LEN) one work a row of the Jacobian
-    CREW_LEN,
-    PANEL,  # f: (STATE_LEN, PANEL_LEN) columns of the influence matrix on their way
-    PANEL_LEN,
-    INPUTS_PACKED,  # f: (BLOCK, SLAB) entries of u of a slab
-    SLAB,  # rows of W whose influence moves at once
-    TURN,  # rtrl: steps that a push is spread over; others: steps after which a block closes, or -1
-    TURN_BACK,  # of these for the Jacobian
-    TANGENT,  # f: scratch of a forward pass of changes: dc, dc', dx (3, TANGENT_LEN)
-    TANGENT_LEN,
-    SOURCES,  # f: its u, the widest K
-    SCRATCH,  # f: what else the rule needs inside a step
-    NEXT,  # elements of f from this block to the next one of a fleet; -1: there is none
-    HEADER_LEN,
-) = range(59)
+HEADER = SlotTable("header of a network's plan")
+_number, _array = HEADER.number, HEADER.array
+
+LAYERS = _number("number of layers")
+INPUTS = _number("inputs of the network")
+OUTPUTS = _number("outputs of the network")
+HEAD = _number("kind of head")
+HEAD_W = _array("f", "OUTPUTS, FEATURES_P", "weights of the head, one row an output")
+FEATURES = _number("features of the head: y of the last layer, the inputs if they reach it, 1")
+FEATURES_P = _number("the same, padded")
+HEAD_INPUTS = _number("column of the inputs among the features, or -1")
+HEAD_BIAS = _number("column of the bias among the features, or -1")
+THETA = _array("f", "THETA_LEN", "all parameters")
+THETA_LEN = _number("number of parameters, padding included")
+STATE = _array("f", "STATE_LEN", "the network's own state")
+STATE_LEN = _number("length of a state")
+FRAME = _array("f", "FRAME_LEN", "the first frame: what a step leaves for the backward pass")
+FRAME_LEN = _number("length of a frame")
+FEAT = _array("frame", "FEATURES_P", "features of the head")
+PRE = _array("frame", "OUTPUTS", "what the head computes before its squashing function")
+OUT = _array("frame", "OUTPUTS", "prediction")
+# What a learner adds; -1 in a plain network.
+LEARN_STATE = _array("f", "STATE_LEN", "state of the learning trajectory")
+AHEAD = _array("f", "FRAME_LEN", "frame of predictions that run ahead of their labels")
+WORK = _array("f", "WORK_LEN", "scratch of a backward pass")
+WORK_LEN = _number("length of that scratch")
+ERROR = _array("work", "OUTPUTS", "dL/d(PRE)")
+ADJOINT = _array("work", "STATE_LEN", "dL/d(state), laid out like a state")
+ROW = _array("f", "widest R or FEATURES_P", "one row of a gradient")
+LOSS = _number("kind of loss")
+OPTIMIZER = _number("kind of optimizer")
+OPT_CONST = _array("f", "8", "the optimizer's constants, learning rate and clip scale first")
+MOMENT1 = _array("f", "THETA_LEN", "first moment of the optimizer")
+MOMENT2 = _array("f", "THETA_LEN", "second moment of the optimizer, or -1")
+GRADIENT = _array("f", "THETA_LEN", "gradient, of the rules that keep it, or -1")
+HISTORY = _array("f", "HISTORY_LEN", "traces of the rule")
+HISTORY_LEN = _number("length of the traces")
+WINDOW = _number("steps of a window")
+# Of the rules with a window: a ring of steps, and what advances the influence matrix.
+RING = _number("steps that the ring holds")
+H_FRAME = _array("f", "RING, FRAME_LEN", "frames of the last steps")
+H_DA = _array("f", "RING, DA_LEN", "dL/da of all layers, from the last backward pass")
+DA_LEN = _number("columns of all layers together")
+H_ERROR = _array("f", "RING, ERROR_LEN", "dL/d(PRE) of the last steps")
+ERROR_LEN = _number("OUTPUTS, padded")
+H_THETA = _array("f", "RING, BODY_LEN", "weights that a backward pass reads, as of each step")
+BODY = _array("f", "BODY_LEN", "weights of the layers that a backward pass reads")
+BODY_LEN = _number("number of those weights, padding included")
+START_ADJOINT = _array("f", "STATE_LEN", "dL/d(state) where the current window began")
+JACOBIAN = _array("f", "STATE_LEN, STATE_LEN", "d(state at the end of a window) / d(state before)")
+JACOBIAN_WORK = _array("f", "JACOBIAN_ROWS, WORK_LEN", "one scratch a row of the Jacobian")
+JACOBIAN_ROWS = _number("rows of the Jacobian that move at once")
+PANEL = _array("f", "STATE_LEN, PANEL_LEN", "columns of the influence matrix on their way")
+PANEL_LEN = _number("columns of a panel")
+INPUTS_PACKED = _array("f", "WINDOW, SLAB", "entries of u of a slab")
+SLAB = _number("rows of W whose influence moves at once")
+PERIOD = _number("rtrl: steps that a push is spread over; others: steps of a window, or -1")
+JACOBIAN_PERIOD = _number("how many of these go to the Jacobian")
+TANGENT = _array("f", "3, TANGENT_LEN", "scratch of a forward pass of changes: dc, dc', dx")
+TANGENT_LEN = _number("units of the widest layer, padded")
+SOURCES = _array("f", "widest K", "u of that pass")
+SCRATCH = _array("f", "STATE_LEN", "what else the rule needs inside a step")
+NEXT = _number("elements of f from this learner to the next one of a fleet, or -1")
+HEADER_LEN = HEADER.close(globals())
 
 # ---------------------------------------------------------------- one layer
-(
-    CELL,
-    M,  # inputs
-    N,  # units
-    NP,  # units, padded
-    S,  # cells of a memory block
-    NB,  # memory blocks = units of one gate
-    NBP,  # the same, padded
-    K,  # rows of W = entries of u = [x, y', gates', 1]
-    R,  # columns of W
-    W,  # f or h: (K - EXACT, R) row-major, the rows behind
-    EXACT,  # those of the samples if they stay float32 beside bfloat16, else 0
-    W_EXACT,  # f: (EXACT, R)
-    TIED,  # 1: the cell's output is its state (GRU, RNN), c and y are one array
-    COUPLED,  # 1: f = 1 - i
-    G_KIND,
-    G_CONST,  # f: alpha, beta
-    H_KIND,
-    H_CONST,
-    RESIDUAL,
-    HIGHWAY,
-    # rows of W: first row of each class or -1, and the columns [LO, HI) that are weights there
-    ROW_Y,
-    ROW_GATES,
-    ROW_BIAS,
-    X_LO,
-    X_HI,
-    Y_LO,
-    Y_HI,
-    GATES_LO,
-    GATES_HI,
-    BIAS_LO,
-    BIAS_HI,
-    COL_T,  # first column of the transform gate or -1
-    # the output gate: column, peephole in f, place among the recurrent gates; -1 where absent
-    O_COL,
-    O_PEEP,
-    O_BACK,
-    # groups that act on the cell
-    GROUPS,
-    COL_C,  # column of the first of them
-    G_I,  # which group is i, f, z; -1 where absent
-    G_F,
-    G_Z,
-    BACK,  # number of gates that feed back
-    # state
-    S_C,
-    S_Y,
-    S_GATES,  # (BACK, NBP)
-    # frame
-    F_U,  # (K)
-    F_A,  # (R) pre-activations
-    F_O,  # (NP) activations, one a cell, 1 where a gate is absent
-    F_I,
-    F_F,
-    F_Z,
-    F_T,
-    F_CP,  # (NP) c of the step before
-    F_C,
-    F_HC,  # (NP) h(c)
-    F_Y,
-    F_YHAT,  # (NP) what the next layer sees
-    # linearisation (DESIGN: one cell, one linearisation)
-    F_KAPPA,  # (GROUPS, NP) dc/da of each group, the reads of c through peepholes held constant
-    F_PHI,  # (NP) dc/dc', likewise
-    F_YC,  # (NP) dy/dc, likewise
-    F_YO,  # (NP) dy/da_o
-    F_SLOPE,  # (BACK, NBP) slopes of the gates that feed back
-    # work of a backward pass
-    W_DA,  # (R) dL/da
-    W_DY,  # (NP) dL/dy, then through the whole step
-    W_DC,  # (NP) dL/dc
-    W_DX,  # (M) dL/dx
-    W_PHI,  # (GROUPS, NP) phi, once a group
-    W_ERR,  # (GROUPS, NP) dL/dc, once a group
-    # traces of the rule in f, or -1
-    TRACE,
-    TRACE_PEEP,
-    PARTS,  # numbers that a rule keeps of each block of cells and column
-    TILES,  # scratch of the rule, one a layer
-    L_DA,  # in a slot of H_DA: this layer's (R)
-    FIRST,  # entry of the state where this layer's begin: its weights touch none before
-    REACH,  # entries of the state from there on
-    PUSH,  # f: (REACH, BLOCK, R) dL/da of each row of the Jacobian at each step
-    RECORD_LEN,
-) = range(76)
+RECORD = SlotTable("record of a layer")
+_number, _array = RECORD.number, RECORD.array
 
-# behind the record: COL, GATE (1: one unit a memory block), PEEP, BACK place of each group
+CELL = _number("kind of cell")
+M = _number("inputs")
+N = _number("units")
+NP = _number("units, padded")
+S = _number("cells of a memory block")
+NB = _number("memory blocks: units of one gate")
+NBP = _number("memory blocks, padded")
+K = _number("rows of W: entries of u = [x, y', gates', 1]")
+R = _number("columns of W")
+W = _array("h", "K - EXACT, R", "weights, row-major, without the first EXACT rows")
+EXACT = _number("rows that meet the samples, if they stay float32 beside bfloat16, else 0")
+W_EXACT = _array("f", "EXACT, R", "those rows")
+TIED = _number("1: the output of the cell is its state (GRU, RNN), and c and y are one array")
+COUPLED = _number("1: f = 1 - i")
+G_KIND = _number("squashing function of the block input, or of a GRU's or RNN's candidate")
+G_CONST = _array("f", "2", "its alpha and beta")
+H_KIND = _number("squashing function of the cell's output")
+H_CONST = _array("f", "2", "its alpha and beta")
+RESIDUAL = _number("1: the input is added to the output")
+HIGHWAY = _number("1: a transform gate mixes input and output")
+# Rows of W: the first row of each class or -1, and the columns [LO, HI) that are weights there.
+ROW_Y = _number("first row of W that meets y', or -1")
+ROW_GATES = _number("first row of W that meets the gates fed back, or -1")
+ROW_BIAS = _number("row of W that holds the biases, or -1")
+X_LO = _number("first column with weights on the inputs")
+X_HI = _number("end of those columns")
+Y_LO = _number("first column with weights on y'")
+Y_HI = _number("end of those columns")
+GATES_LO = _number("first column with weights on the gates fed back")
+GATES_HI = _number("end of those columns")
+BIAS_LO = _number("first column with a bias")
+BIAS_HI = _number("end of those columns")
+COL_T = _number("first column of the transform gate, or -1")
+# The output gate; -1 where it is absent.
+O_COL = _number("first column of the output gate")
+O_PEEP = _array("f", "NP", "its peepholes")
+O_BACK = _number("its index among the gates fed back")
+# Groups that act on the cell.
+GROUPS = _number("column groups that act on the cell")
+COL_C = _number("first column of the first of them")
+G_I = _number("group of the input gate, or -1")
+G_F = _number("group of the forget gate, or -1")
+G_Z = _number("group of the block input, or -1")
+BACK = _number("number of gates that are fed back")
+# State.
+S_C = _array("state", "NP", "c")
+S_Y = _array("state", "NP", "y")
+S_GATES = _array("state", "BACK, NBP", "gates fed back")
+# Frame.
+F_U = _array("frame", "K", "u = [x, y', gates', 1]")
+F_A = _array("frame", "R", "pre-activations")
+F_O = _array("frame", "NP", "output gate, one value a cell, 1 where it is absent")
+F_I = _array("frame", "NP", "input gate, likewise")
+F_F = _array("frame", "NP", "forget gate, likewise")
+F_Z = _array("frame", "NP", "block input")
+F_T = _array("frame", "NP", "transform gate, or -1")
+F_CP = _array("frame", "NP", "c of the step before")
+F_C = _array("frame", "NP", "c")
+F_HC = _array("frame", "NP", "h(c)")
+F_Y = _array("frame", "NP", "y")
+F_YHAT = _array("frame", "NP", "what the next layer sees")
+# Linearisation of the cell.
+F_KAPPA = _array("frame", "GROUPS, NP", "dc/da of each group, peepholes' reads of c held constant")
+F_PHI = _array("frame", "NP", "dc/dc', likewise")
+F_YC = _array("frame", "NP", "dy/dc, likewise")
+F_YO = _array("frame", "NP", "dy/da of the output gate")
+F_SLOPE = _array("frame", "BACK, NBP", "slopes of the gates fed back")
+# Scratch of a backward pass.
+W_DA = _array("work", "R", "dL/da")
+W_DY = _array("work", "NP", "dL/dy, then through the whole step")
+W_DC = _array("work", "NP", "dL/dc")
+W_DX = _array("work", "M", "dL/dx")
+W_PHI = _array("work", "GROUPS, NP", "phi, once a group")
+W_ERR = _array("work", "GROUPS, NP", "dL/dc, once a group")
+# Traces of the rule, or -1.
+TRACE = _array("f", "the rule's", "traces of W")
+TRACE_PEEP = _array("f", "the rule's", "traces of the peepholes")
+PARTS = _number("values that a rule keeps of each memory block and column")
+TILES = _array("f", "the rule's", "scratch of the rule for this layer")
+L_DA = _number("where dL/da of this layer (R) begins in a row of H_DA")
+FIRST = _number("first entry of the state that this layer's weights influence")
+REACH = _number("entries of the state from there on")
+PUSH = _array("f", "REACH, WINDOW, R", "dL/da of each row of the Jacobian at each step")
+RECORD_LEN = RECORD.close(globals())
+
+# Behind the record stand these, each for every group: GROUP_COL + g is that of group g.
 MAX_GROUPS = 4
 GROUP_COL, GROUP_GATE, GROUP_PEEP, GROUP_BACK = range(
     RECORD_LEN, RECORD_LEN + 4 * MAX_GROUPS, MAX_GROUPS
 )
 LAYER_LEN = RECORD_LEN + 4 * MAX_GROUPS
+GROUP_SLOTS = [
+    Slot(f"{name} + {g}", start + g, buffer, shape, f"{meaning} of group {g}")
+    for name, start, buffer, shape, meaning in (
+        ("GROUP_COL", GROUP_COL, "", "", "first column"),
+        ("GROUP_GATE", GROUP_GATE, "", "", "1: one unit a memory block,"),
+        ("GROUP_PEEP", GROUP_PEEP, "f", "NP", "peepholes"),
+        ("GROUP_BACK", GROUP_BACK, "", "", "index among the gates fed back"),
+    )
+    for g in range(MAX_GROUPS)
+]
 
 # ---------------------------------------------------------------- a learner's numbers
-# d: settings and running values
-(
-    D_LR,
-    D_CLIP,  # largest norm of a gradient, infinity: no clipping
-    D_LIMIT,  # largest step of a weight that is believed
-    D_HYPER,  # momentum | alpha | beta1
-    D_HYPER2,  # nesterov | eps | beta2
-    D_EPS,
-    D_POWER1,  # beta1**t, beta2**t
-    D_POWER2,
-    D_LOSS,  # of the last labelled step
-    D_NORM,  # of the last gradient, before clipping
-    D_DELTA,  # of the Huber loss
-    D_LEN,
-) = range(12)
-# q: counters
-(
-    Q_STEPS,
-    Q_LABELS,  # steps that had a target
-    Q_UPDATES,
-    Q_BAD_INPUT,
-    Q_BAD_OUTPUT,
-    Q_BAD_TARGET,  # infinite targets, taken as missing
-    Q_SKIPPED,  # updates that would not have left every weight finite and sane
-    Q_RESETS,  # traces that overflowed and were cleared
-    Q_KNOWN,  # targets of the last step
-    Q_ROW,  # steps into the current block
-    Q_SEED,
-    Q_ISSUED,  # tickets
-    Q_SETTLED,
-    Q_GIVEN_UP,
-    Q_LATE,
-    Q_SEEN,  # labelled steps of the current block
-    Q_SLOT,  # slot of the ring for the next step
-    Q_PENDING,  # 1: the influence matrix stands at the start of the block before
-    Q_UNITS,  # units of work done on its way to the current one
-    Q_LEN,
-) = range(20)
+DOUBLES = SlotTable("a learner's float64 settings and running values")
+_number = DOUBLES.number
+
+D_LR = _number("learning rate")
+D_CLIP = _number("largest norm of a gradient, infinity for no clipping")
+D_LIMIT = _number("largest step of a weight that is not taken for a fault")
+D_HYPER = _number("the optimizer's first hyper-parameter: momentum, alpha or beta1")
+D_HYPER2 = _number("its second: nesterov, eps or beta2")
+D_EPS = _number("its third: Adam's eps")
+D_POWER1 = _number("beta1**t")
+D_POWER2 = _number("beta2**t")
+D_LOSS = _number("loss of the last labelled step")
+D_NORM = _number("norm of the last gradient, before clipping")
+D_DELTA = _number("delta of the Huber loss")
+D_LEN = DOUBLES.close(globals())
+
+COUNTERS = SlotTable("a learner's int64 counters")
+_number = COUNTERS.number
+
+Q_STEPS = _number("steps")
+Q_LABELS = _number("steps that had a target")
+Q_UPDATES = _number("updates of the weights")
+Q_BAD_INPUT = _number("samples refused because they were not finite")
+Q_BAD_OUTPUT = _number("steps refused because the prediction was not finite")
+Q_BAD_TARGET = _number("infinite targets, taken as missing")
+Q_SKIPPED = _number("updates that would not have left every weight finite and sane")
+Q_RESETS = _number("traces that overflowed and were cleared")
+Q_KNOWN = _number("targets of the last step")
+Q_WINDOW_STEPS = _number("steps of the current window so far")
+Q_SEED = _number("state of the random numbers")
+Q_ISSUED = _number("tickets issued")
+Q_SETTLED = _number("tickets settled")
+Q_GIVEN_UP = _number("tickets given up")
+Q_LATE = _number("labels that came too late")
+Q_WINDOW_LABELS = _number("labelled steps of the current window")
+Q_SLOT = _number("slot of the ring for the next step")
+Q_PENDING = _number("1: the influence matrix stands at the start of the window before")
+Q_UNITS = _number("units of work done on its way to the current one")
+Q_LEN = COUNTERS.close(globals())

@@ -161,7 +161,8 @@ def lay_out(spec: ForecasterSpec) -> ForecasterLayout:
 
 def _sizes(spec: ForecasterSpec, learner: LearnerLayout, plan: Array) -> None:
     C, units = len(spec.columns), spec.layers[-1].units
-    plan[k.COLUMNS], plan[k.TARGETS], plan[k.HORIZONS] = C, len(spec.targets), len(spec.horizons)
+    plan[k.COLUMNS], plan[k.TARGETS] = C, len(spec.targets)
+    plan[k.HORIZONS] = plan[k.LEAST_SQUARES_OUTPUTS] = len(spec.horizons)
     plan[k.LAGS] = spec.lags + 1
     # The cost of a target grows with the square of its regressors: many columns reach it through
     # the network alone.
@@ -199,10 +200,10 @@ def _statistics(plan: Array, arena: ArenaLayout) -> None:
         (k.Z, (int(plan[k.WINDOW]), C), "window"),
         (k.ACF, (int(plan[k.LONGEST]) + 1,), "autocorrelation"),
         (k.ROW, (C,), "row"),
-        (k.TRUTH, (T,), "truth"),
+        (k.TARGET_ROW, (T,), "truth"),
         (k.RESIDUAL, (T,), "residual"),
         (k.EXPECTED, (T,), "expected"),
-        (k.EXPECTED_BY, (T,), "expected.sigma"),
+        (k.EXPECTED_SIGMA, (T,), "expected.sigma"),
         (k.WATCH, (T, anomaly.FIELDS), "anomaly.signals"),
         (k.NEWS, (anomaly.NEWS_LEN,), "anomaly.news"),
     ):
@@ -224,7 +225,7 @@ def _least_squares(plan: Array, arena: ArenaLayout) -> None:
         (k.COVARIANCE, (T, packed(D)), "readout.covariance"),
         (k.CSCALE, (T,), "readout.scale"),
         (k.PENDING, (T, D), "readout.pending"),
-        (k.PENDING_BY, (T,), "readout.pending.factor"),
+        (k.PENDING_FACTOR, (T,), "readout.pending.factor"),
         (k.RIDGE, (D,), None),
         (k.PRIOR, (D,), "readout.prior"),
         (k.WEIGHTS, (T, H, D), "readout.weights"),
@@ -237,7 +238,7 @@ def _least_squares(plan: Array, arena: ArenaLayout) -> None:
         (k.I_BASE, (T,)),
         (k.I_SCALE, (T,)),
         (k.I_VALUE, (H, T)),
-        (k.I_HALF, (H, T)),
+        (k.I_HALF_WIDTH, (H, T)),
         (k.I_SIGMA, (H, T)),
         (k.I_PHASE, (1,)),
     ):
@@ -249,11 +250,11 @@ def _least_squares(plan: Array, arena: ArenaLayout) -> None:
 def _network_buffers(plan: Array, arena: ArenaLayout, learner: LearnerLayout) -> None:
     assert learner.queue_x is not None
     plan[k.QUEUE] = learner.queue_x.offset
-    plan[k.X_NOW] = arena.reserve("f", int(plan[k.INPUTS]), save="network.input")
-    plan[k.X_LEARN] = arena.reserve("f", int(plan[k.INPUTS]), save="network.input.late")
-    plan[k.Y_LEARN] = arena.reserve("f", int(plan[k.UNITS]), save="network.target")
-    plan[k.P_LEARN] = arena.reserve("f", int(plan[k.UNITS]))
-    plan[k.ANSWER] = arena.reserve("f", int(plan[k.UNITS]), save="network.answer")
+    plan[k.NETWORK_INPUT] = arena.reserve("f", int(plan[k.INPUTS]), save="network.input")
+    plan[k.LEARN_INPUT] = arena.reserve("f", int(plan[k.INPUTS]), save="network.input.late")
+    plan[k.LEARN_TARGET] = arena.reserve("f", int(plan[k.UNITS]), save="network.target")
+    plan[k.LEARN_OUT] = arena.reserve("f", int(plan[k.UNITS]))
+    plan[k.NEXT_PREDICTION] = arena.reserve("f", int(plan[k.UNITS]), save="network.answer")
     plan[k.HIDDEN] = arena.reserve("f", int(plan[k.UNITS]), save="network.output")
 
 
@@ -264,9 +265,9 @@ def prepare(layout: ForecasterLayout, d: Array, q: Array) -> None:
     for entry, value in SETTINGS.items():
         settings[entry] = value
     settings[k.CYCLE] = FORGET ** (RIDGE_ROWS * int(plan[k.WIDTH]))
-    settings[k.MISS] = 1.0 - spec.coverage
+    settings[k.MISS_RATE] = 1.0 - spec.coverage
     H, T, D = int(plan[k.HORIZONS]), int(plan[k.TARGETS]), int(plan[k.WIDTH])
-    for start in (k.TRUST, k.TRUST_SUM, k.ERROR2):
+    for start in (k.SHRINK_PRODUCTS, k.SHRINK_SQUARES, k.ERROR2):
         d[plan[k.PAIR] + start * H * T :][: H * T] = 1.0
     d[plan[k.BIN] :][: H * T * k.BINS] = 1.0
     d[plan[k.CLOCK] + k.TIME] = math.nan

@@ -30,14 +30,14 @@ def window_rule(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, rule: Rule) -
     steps = rule.block or BPTT_STEPS
     step_history(spec, plan, arena, steps, steps)
     plan[p.HISTORY], plan[p.HISTORY_LEN] = arena.sizes["f"], 0
-    plan[p.TURN] = steps if rule.name == "tbptt" else -1
+    plan[p.PERIOD] = steps if rule.name == "tbptt" else -1
 
 
 def hybrid(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, rule: Rule) -> None:
     """A block of as many steps as units, if not told otherwise, and the influence matrix."""
     steps = rule.block or units(spec)
     step_history(spec, plan, arena, steps, steps)
-    plan[p.TURN] = steps
+    plan[p.PERIOD] = steps
     influence(spec, plan, arena)
 
 
@@ -46,16 +46,16 @@ def rtrl(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, rule: Rule) -> None:
     matrix, whose push to the start of the block is spread over the first steps of it.
     """
     steps = rule.block or min(max(units(spec) // 2, SHORTEST_WINDOW), LONGEST_WINDOW)
-    plan[p.TURN] = -(-2 * steps // 5)
-    plan[p.TURN_BACK] = -(-plan[p.TURN] // 4)
-    step_history(spec, plan, arena, steps, steps + int(plan[p.TURN]))
+    plan[p.PERIOD] = -(-2 * steps // 5)
+    plan[p.JACOBIAN_PERIOD] = -(-plan[p.PERIOD] // 4)
+    step_history(spec, plan, arena, steps, steps + int(plan[p.PERIOD]))
     bottom, end = record(plan, 0), plan[p.HEAD_W]
     if spec.head is None:
         end = plan[p.THETA] + plan[p.THETA_LEN]
     plan[p.BODY] = plan[p.THETA] + bottom[p.M] * bottom[p.R]  # nothing flows back into the inputs
     plan[p.BODY_LEN] = end - plan[p.BODY]
     plan[p.H_THETA] = arena.reserve("f", plan[p.RING], plan[p.BODY_LEN], save="history.weights")
-    plan[p.EARLIER] = arena.reserve("f", int(plan[p.STATE_LEN]))
+    plan[p.START_ADJOINT] = arena.reserve("f", int(plan[p.STATE_LEN]))
     influence(spec, plan, arena)
 
 
@@ -66,7 +66,7 @@ def units(spec: NetworkSpec) -> int:
 
 def step_history(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, block: int, ring: int) -> None:
     """A ring of slots, each a frame, dL/d(PRE) and dL/da of a step; the kept gradient."""
-    plan[p.BLOCK], plan[p.RING] = block, ring
+    plan[p.WINDOW], plan[p.RING] = block, ring
     slot = ArenaLayout()
     for number in range(len(spec.layers)):
         r = record(plan, number)
@@ -95,9 +95,10 @@ def influence(spec: NetworkSpec, plan: Plan, arena: ArenaLayout) -> None:
     for number in range(len(spec.layers)):
         r = record(plan, number)
         name = f"push.layer{number}"
-        r[p.PUSH] = arena.reserve("f", r[p.REACH], plan[p.BLOCK], r[p.R], save=name)
+        r[p.PUSH] = arena.reserve("f", r[p.REACH], plan[p.WINDOW], r[p.R], save=name)
     plan[p.JACOBIAN] = arena.reserve("f", state, state, save="push.jacobian")
-    plan[p.CREW_LEN], plan[p.SLAB], plan[p.PANEL_LEN] = min(max(state // 4, 8), state), SLAB, PANEL
-    plan[p.CREW] = arena.reserve("f", plan[p.CREW_LEN], plan[p.WORK_LEN])
+    plan[p.JACOBIAN_ROWS] = min(max(state // 4, 8), state)
+    plan[p.SLAB], plan[p.PANEL_LEN] = SLAB, PANEL
+    plan[p.JACOBIAN_WORK] = arena.reserve("f", plan[p.JACOBIAN_ROWS], plan[p.WORK_LEN])
     plan[p.PANEL] = arena.reserve("f", state, PANEL)
-    plan[p.INPUTS_PACKED] = arena.reserve("f", plan[p.BLOCK], SLAB)
+    plan[p.INPUTS_PACKED] = arena.reserve("f", plan[p.WINDOW], SLAB)

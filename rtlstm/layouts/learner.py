@@ -143,5 +143,5 @@ def reset_state(plan: Array, f: Array, q: Array) -> None:
         (p.HISTORY, p.HISTORY_LEN),
     ):
         f[plan[base] : plan[base] + max(plan[size], 0)] = 0.0
-    q[[p.Q_ROW, p.Q_SLOT, p.Q_PENDING, p.Q_UNITS]] = 0
+    q[[p.Q_WINDOW_STEPS, p.Q_SLOT, p.Q_PENDING, p.Q_UNITS]] = 0
     q[p.Q_SETTLED] = q[p.Q_ISSUED]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rtlstm.errors import SpecError
-from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.tasks import stream_plan as k
 from rtlstm.kernels.tasks import supervised_plan as w
 from rtlstm.kernels.tasks.rls import RIDGE_ROWS, diagonal, packed
 from rtlstm.layouts.arena import Arena, ArenaLayout, padded
@@ -155,10 +155,10 @@ def lay_out(spec: SupervisedSpec, numbers: bool) -> SupervisedLayout:
         plan[entry] = value
     plan[k.COLUMNS], plan[k.TARGETS] = len(spec.columns), 0
     lab[k.COLUMNS], lab[k.TARGETS] = len(spec.outputs), 0
-    plan[w.OUTPUTS] = plan[k.HORIZONS] = len(spec.outputs)
+    plan[w.OUTPUTS] = plan[k.LEAST_SQUARES_OUTPUTS] = len(spec.outputs)
     plan[w.KIND] = w.NUMBERS if numbers else w.CLASSES
     plan[w.PREVIOUS], plan[w.EXPERTS] = spec.previous_label, len(w.REACHES)
-    plan[w.FILL], plan[k.RING] = FILLS[spec.missing], spec.delay
+    plan[w.FILL], plan[w.RING] = FILLS[spec.missing], spec.delay
     plan[k.UNITS] = spec.layers[-1].units
     plan[k.MISSING] = lab[k.MISSING] = k.ANY_MISSING_HOLD
     plan[k.SETTINGS] = lab[k.SETTINGS] = arena.reserve("d", w.SETTINGS_LEN, save="settings")
@@ -166,9 +166,9 @@ def lay_out(spec: SupervisedSpec, numbers: bool) -> SupervisedLayout:
     _statistics(lab, arena, "labels")
     _experts(plan, arena)
     _ring(plan, arena)
-    plan[k.X_LEARN] = arena.reserve("f", int(plan[k.INPUTS]), save="network.input.late")
-    plan[k.Y_LEARN] = arena.reserve("f", int(plan[k.UNITS]), save="network.target")
-    plan[k.P_LEARN] = arena.reserve("f", int(plan[k.UNITS]))
+    plan[k.LEARN_INPUT] = arena.reserve("f", int(plan[k.INPUTS]), save="network.input.late")
+    plan[k.LEARN_TARGET] = arena.reserve("f", int(plan[k.UNITS]), save="network.target")
+    plan[k.LEARN_OUT] = arena.reserve("f", int(plan[k.UNITS]))
     for part in (plan, lab):
         part.setflags(write=False)
     return SupervisedLayout(spec, learner, plan, lab, arena)
@@ -199,7 +199,7 @@ def _experts(plan: Array, arena: ArenaLayout) -> None:
         (k.COVARIANCE, (E, packed(n)), "experts.covariance"),
         (k.CSCALE, (E,), "experts.scale"),
         (k.PENDING, (E, n), "experts.pending"),
-        (k.PENDING_BY, (E,), "experts.pending.factor"),
+        (k.PENDING_FACTOR, (E,), "experts.pending.factor"),
         (k.RIDGE, (n,), None),
         (k.PRIOR, (n,), "experts.prior"),
         (k.WEIGHTS, (E, K, n), "experts.weights"),
@@ -223,12 +223,12 @@ def _ring(plan: Array, arena: ArenaLayout) -> None:
         (w.W_SCALE, (K,)),
         (w.W_LIMIT, (K,)),
         (w.W_LAST, (K,)),
-        (w.W_SAID, (E + 1, K)),
-        (w.W_ANSWER, (K,)),
-        (w.W_TRUTH, (K,)),
+        (w.W_PREDICTIONS, (E + 1, K)),
+        (w.W_PREDICTION, (K,)),
+        (w.W_TARGET, (K,)),
     ):
         plan[entry] = row.reserve("d", *shape)
-    plan[w.WAIT_ROW], rows = row.sizes["d"], int(plan[k.RING])
-    plan[w.WAITS] = arena.reserve("d", rows, row.sizes["d"], save="waiting")
+    plan[w.WAITING_ROW], rows = row.sizes["d"], int(plan[w.RING])
+    plan[w.WAITING] = arena.reserve("d", rows, row.sizes["d"], save="waiting")
     plan[w.STATE] = arena.reserve("q", rows, save="waiting.state")
     plan[w.STAMP] = arena.reserve("q", rows, E, save="waiting.stamp")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rtlstm.errors import LimitError, SpecError
-from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.tasks import stream_plan as k
 from rtlstm.layouts.arena import Arena, ArenaLayout, arena_bytes
 from rtlstm.layouts.learner import LearnerLayout
 from rtlstm.models.learner import Learner
@@ -42,7 +42,7 @@ def embed_learner(
 
 def learning_buffers(plan: Array, f: Array) -> list[Array]:
     """Return views of the learning trajectory's next input, target and prediction."""
-    sizes = ((k.X_LEARN, k.INPUTS), (k.Y_LEARN, k.UNITS), (k.P_LEARN, k.UNITS))
+    sizes = ((k.LEARN_INPUT, k.INPUTS), (k.LEARN_TARGET, k.UNITS), (k.LEARN_OUT, k.UNITS))
     return [f[plan[at] :][: plan[size]] for at, size in sizes]
 
 

@@ -230,7 +230,7 @@ class Fleet(Model):
         rows = self._who if key is None else self._find([key])
         with self._lock:
             for row in rows:
-                if plan[p.BLOCK] >= 0:
+                if plan[p.WINDOW] >= 0:
                     rules.rule_entry(self._spec.learner.rule).kernels().close(
                         plan, F[row], D[row], Q[row]
                     )

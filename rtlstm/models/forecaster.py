@@ -193,7 +193,7 @@ class Forecaster(Model):
         """Complete a row that was interrupted between its kernels."""
         if self._stage[0]:
             q = self._arena.q
-            if q[p.Q_STEPS] == q[self._plan[k.COUNTS] + k.STEPS_THEN]:
+            if q[p.Q_STEPS] == q[self._plan[k.COUNTS] + k.STEPS_BEFORE]:
                 self._step()
             learn = bool(q[self._plan[k.COUNTS] + k.LEARNING])
             forecasting.make_forecasts(*self._parts, learn, np.empty(self._shape).reshape(-1))

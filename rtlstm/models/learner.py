@@ -196,11 +196,12 @@ class Learner(Model):
 
     def _need_room(self, rows: int) -> None:
         """Raise LimitError if `bptt` cannot store this many more steps."""
-        q, most = self._arena.q, self._plan[p.BLOCK]
-        if self._bounded and rows + q[p.Q_ROW] > most:
+        q, most = self._arena.q, self._plan[p.WINDOW]
+        if self._bounded and rows + q[p.Q_WINDOW_STEPS] > most:
             raise LimitError(
-                f"'bptt' keeps every step until reset(): {q[p.Q_ROW]} of the {most} that it was"
-                f" given room for ({self.memory} bytes in all), and {rows} more were asked for."
+                f"'bptt' keeps every step until reset(): {q[p.Q_WINDOW_STEPS]} of the {most} that"
+                f" it was given room for ({self.memory} bytes in all), and {rows} more were"
+                " asked for."
                 " rtlstm.TBPTT(k) keeps k steps however long the sequence is,"
                 " rtlstm.Rule('bptt', steps) as many as you say. Nothing has changed"
             )
@@ -360,6 +361,6 @@ class Learner(Model):
         A rule of blocks first learns from the steps of its unfinished block: `bptt` here alone.
         """
         with self._lock:
-            if self._plan[p.BLOCK] >= 0:
+            if self._plan[p.WINDOW] >= 0:
                 self._kernels.close(*self._parts)
             reset_state(self._plan, self._arena.f, self._arena.q)

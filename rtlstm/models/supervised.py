@@ -11,7 +11,7 @@ import numpy as np
 from rtlstm.errors import SampleError, SpecError, StateError
 from rtlstm.inputs.records import UNCHANGED, as_row, as_table, as_time, as_times
 from rtlstm.kernels import plan as p
-from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.tasks import stream_plan as k
 from rtlstm.kernels.tasks import supervised as answering
 from rtlstm.kernels.tasks import supervised_plan as w
 from rtlstm.layouts import rules
@@ -151,7 +151,7 @@ class SupervisedModel(Model):
             place = int(ticket) % self.spec.delay
             if self._state[place]:
                 raise StateError(f"ticket {ticket} has its label already; nothing was learned")
-            at = self._plan[w.WAITS] + place * self._plan[w.WAIT_ROW] + self._plan[w.W_TRUTH]
+            at = self._plan[w.WAITING] + place * self._plan[w.WAITING_ROW] + self._plan[w.W_TARGET]
             self._arena.d[at : at + len(truth)] = truth
             self._state[place] = 1
             self._settle()
@@ -189,7 +189,7 @@ class SupervisedModel(Model):
     def _finish(self) -> None:
         """Complete a step that an interrupt left unfinished."""
         if self._tally[w.STAGE]:
-            if self._arena.q[p.Q_STEPS] == self._tally[w.STEPS_THEN]:
+            if self._arena.q[p.Q_STEPS] == self._tally[w.STEPS_BEFORE]:
                 self._step()
             else:
                 answering.catch_up(self._plan, self._net, self._arena.f, self._arena.q)

@@ -234,6 +234,26 @@ def test_inspect_tells_what_a_model_holds(
     assert "damaged" in said
 
 
+@pytest.mark.parametrize("kind", ["learner", "forecaster", "classifier"])
+def test_inspect_prints_the_plan(kind: str, rtlstm_command: Command, tmp_path: Path) -> None:
+    """Every slot of every plan stands there with its value and one sentence."""
+    model = {
+        "learner": lambda: rtlstm.Learner(rtlstm.Network(2, [rtlstm.LSTM(8), rtlstm.LSTM(8)], 1)),
+        "forecaster": lambda: rtlstm.Forecaster(["a"]),
+        "classifier": lambda: rtlstm.Classifier(["a"], 2),
+    }[kind]()
+    model.save(tmp_path / "model")
+    code, page, _ = rtlstm_command("inspect", "--plan", tmp_path / "model")
+    assert code == 0
+    lines = page.splitlines()
+    (features,) = [line.split() for line in lines if line.startswith("FEATURES_P ")]
+    assert int(features[1]) % 8 == 0 and features[2:] == ["the", "same,", "padded"]
+    (weights,) = [line for line in lines if line.startswith("HEAD_W ")]
+    assert "OUTPUTS, FEATURES_P" in weights and "one row an output" in weights
+    if kind != "learner":
+        assert any(line.startswith("LEARN_TARGET ") for line in lines)
+
+
 @pytest.mark.parametrize("name", ["x.onnx", "x.safetensors"])
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\0" * 64], ids=["empty", "text", "zeros"])
 def test_inspect_of_a_foreign_file_is_one_line(

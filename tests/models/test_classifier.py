@@ -9,7 +9,7 @@ import pytest
 from answering_cases import COLUMNS, Twin, made, pull, stream, waiting
 
 import rtlstm
-from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.tasks import stream_plan as k
 from rtlstm.kernels.tasks import supervised as answering
 from rtlstm.kernels.tasks import supervised_plan as w
 from rtlstm.layouts.supervised import SETTINGS

@@ -257,13 +257,13 @@ def _settled(learner: Learner) -> Array:
     from rtlstm.kernels.learn import influence
 
     plan, f, q = learner._plan.copy(), learner._arena.f.copy(), learner._arena.q
-    row = int(q[p.Q_ROW])
+    row = int(q[p.Q_WINDOW_STEPS])
     if q[p.Q_PENDING]:
-        first = (q[p.Q_SLOT] + plan[p.RING] - row - plan[p.BLOCK]) % plan[p.RING]
+        first = (q[p.Q_SLOT] + plan[p.RING] - row - plan[p.WINDOW]) % plan[p.RING]
         influence.push(plan, f, first, q[p.Q_UNITS], influence.units(plan))
     if row:
         first = (q[p.Q_SLOT] + plan[p.RING] - row) % plan[p.RING]
-        plan[p.BLOCK] = row
+        plan[p.WINDOW] = row
         influence.push(plan, f, first, 0, influence.units(plan))
     return f
 
@@ -317,7 +317,7 @@ def _write(learner: Learner, given: Mapping[str, Array]) -> None:
         there = item.places >= 0
         block.f[item.places[there]] = given[item.source][there]
     if learner.spec.rule.name == "rtrl":
-        block.q[p.Q_ROW] = block.q[p.Q_UNITS] = block.q[p.Q_PENDING] = 0
+        block.q[p.Q_WINDOW_STEPS] = block.q[p.Q_UNITS] = block.q[p.Q_PENDING] = 0
     if "correction0.adam" in given:
         first, second = 1.0 - given["correction0.adam"][0].astype(np.float64)
         block.d[p.D_POWER1], block.d[p.D_POWER2] = first, second

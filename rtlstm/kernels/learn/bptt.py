@@ -19,8 +19,8 @@ __all__ = ["close", "gradient", "run"]
 @kernel
 def close(plan, f, d, q):
     """One update from the steps that wait, if there are any."""
-    if q[p.Q_ROW] > 0:
-        blocks.gradient_of_window(plan, f, q[p.Q_ROW])
+    if q[p.Q_WINDOW_STEPS] > 0:
+        blocks.gradient_of_window(plan, f, q[p.Q_WINDOW_STEPS])
         blocks.apply_gradient(plan, f, d, q)
 
 

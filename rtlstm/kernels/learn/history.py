@@ -30,19 +30,19 @@ def record(plan, f, d, q, x, y, out):
 
     Returns OK; or FULL, BAD_INPUT or BAD_OUTPUT, and then at most a counter has moved.
     """
-    slot = q[p.Q_ROW]
-    if slot == plan[p.BLOCK]:
+    slot = q[p.Q_WINDOW_STEPS]
+    if slot == plan[p.WINDOW]:
         return p.FULL
     st, fr, wk = plan[p.LEARN_STATE], frame_at(plan, slot), plan[p.WORK]
     status = predict(plan, f, q, st, fr, x, out)
     if status != p.OK:
         return status
     linearise(plan, f, fr)
-    q[p.Q_SEEN] += step_loss(plan, f, d, q, fr, wk, y)
+    q[p.Q_WINDOW_LABELS] += step_loss(plan, f, d, q, fr, wk, y)
     error = plan[p.H_ERROR] + slot * plan[p.ERROR_LEN]
     v.copy(f, error, f, wk + plan[p.ERROR], plan[p.OUTPUTS])
     commit(plan, f, st, fr)
-    q[p.Q_ROW] += 1
+    q[p.Q_WINDOW_STEPS] += 1
     return p.OK
 
 
@@ -173,9 +173,9 @@ def gradient_of_window(plan, f, count):
 @kernel
 def apply_gradient(plan, f, d, q):
     """Learn from the gradient of a block in which something was observed; begin the next block."""
-    if q[p.Q_SEEN] > 0:
+    if q[p.Q_WINDOW_LABELS] > 0:
         update.update_all(plan, f, d, q)
-    q[p.Q_ROW] = q[p.Q_SEEN] = 0
+    q[p.Q_WINDOW_STEPS] = q[p.Q_WINDOW_LABELS] = 0
 
 
 def over_windows(close):
@@ -184,7 +184,7 @@ def over_windows(close):
     def step(plan, f, d, q, x, y, out):
         """Predict into out (OUTPUTS) and note the step; a block that is full then closes."""
         status = record(plan, f, d, q, x, y, out)
-        if status == p.OK and q[p.Q_ROW] == plan[p.TURN]:
+        if status == p.OK and q[p.Q_WINDOW_STEPS] == plan[p.PERIOD]:
             close(plan, f, d, q)
         return status
 

@@ -23,7 +23,7 @@ __all__ = ["close", "gradient", "run"]
 @kernel
 def close(plan, f, d, q):
     """One update from the steps that wait, if there are any; S moves past a whole block."""
-    count = q[p.Q_ROW]
+    count = q[p.Q_WINDOW_STEPS]
     if count == 0:
         return
     blocks.gradient_of_window(plan, f, count)
@@ -33,7 +33,7 @@ def close(plan, f, d, q):
         influence.read_rows(plan, at, f, adjoint, (0, plan[at + p.K]), (0, plan[at + p.R]))
         influence.read_peepholes(plan, at, f, adjoint)
         blocks.clear_structural_zeros(plan, at, f)
-    if count == plan[p.BLOCK]:
+    if count == plan[p.WINDOW]:
         influence.push(plan, f, 0, 0, influence.units(plan))
     blocks.apply_gradient(plan, f, d, q)
     if not math.isfinite(d[p.D_NORM]):

@@ -11,9 +11,9 @@ with J and ds_B/da_t of all steps t by one backward pass of as many adjoints as 
 entries: O(n³) a step of the block, and one matrix product over S. Schmidhuber 1992, "A fixed size
 storage O(n³) time complexity learning algorithm for fully recurrent continually running networks".
 
-A push is cut into units of work in a fixed order: first CREW_LEN adjoints through one step each,
-then SLAB rows of W and a panel of columns each. Between two units all is exact: the influence of a
-weight has moved or it has not.
+A push is cut into units of work in a fixed order: first JACOBIAN_ROWS adjoints through one step
+each, then SLAB rows of W and a panel of columns each. Between two units all is exact: the influence
+of a weight has moved or it has not.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rtlstm.kernels.network.forward import layer_at
 @kernel
 def units_back(plan):
     """How many units the backward pass of a push has."""
-    return -(-plan[p.STATE_LEN] // plan[p.CREW_LEN]) * plan[p.BLOCK]
+    return -(-plan[p.STATE_LEN] // plan[p.JACOBIAN_ROWS]) * plan[p.WINDOW]
 
 
 @kernel
@@ -71,8 +71,8 @@ def push(plan, f, first, start, stop):
     """Units start … stop - 1 of a push over the block whose first slot is `first`."""
     back = units_back(plan)
     for unit in range(start, min(stop, back)):
-        crew, step = unit // plan[p.BLOCK], plan[p.BLOCK] - 1 - unit % plan[p.BLOCK]
-        adjoints(plan, f, first, crew * plan[p.CREW_LEN], step)
+        crew, step = unit // plan[p.WINDOW], plan[p.WINDOW] - 1 - unit % plan[p.WINDOW]
+        adjoints(plan, f, first, crew * plan[p.JACOBIAN_ROWS], step)
         if unit == back - 1:
             transpose(plan, f)
     begin = back
@@ -90,19 +90,19 @@ def push(plan, f, first, start, stop):
 # ---------------------------------------------------------------- the Jacobian of a block
 @kernel
 def adjoints(plan, f, first, row, step):
-    """Adjoints row … row + CREW_LEN - 1 of the state at the block's end, through one step of it."""
-    rows = min(plan[p.CREW_LEN], plan[p.STATE_LEN] - row)
+    """JACOBIAN_ROWS adjoints of the state at the window's end, from `row` on, through one step."""
+    rows = min(plan[p.JACOBIAN_ROWS], plan[p.STATE_LEN] - row)
     jacobian, slot = plan[p.JACOBIAN] + row * plan[p.STATE_LEN], (first + step) % plan[p.RING]
-    if step == plan[p.BLOCK] - 1:
+    if step == plan[p.WINDOW] - 1:
         v.fill(f, jacobian, 0.0, rows * plan[p.STATE_LEN])
         for layer in range(plan[p.LAYERS]):
             seed(plan, layer_at(layer), f, row, rows)
     w = blocks.weights_at(plan, f, slot)
-    rows_back(plan, w, f, blocks.frame_at(plan, slot), jacobian, plan[p.CREW], rows)
+    rows_back(plan, w, f, blocks.frame_at(plan, slot), jacobian, plan[p.JACOBIAN_WORK], rows)
     for layer in range(plan[p.LAYERS]):
         at = layer_at(layer)
         for i in range(max(plan[at + p.FIRST] - row, 0), rows):
-            da = plan[p.CREW] + i * plan[p.WORK_LEN] + plan[at + p.W_DA]
+            da = plan[p.JACOBIAN_WORK] + i * plan[p.WORK_LEN] + plan[at + p.W_DA]
             for column in range(0, plan[at + p.R], plan[p.PANEL_LEN]):
                 to, some = pushed(plan, at, row + i - plan[at + p.FIRST], column)
                 v.copy(f, to + step * some, f, da + column, some)
@@ -112,7 +112,7 @@ def adjoints(plan, f, first, row, step):
 def pushed(plan, at, entry, column):
     """The panel (BLOCK, width) of PUSH of an entry of the reach from a column, and its width."""
     width = plan[at + p.R]
-    start = plan[at + p.PUSH] + (entry * width + column) * plan[p.BLOCK]
+    start = plan[at + p.PUSH] + (entry * width + column) * plan[p.WINDOW]
     return start, min(plan[p.PANEL_LEN], width - column)
 
 
@@ -174,7 +174,7 @@ def push_peepholes(plan, at, f, first):
 def pack_inputs(plan, at, f, first, k, rows):
     """u of rows k … of every step of a block, side by side: (BLOCK, rows)."""
     to = plan[p.INPUTS_PACKED]
-    for step in range(plan[p.BLOCK]):
+    for step in range(plan[p.WINDOW]):
         u = blocks.frame_at(plan, (first + step) % plan[p.RING]) + plan[at + p.F_U] + k
         for i in range(rows):
             f[to + step * rows + i] = f[u + i]
@@ -193,7 +193,7 @@ def through_jacobian(plan, at, f, start, some):
 @kernel
 def add_block(plan, at, f, start, rows, column):
     """Σ_t ds/da_t ⊗ u_t over a block for one panel of a slab, whose rows lie REACH R apart."""
-    reach, u, steps = plan[at + p.REACH], plan[p.INPUTS_PACKED], plan[p.BLOCK]
+    reach, u, steps = plan[at + p.REACH], plan[p.INPUTS_PACKED], plan[p.WINDOW]
     for entry in range(reach):
         da, some = pushed(plan, at, entry, column)
         to, apart = start + entry * some, reach * plan[at + p.R]
@@ -206,7 +206,7 @@ def add_block_peephole(plan, at, f, first, start, i):
     _, gate, c = blocks.peephole(plan, at, i)
     n, reach = plan[at + p.NP], plan[at + p.REACH]
     for entry in range(reach):
-        for step in range(plan[p.BLOCK]):
+        for step in range(plan[p.WINDOW]):
             fr = blocks.frame_at(plan, (first + step) % plan[p.RING])
             for column in range(0, plan[at + p.R], plan[p.PANEL_LEN]):
                 da, some = pushed(plan, at, entry, column)

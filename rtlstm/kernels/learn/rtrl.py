@@ -68,12 +68,12 @@ def first_slot(plan, q, steps):
 @kernel
 def gather(plan, f, q):
     """dL/dW of the layers into the gradient, from the adjoint of this step, which is in work."""
-    now, earlier = plan[p.WORK] + plan[p.ADJOINT], plan[p.EARLIER]
-    row, first = q[p.Q_ROW], first_slot(plan, q, q[p.Q_ROW])
+    now, earlier = plan[p.WORK] + plan[p.ADJOINT], plan[p.START_ADJOINT]
+    row, first = q[p.Q_WINDOW_STEPS], first_slot(plan, q, q[p.Q_WINDOW_STEPS])
     for i in range(row):
         blocks.step_back(plan, f, (first + row - 1 - i) % plan[p.RING])
     v.copy(f, earlier, f, now, plan[p.STATE_LEN])
-    more = plan[p.BLOCK] if q[p.Q_PENDING] else 0
+    more = plan[p.WINDOW] if q[p.Q_PENDING] else 0
     for i in range(more):
         blocks.step_back(plan, f, first_slot(plan, q, row + 1 + i))
     v.fill(f, plan[p.GRADIENT], 0.0, plan[p.THETA_LEN])
@@ -114,11 +114,11 @@ def collect_peepholes(plan, at, f, steps, adjoint):
 def due(plan, steps):
     """Units of a push that are done after so many steps of the next block."""
     back, total = influence.units_back(plan), influence.units(plan)
-    if steps >= plan[p.TURN]:
+    if steps >= plan[p.PERIOD]:
         return total
-    if steps <= plan[p.TURN_BACK]:
-        return back * steps // plan[p.TURN_BACK]
-    steps, span = steps - plan[p.TURN_BACK], plan[p.TURN] - plan[p.TURN_BACK]
+    if steps <= plan[p.JACOBIAN_PERIOD]:
+        return back * steps // plan[p.JACOBIAN_PERIOD]
+    steps, span = steps - plan[p.JACOBIAN_PERIOD], plan[p.PERIOD] - plan[p.JACOBIAN_PERIOD]
     return back + (total - back) * steps // span
 
 
@@ -126,16 +126,16 @@ def due(plan, steps):
 def advance(plan, f, q):
     """On to the next slot; what is due of the push is done; a full block is followed by a new."""
     q[p.Q_SLOT] = (q[p.Q_SLOT] + 1) % plan[p.RING]
-    q[p.Q_ROW] += 1
+    q[p.Q_WINDOW_STEPS] += 1
     if q[p.Q_PENDING]:
-        stop = due(plan, q[p.Q_ROW])
-        first = first_slot(plan, q, q[p.Q_ROW] + plan[p.BLOCK])
+        stop = due(plan, q[p.Q_WINDOW_STEPS])
+        first = first_slot(plan, q, q[p.Q_WINDOW_STEPS] + plan[p.WINDOW])
         influence.push(plan, f, first, q[p.Q_UNITS], stop)
         q[p.Q_UNITS] = stop
         if stop == influence.units(plan):
             q[p.Q_PENDING] = 0
-    if q[p.Q_ROW] == plan[p.BLOCK]:
-        q[p.Q_ROW] = q[p.Q_UNITS] = 0
+    if q[p.Q_WINDOW_STEPS] == plan[p.WINDOW]:
+        q[p.Q_WINDOW_STEPS] = q[p.Q_UNITS] = 0
         q[p.Q_PENDING] = 1
 
 
@@ -145,7 +145,7 @@ def forget(plan, f, q):
     resets = q[p.Q_RESETS]
     clear_overflow(plan, f, q)
     if q[p.Q_RESETS] > resets:
-        q[p.Q_ROW] = q[p.Q_UNITS] = q[p.Q_PENDING] = 0
+        q[p.Q_WINDOW_STEPS] = q[p.Q_UNITS] = q[p.Q_PENDING] = 0
 
 
 @kernel

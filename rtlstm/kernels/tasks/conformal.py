@@ -76,7 +76,7 @@ def shifted_width(width, usual, shift):
 @kernel
 def update_bounds(plan, d, i, horizon, error, half, sigma, phase):
     """Learn from the error of a forecast issued with these bounds, at this place in the season."""
-    e, miss = abs(error), d[plan[k.SETTINGS] + k.MISS]
+    e, miss = abs(error), d[plan[k.SETTINGS] + k.MISS_RATE]
     count = pair(plan, k.BOUND_COUNT, i)
     d[count] += 1.0
     n = d[count]

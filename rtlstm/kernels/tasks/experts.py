@@ -27,8 +27,8 @@ import math
 from rtlstm.kernels import vector as v
 from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.network.forward import softmax
-from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.kernels.tasks import rls
+from rtlstm.kernels.tasks import stream_plan as k
 from rtlstm.kernels.tasks import supervised_plan as w
 from rtlstm.kernels.tasks.scaling import clipped
 
@@ -53,11 +53,11 @@ def weights(plan, e, c):
 @kernel
 def spread(plan, d, q, e, place):
     """s of expert e for the row at this place of the ring; its P x is made if it is not there."""
-    n, at = plan[k.WIDTH], plan[w.WAITS] + place * plan[w.WAIT_ROW]
+    n, at = plan[k.WIDTH], plan[w.WAITING] + place * plan[w.WAITING_ROW]
     x, px = at + plan[w.W_X] + plan[w.READ_FROM], at + plan[w.W_PX] + e * n
     stamp = plan[w.STAMP] + place * plan[w.EXPERTS] + e
     if q[stamp] != q[plan[w.VERSION] + e]:
-        waits, by = plan[k.PENDING] + e * n, plan[k.PENDING_BY] + e
+        waits, by = plan[k.PENDING] + e * n, plan[k.PENDING_FACTOR] + e
         rls.sweep(d, rls.covariance_at(plan, e), waits, d[by], x, px, n)
         d[by] = 0.0
         q[stamp] = q[plan[w.VERSION] + e]
@@ -66,9 +66,12 @@ def spread(plan, d, q, e, place):
 
 @kernel
 def predict_expert(plan, d, q, e, place):
-    """The answer of expert e into W_SAID; returns s. It is the base if e is E or s is no number."""
-    K, at = plan[w.OUTPUTS], plan[w.WAITS] + place * plan[w.WAIT_ROW]
-    base, said = at + plan[w.W_BASE], at + plan[w.W_SAID] + e * K
+    """The prediction of expert e into W_PREDICTIONS; returns s.
+
+    It is the base if e is E or s is not finite.
+    """
+    K, at = plan[w.OUTPUTS], plan[w.WAITING] + place * plan[w.WAITING_ROW]
+    base, said = at + plan[w.W_BASE], at + plan[w.W_PREDICTIONS] + e * K
     v.copy(d, said, d, base, K)
     if e == plan[w.EXPERTS]:
         if plan[w.KIND] == w.CLASSES:
@@ -91,7 +94,7 @@ def predict_expert(plan, d, q, e, place):
 @kernel
 def mix_experts(plan, d, at):
     """The answer of a row of the ring: the mean of its experts' under their weights."""
-    K, said, answer = plan[w.OUTPUTS], at + plan[w.W_SAID], at + plan[w.W_ANSWER]
+    K, said, answer = plan[w.OUTPUTS], at + plan[w.W_PREDICTIONS], at + plan[w.W_PREDICTION]
     v.fill(d, answer, 0.0, K)
     for e in range(plan[w.EXPERTS] + 1):
         for c in range(K):
@@ -102,10 +105,10 @@ def mix_experts(plan, d, at):
 @kernel
 def update_weights(plan, d, at, c):
     """Move the weights of the experts by what they said of output c, the true class or a number."""
-    E, K, said = plan[w.EXPERTS], plan[w.OUTPUTS], at + plan[w.W_SAID] + c
+    E, K, said = plan[w.EXPERTS], plan[w.OUTPUTS], at + plan[w.W_PREDICTIONS] + c
     numbers = plan[w.KIND] == w.NUMBERS
     mixed, total = plan[w.MIX] + (c if numbers else 0), 0.0
-    truth, sigma = d[at + plan[w.W_TRUTH] + c], 0.0
+    truth, sigma = d[at + plan[w.W_TARGET] + c], 0.0
     if numbers:
         sigma = d[at + plan[w.W_SCALE] + c] * math.sqrt(d[plan[w.ERROR2] + c])
         if not sigma > 0.0:
@@ -125,7 +128,10 @@ def update_weights(plan, d, at, c):
 @kernel
 def error(plan, d, at, e, c):
     """y - p of expert e, for numbers over its scale and held within HUBER sigmas; 0 if unknown."""
-    truth, said = d[at + plan[w.W_TRUTH] + c], d[at + plan[w.W_SAID] + e * plan[w.OUTPUTS] + c]
+    truth, said = (
+        d[at + plan[w.W_TARGET] + c],
+        d[at + plan[w.W_PREDICTIONS] + e * plan[w.OUTPUTS] + c],
+    )
     if math.isnan(truth):
         return 0.0
     if plan[w.KIND] == w.CLASSES:
@@ -140,9 +146,9 @@ def error(plan, d, at, e, c):
 def learn(plan, f, d, q, e, place):
     """One step of expert e from the label of the row at this place of the ring.
 
-    Its share of -dL/dh, as it stood before the step, is added to Y_LEARN.
+    Its share of -dL/dh, as it stood before the step, is added to LEARN_TARGET.
     """
-    n, K, at = plan[k.WIDTH], plan[w.OUTPUTS], plan[w.WAITS] + place * plan[w.WAIT_ROW]
+    n, K, at = plan[k.WIDTH], plan[w.OUTPUTS], plan[w.WAITING] + place * plan[w.WAITING_ROW]
     s, by, far = predict_expert(plan, d, q, e, place), 1.0, 1.0
     if not (math.isfinite(s) and s >= 0.0):
         rls.reset_covariance(plan, d, e)
@@ -152,7 +158,7 @@ def learn(plan, f, d, q, e, place):
     if plan[w.KIND] == w.CLASSES:
         by = CURVATURE
         for c in range(K):
-            p = d[at + plan[w.W_SAID] + e * K + c]
+            p = d[at + plan[w.W_PREDICTIONS] + e * K + c]
             by = max(by, p * (1.0 - p))
     else:
         far = max(1.0, s / d[plan[k.SETTINGS] + k.LEVERAGE])
@@ -163,7 +169,7 @@ def learn(plan, f, d, q, e, place):
         gradient_to_network(plan, f, d, e, c, off)
         v.axpy(d, weights(plan, e, c), reach(e) * by_all * off, d, g, n)
     v.copy(d, plan[k.PENDING] + e * n, d, g, n)
-    d[plan[k.PENDING_BY] + e] = by * reach(e) ** 2 * by_all
+    d[plan[k.PENDING_FACTOR] + e] = by * reach(e) ** 2 * by_all
     d[plan[k.CSCALE] + e] = scale / forget
     if scale > rls.MAX_SCALE:
         rls.rescale(plan, d, e)
@@ -173,9 +179,9 @@ def learn(plan, f, d, q, e, place):
 
 @kernel
 def gradient_to_network(plan, f, d, e, c, off):
-    """Add what the error of an expert and output says of the network's answer to Y_LEARN."""
+    """Add what the error of an expert and output says of the network's answer to LEARN_TARGET."""
     own = c if plan[w.KIND] == w.NUMBERS else 0
     part = reach(e) * d[plan[w.MIX] + e * plan[w.OUTPUTS] + own] * off
     hidden = weights(plan, e, c) + plan[w.AT_HIDDEN] - plan[w.READ_FROM]
     for u in range(plan[k.UNITS]):
-        f[plan[k.Y_LEARN] + u] += part * d[hidden + u]
+        f[plan[k.LEARN_TARGET] + u] += part * d[hidden + u]

@@ -55,8 +55,8 @@ def earlier_change(plan, d, q, j):
 
 @kernel
 def network_input(plan, f, d, q):
-    """The network's input for the row just standardised, into X_NOW; residuals into RESIDUAL."""
-    C, x = plan[k.COLUMNS], plan[k.X_NOW]
+    """The network's input for the row just standardised, into NETWORK_INPUT, and RESIDUAL."""
+    C, x = plan[k.COLUMNS], plan[k.NETWORK_INPUT]
     z = plan[k.Z] + q[plan[k.COUNTS] + k.TAKEN] % plan[k.WINDOW] * C
     for j in range(C):
         f[x + j] = d[z + j]
@@ -67,8 +67,8 @@ def network_input(plan, f, d, q):
     f[x + k.CALENDAR] = d[plan[k.CLOCK] + k.STRETCH]
     x += k.CALENDAR + 1
     for i in range(plan[k.TARGETS]):
-        off = d[plan[k.TRUTH] + i] - d[plan[k.EXPECTED] + i]
-        by = d[plan[k.EXPECTED_BY] + i]
+        off = d[plan[k.TARGET_ROW] + i] - d[plan[k.EXPECTED] + i]
+        by = d[plan[k.EXPECTED_SIGMA] + i]
         known = not math.isnan(off) and by > 0.0
         d[plan[k.RESIDUAL] + i] = off / by if known else 0.0
         f[x + i] = clipped(d[plan[k.RESIDUAL] + i], LIMIT)

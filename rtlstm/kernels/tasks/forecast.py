@@ -40,7 +40,7 @@ def take_row(plan, net, f, d, q, row, time, learn):
     if scaling.fill_row(plan, d, q, row):
         return SKIPPED
     anomaly.see(plan, d, q, row, learn)
-    v.fill(f, plan[k.Y_LEARN], 0.0, plan[k.UNITS])
+    v.fill(f, plan[k.LEARN_TARGET], 0.0, plan[k.UNITS])
     for h in range(plan[k.HORIZONS]):
         learn_horizon(plan, f, d, q, h, learn)
     calendar.move_clock(plan, d, q, time, learn)
@@ -56,7 +56,7 @@ def take_row(plan, net, f, d, q, row, time, learn):
     features.network_input(plan, f, d, q)
     prepare_learning_step(plan, f, d, q, learn)
     due = taken >= plan[plan[k.HORIZON_AT]]
-    q[counts + k.STEPS_THEN] = q[p.Q_STEPS] if due else -1
+    q[counts + k.STEPS_BEFORE] = q[p.Q_STEPS] if due else -1
     q[counts + k.LEARNING] = learn
     q[counts + k.STAGE] = 1
     return DUE if due else EARLY
@@ -72,16 +72,16 @@ def learn_horizon(plan, f, d, q, h, learn):
     place = row % plan[k.RING]
     known, at = q[plan[k.LEARNABLE] + place], plan[k.ISSUED] + place * plan[k.RING_ROW]
     for j in range(T):
-        truth, i = d[plan[k.TRUTH] + j], h * T + j
+        truth, i = d[plan[k.TARGET_ROW] + j], h * T + j
         if math.isnan(truth):
             if learn and plan[k.RING] == 1:  # the covariance has yet to take this row in
-                d[plan[k.PENDING_BY] + j] = 0.0
+                d[plan[k.PENDING_FACTOR] + j] = 0.0
             continue
         update_metrics(plan, d, at, j, i, truth)
         if not (learn and known == 2):
             continue
         error = truth - d[at + plan[k.I_VALUE] + i]
-        half, sigma = d[at + plan[k.I_HALF] + i], d[at + plan[k.I_SIGMA] + i]
+        half, sigma = d[at + plan[k.I_HALF_WIDTH] + i], d[at + plan[k.I_SIGMA] + i]
         conformal.update_bounds(plan, d, i, horizon, error, half, sigma, d[at + plan[k.I_PHASE]])
         update_readout(plan, f, d, at, j, h, truth)
 
@@ -115,7 +115,7 @@ def update_readout(plan, f, d, at, j, h, truth):
     taken = clipped(error, d[plan[k.SETTINGS] + k.HUBER] * sigma)
     update_trust(plan, d, i, told, told + taken)
     if h == 0:
-        hidden, y = w + plan[k.AT_HIDDEN], plan[k.Y_LEARN]
+        hidden, y = w + plan[k.AT_HIDDEN], plan[k.LEARN_TARGET]
         for u in range(plan[k.UNITS]):
             f[y + u] -= taken * d[hidden + u]
     v.axpy(d, w, taken, d, at + plan[k.I_GAIN] + j * n, n)
@@ -126,7 +126,11 @@ def update_readout(plan, f, d, at, j, h, truth):
 @kernel
 def update_trust(plan, d, i, told, came):
     """How much of a foretold change comes true, by least squares that forgets in TRUST_ROWS."""
-    keep, both, own = 1.0 - 1.0 / TRUST_ROWS, pair(plan, k.TRUST, i), pair(plan, k.TRUST_SUM, i)
+    keep, both, own = (
+        1.0 - 1.0 / TRUST_ROWS,
+        pair(plan, k.SHRINK_PRODUCTS, i),
+        pair(plan, k.SHRINK_SQUARES, i),
+    )
     d[both] = max(keep * d[both] + told * came, 0.0)
     d[own] = keep * d[own] + told * told
 
@@ -136,12 +140,14 @@ def trust(plan, d, i):
     """The share of a foretold change that is believed, 0 to 1: a column that nobody can foretell
     is left at its last value.
     """
-    return min(d[pair(plan, k.TRUST, i)] / max(d[pair(plan, k.TRUST_SUM, i)], 1e-300), 1.0)
+    return min(
+        d[pair(plan, k.SHRINK_PRODUCTS, i)] / max(d[pair(plan, k.SHRINK_SQUARES, i)], 1e-300), 1.0
+    )
 
 
 @kernel
 def prepare_learning_step(plan, f, d, q, learn):
-    """X_LEARN and Y_LEARN: the row that the learning trajectory takes next, and its target.
+    """LEARN_INPUT, LEARN_TARGET: the row that the learning trajectory takes next, and its target.
 
     The network has no head and half the squared error as loss, so a target y - g makes its
     dL/dy = g; y, what it is about to answer, is known from the row before (`advance_networks`).
@@ -149,11 +155,11 @@ def prepare_learning_step(plan, f, d, q, learn):
     lead, m, units = plan[plan[k.HORIZON_AT]], plan[k.INPUTS], plan[k.UNITS]
     taken = q[plan[k.COUNTS] + k.TAKEN]
     slot = plan[k.QUEUE] + taken % lead * m
-    v.copy(f, plan[k.X_LEARN], f, slot, m)
-    v.copy(f, slot, f, plan[k.X_NOW], m)
-    y, usable = plan[k.Y_LEARN], learn and taken >= max(lead, features.WARM)
+    v.copy(f, plan[k.LEARN_INPUT], f, slot, m)
+    v.copy(f, slot, f, plan[k.NETWORK_INPUT], m)
+    y, usable = plan[k.LEARN_TARGET], learn and taken >= max(lead, features.WARM)
     for u in range(units):
-        f[y + u] = f[plan[k.ANSWER] + u] - f[y + u] if usable else math.nan
+        f[y + u] = f[plan[k.NEXT_PREDICTION] + u] - f[y + u] if usable else math.nan
     rows = q[p.Q_UPDATES] / d[plan[k.SETTINGS] + k.LR_ROWS]
     d[p.D_LR] = d[plan[k.SETTINGS] + k.LR] / math.sqrt(1.0 + rows)
 
@@ -192,8 +198,10 @@ def advance_networks(plan, net, f, q, taken):
     frame, m, units = net[p.AHEAD], plan[k.INPUTS], plan[k.UNITS]
     late = plan[k.QUEUE] + (taken + 1) % plan[plan[k.HORIZON_AT]] * m
     for turn in range(2):
-        x, state = (late, net[p.LEARN_STATE]) if turn == 0 else (plan[k.X_NOW], net[p.STATE])
-        answer = plan[k.ANSWER] if turn == 0 else plan[k.HIDDEN]
+        x, state = (
+            (late, net[p.LEARN_STATE]) if turn == 0 else (plan[k.NETWORK_INPUT], net[p.STATE])
+        )
+        answer = plan[k.NEXT_PREDICTION] if turn == 0 else plan[k.HIDDEN]
         v.copy(f, frame + net[p.HEADER_LEN + p.F_U], f, x, m)
         status = forward(net, f, f, f, state, frame)
         v.copy(f, answer, f, frame + net[p.OUT], units)
@@ -222,7 +230,7 @@ def forecast_target(plan, d, at, j, out):
         limit = d[plan[k.SETTINGS] + k.GUARD] * quick * root
         value = base + trust(plan, d, i) * clipped(change, limit)
         half, sigma = conformal.half_width(plan, d, i, phase, 2.0 * quick * root)
-        d[at + plan[k.I_VALUE] + i], d[at + plan[k.I_HALF] + i] = value, half
+        d[at + plan[k.I_VALUE] + i], d[at + plan[k.I_HALF_WIDTH] + i] = value, half
         d[at + plan[k.I_SIGMA] + i] = sigma
         out[i], out[H * T + i], out[2 * H * T + i] = value, value - half, value + half
         if h == 0:
@@ -234,7 +242,7 @@ def save_expected(plan, d, j, value, scale):
     """Keep the forecast of the next row, if there is one, to judge and to fill that row with."""
     if plan[plan[k.HORIZON_AT]] == 1:
         d[plan[k.EXPECTED] + j] = value
-        d[plan[k.EXPECTED_BY] + j] = scale * math.sqrt(d[pair(plan, k.ERROR2, j)])
+        d[plan[k.EXPECTED_SIGMA] + j] = scale * math.sqrt(d[pair(plan, k.ERROR2, j)])
 
 
 @kernel
@@ -250,7 +258,7 @@ def repeat_forecasts(plan, d, q, out):
         return
     at = plan[k.ISSUED] + (taken - 1) % plan[k.RING] * plan[k.RING_ROW]
     for i in range(pairs):
-        value, half = d[at + plan[k.I_VALUE] + i], d[at + plan[k.I_HALF] + i]
+        value, half = d[at + plan[k.I_VALUE] + i], d[at + plan[k.I_HALF_WIDTH] + i]
         out[i], out[pairs + i], out[2 * pairs + i] = value, value - half, value + half
 
 

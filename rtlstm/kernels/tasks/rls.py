@@ -27,7 +27,8 @@ import numpy as np
 
 from rtlstm.kernels import vector as v
 from rtlstm.kernels.compiler.jit import kernel
-from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.tasks import forecast_plan as issued
+from rtlstm.kernels.tasks import stream_plan as k
 from rtlstm.kernels.vector.emit import Emitter, Slice, Value
 from rtlstm.kernels.vector.primitive import Array, primitive
 
@@ -153,7 +154,7 @@ def reset_covariance(plan, d, j):
     for i in range(n):
         d[row_at(P, n, i) + i] = d[plan[k.PRIOR] + i]
     d[plan[k.CSCALE] + j] = 1.0
-    d[plan[k.PENDING_BY] + j] = 0.0
+    d[plan[k.PENDING_FACTOR] + j] = 0.0
     v.fill(d, plan[k.PENDING] + j * n, 0.0, n)
 
 
@@ -166,7 +167,7 @@ def gain(plan, d, q, j, x, g):
     """
     n, settings, u = plan[k.WIDTH], plan[k.SETTINGS], plan[k.PENDING] + j * plan[k.WIDTH]
     forget = d[settings + k.FORGET]
-    sweep(d, covariance_at(plan, j), u, d[plan[k.PENDING_BY] + j], x, g, n)
+    sweep(d, covariance_at(plan, j), u, d[plan[k.PENDING_FACTOR] + j], x, g, n)
     scale = d[plan[k.CSCALE] + j]
     leverage = scale * v.dot(d, g, d, x, n)
     if not (math.isfinite(leverage) and leverage >= 0.0):
@@ -177,7 +178,7 @@ def gain(plan, d, q, j, x, g):
     share = max(1.0, leverage / d[settings + k.LEVERAGE])
     by = scale / (forget * share + leverage)
     v.copy(d, u, d, g, n)
-    d[plan[k.PENDING_BY] + j] = by
+    d[plan[k.PENDING_FACTOR] + j] = by
     v.scale(d, g, by, n)
     d[plan[k.CSCALE] + j] = scale / forget
     if scale > MAX_SCALE:
@@ -197,7 +198,7 @@ def rescale(plan, d, j):
     for i in range(n):
         for c in range(i // BLOCK * BLOCK, i):
             d[row_at(P, n, i) + c] = d[row_at(P, n, c) + i]
-    d[plan[k.PENDING_BY] + j] *= scale
+    d[plan[k.PENDING_FACTOR] + j] *= scale
     d[plan[k.CSCALE] + j] = 1.0
 
 
@@ -205,8 +206,8 @@ def rescale(plan, d, j):
 def apply_pending(plan, d, j):
     """Make the downdate that waits."""
     n, u = plan[k.WIDTH], plan[k.PENDING] + j * plan[k.WIDTH]
-    downdate(d, covariance_at(plan, j), u, d[plan[k.PENDING_BY] + j], n)
-    d[plan[k.PENDING_BY] + j] = 0.0
+    downdate(d, covariance_at(plan, j), u, d[plan[k.PENDING_FACTOR] + j], n)
+    d[plan[k.PENDING_FACTOR] + j] = 0.0
 
 
 @kernel
@@ -227,19 +228,19 @@ def ridge(plan, d, j, row):
     for c in range(n):
         d[column + c] = d[entry_at(P, n, i, c)]
     waits = plan[k.PENDING] + j * n  # downdates commute: this one need not be made first
-    v.axpy(d, column, -d[plan[k.PENDING_BY] + j] * d[waits + i], d, waits, n)
+    v.axpy(d, column, -d[plan[k.PENDING_FACTOR] + j] * d[waits + i], d, waits, n)
     weight = (1.0 - d[plan[k.SETTINGS] + k.CYCLE]) / d[plan[k.PRIOR] + i]
     by = weight * scale / (1.0 + weight * scale * d[column + i])
     downdate(d, P, column, by, n)
-    for h in range(plan[k.HORIZONS]):
-        w = plan[k.WEIGHTS] + (j * plan[k.HORIZONS] + h) * n
+    for h in range(plan[k.LEAST_SQUARES_OUTPUTS]):
+        w = plan[k.WEIGHTS] + (j * plan[k.LEAST_SQUARES_OUTPUTS] + h) * n
         v.axpy(d, w, -by * d[w + i], d, column, n)
 
 
 @kernel
 def forget_columns(plan, d, j, first, last):
     """Begin anew with the regressors first … last - 1 of target j, whose meaning has changed."""
-    n, H = plan[k.WIDTH], plan[k.HORIZONS]
+    n, H = plan[k.WIDTH], plan[k.LEAST_SQUARES_OUTPUTS]
     apply_pending(plan, d, j)
     rescale(plan, d, j)
     P = covariance_at(plan, j)
@@ -250,7 +251,7 @@ def forget_columns(plan, d, j, first, last):
         d[row_at(P, n, i) + i] = d[plan[k.PRIOR] + i]
     for h in range(H):
         v.fill(d, plan[k.WEIGHTS] + (j * H + h) * n + first, 0.0, last - first)
-    for r in range(plan[k.RING]):
-        row = plan[k.ISSUED] + r * plan[k.RING_ROW]
-        v.fill(d, row + plan[k.I_X] + j * n + first, 0.0, last - first)
-        v.fill(d, row + plan[k.I_GAIN] + j * n + first, 0.0, last - first)
+    for r in range(plan[issued.RING]):
+        row = plan[issued.ISSUED] + r * plan[issued.RING_ROW]
+        v.fill(d, row + plan[issued.I_X] + j * n + first, 0.0, last - first)
+        v.fill(d, row + plan[issued.I_GAIN] + j * n + first, 0.0, last - first)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 
 from rtlstm.kernels.compiler.jit import kernel
-from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.tasks import stream_plan as k
 
 HUGE = 1e150  # values beyond are held there: their squares still are numbers
 WARM = 20  # values after which a scale can be relied on
@@ -35,7 +35,7 @@ def field(plan, which, j):
 
 @kernel
 def fill_row(plan, d, q, row):
-    """Fill the row's gaps into ROW and LAST; the truths that can be learned from into TRUTH.
+    """Fill the row's gaps into ROW and LAST; the targets to learn from into TARGET_ROW.
 
     row (C): float64, NaN or infinite where missing. Returns 1 if the row was skipped.
     """
@@ -56,7 +56,7 @@ def fill_row(plan, d, q, row):
         q[plan[k.GAP] + j] = not good
     for i in range(plan[k.TARGETS]):
         j = plan[plan[k.TARGET_AT] + i]
-        d[plan[k.TRUTH] + i] = d[plan[k.ROW] + j]
+        d[plan[k.TARGET_ROW] + i] = d[plan[k.ROW] + j]
         expected = d[plan[k.EXPECTED] + i]
         fill = plan[k.MISSING] == k.ANY_MISSING_FORECAST and q[plan[k.GAP] + j] == 1
         if fill and not math.isnan(expected):  # a long gap must not wander off with the forecasts

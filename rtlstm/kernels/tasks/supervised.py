@@ -23,7 +23,7 @@ from rtlstm.kernels import vector as v
 from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.network.forward import commit, forward
 from rtlstm.kernels.tasks import calendar, experts, scaling
-from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.tasks import stream_plan as k
 from rtlstm.kernels.tasks import supervised_plan as w
 from rtlstm.kernels.tasks.scaling import clipped, field, inverse_root
 
@@ -40,8 +40,8 @@ def predict_row(plan, lab, net, f, d, q, row, time, truth, out):
     truth (K): its label if that is known already, NaN where unknown; (0): to come later.
     """
     tally = plan[w.TALLY]
-    place = q[tally + w.ISSUED] % plan[k.RING]
-    at = plan[w.WAITS] + place * plan[w.WAIT_ROW]
+    place = q[tally + w.ISSUED] % plan[w.RING]
+    at = plan[w.WAITING] + place * plan[w.WAITING_ROW]
     scaling.fill_row(plan, d, q, row)
     if plan[w.FILL] == w.MEAN:
         for j in range(plan[k.COLUMNS]):
@@ -53,13 +53,13 @@ def predict_row(plan, lab, net, f, d, q, row, time, truth, out):
     advance_network(plan, net, f, d, q, at + plan[w.W_X])
     for c in range(plan[w.OUTPUTS]):
         base_prediction(plan, lab, d, q, at, c)
-        d[at + plan[w.W_TRUTH] + c] = truth[c] if len(truth) else math.nan
+        d[at + plan[w.W_TARGET] + c] = truth[c] if len(truth) else math.nan
     for e in range(plan[w.EXPERTS]):
         q[plan[w.STAMP] + place * plan[w.EXPERTS] + e] = -1
     for e in range(plan[w.EXPERTS] + 1):
         experts.predict_expert(plan, d, q, e, place)
     experts.mix_experts(plan, d, at)
-    v.copy(out, 0, d, at + plan[w.W_ANSWER], plan[w.OUTPUTS])
+    v.copy(out, 0, d, at + plan[w.W_PREDICTION], plan[w.OUTPUTS])
     q[plan[w.STATE] + place] = len(truth) > 0
     q[tally + w.ISSUED] += 1
 
@@ -168,9 +168,9 @@ def base_prediction(plan, lab, d, q, at, c):
 def learn_label(plan, lab, net, f, d, q):
     """Learn the oldest waiting row, whose label is known or known to be none; STAGE is 1 then."""
     tally = plan[w.TALLY]
-    place = q[tally + w.SETTLED] % plan[k.RING]
-    at = plan[w.WAITS] + place * plan[w.WAIT_ROW]
-    v.fill(f, plan[k.Y_LEARN], 0.0, plan[k.UNITS])
+    place = q[tally + w.SETTLED] % plan[w.RING]
+    at = plan[w.WAITING] + place * plan[w.WAITING_ROW]
+    v.fill(f, plan[k.LEARN_TARGET], 0.0, plan[k.UNITS])
     known = has_label(plan, lab, d, q, at)
     if known:
         update_scores(plan, d, q, at)
@@ -181,7 +181,7 @@ def learn_label(plan, lab, net, f, d, q):
     prepare_learning_step(
         plan, net, f, d, q, at + plan[w.W_X], known and q[tally + w.LABELS] > WARM
     )
-    q[tally + w.STEPS_THEN] = q[p.Q_STEPS]
+    q[tally + w.STEPS_BEFORE] = q[p.Q_STEPS]
     q[tally + w.SETTLED] += 1
     q[tally + w.STAGE] = 1
 
@@ -189,7 +189,7 @@ def learn_label(plan, lab, net, f, d, q):
 @kernel
 def has_label(plan, lab, d, q, at):
     """Whether any output of the row has a label to learn from; numbers far off are none."""
-    truth = at + plan[w.W_TRUTH]
+    truth = at + plan[w.W_TARGET]
     if plan[w.KIND] == w.CLASSES:
         return not math.isnan(d[truth])
     known = False
@@ -203,7 +203,7 @@ def has_label(plan, lab, d, q, at):
 @kernel
 def update_scores(plan, d, q, at):
     """Count what was said of this row, and move the weights of the experts by it."""
-    K, answer, truth = plan[w.OUTPUTS], at + plan[w.W_ANSWER], at + plan[w.W_TRUTH]
+    K, answer, truth = plan[w.OUTPUTS], at + plan[w.W_PREDICTION], at + plan[w.W_TARGET]
     if plan[w.KIND] == w.CLASSES:
         right, said = 0, 0
         for c in range(K):
@@ -241,7 +241,7 @@ def add_score(plan, d, c, loss, absolute, naive_loss, naive_absolute):
 @kernel
 def remember_label(plan, lab, d, q, at):
     """Make the label of this row the last known one, and move its statistics on."""
-    K, truth = plan[w.OUTPUTS], at + plan[w.W_TRUTH]
+    K, truth = plan[w.OUTPUTS], at + plan[w.W_TARGET]
     if plan[w.KIND] == w.NUMBERS:
         scaling.standardise(lab, d, q, plan[w.LABEL_Z], 1)
     else:
@@ -256,7 +256,7 @@ def remember_label(plan, lab, d, q, at):
 @kernel
 def tabulate(plan, d, q, at):
     """Which class came after which: after the one last known when the row was answered."""
-    K, truth = plan[w.OUTPUTS], at + plan[w.W_TRUTH]
+    K, truth = plan[w.OUTPUTS], at + plan[w.W_TARGET]
     last, keep = int(d[at + plan[w.W_LAST]]), d[plan[k.SETTINGS] + w.KEEP]
     for row in range(last, K + 1, max(K - last, 1)):
         for c in range(K):
@@ -269,15 +269,15 @@ def tabulate(plan, d, q, at):
 
 @kernel
 def prepare_learning_step(plan, net, f, d, q, x, learn):
-    """X_LEARN and Y_LEARN: the row that the network learns from next, and its target.
+    """LEARN_INPUT and LEARN_TARGET: the row that the network learns from next, and its target.
 
     The network has no head and half the squared error as loss, so a target y - g makes its
     dL/dy = g; y is what it is about to answer, from a forward step whose state is not kept.
     """
-    frame, y, m = net[p.AHEAD], plan[k.Y_LEARN], plan[k.INPUTS]
+    frame, y, m = net[p.AHEAD], plan[k.LEARN_TARGET], plan[k.INPUTS]
     for i in range(m):
-        f[plan[k.X_LEARN] + i] = d[x + i]
-    v.copy(f, frame + net[p.HEADER_LEN + p.F_U], f, plan[k.X_LEARN], m)
+        f[plan[k.LEARN_INPUT] + i] = d[x + i]
+    v.copy(f, frame + net[p.HEADER_LEN + p.F_U], f, plan[k.LEARN_INPUT], m)
     sound = forward(net, f, f, f, net[p.LEARN_STATE], frame) == p.OK
     for u in range(plan[k.UNITS]):
         f[y + u] = f[frame + net[p.OUT] + u] + f[y + u] if learn and sound else math.nan

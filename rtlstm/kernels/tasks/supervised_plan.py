@@ -1,89 +1,94 @@
-"""The plan of a classifier or regressor: what lies where, beside what a forecaster's plan names.
+"""The plan of a classifier or regressor: integers that tell its kernels what lies where.
 
-One int64 array: the header of :mod:`rtlstm.kernels.tasks.forecast_plan`, of which the entries of
-the columns, the clock and the least squares are used (its targets are the experts here, its
-horizons the outputs), then the entries below. A second plan of the same form, `lab`, describes the
-labels as if they were columns of a stream of their own. Offsets count elements of d (float64), of q
-(int64) where Q is said. C columns, K outputs (classes or targets), E experts, R rates.
+One int64 array: the header of :mod:`rtlstm.kernels.tasks.stream_plan`, whose systems of least
+squares are the experts, then the slots below. A second plan, `lab`, which is that header alone,
+describes the labels as if they were columns of a stream of their own. C columns, K outputs (classes
+or targets), E experts, Q rates, R rows that wait for their labels.
 """
 
 from __future__ import annotations
 
-from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.slots import SlotTable
+from rtlstm.kernels.tasks import stream_plan as s
 
 RATES = (1.0 / 4.0, 1.0 / 16.0, 1.0 / 64.0)  # of the running means beside z
 CLASSES, NUMBERS = range(2)
 HOLD, MEAN = range(2)
 REACHES = (0.1, 0.316, 1.0)  # of the experts: the first believes least of what is new
 
-# ---------------------------------------------------------------- header, behind outlook's
-(
-    KIND,
-    OUTPUTS,  # K
-    EXPERTS,  # E, those that learn; one more has nothing but the base
-    PREVIOUS,  # 1: the last known label is an input
-    SETS,  # of the columns: z, last change, z less each running mean
-    LABEL_SETS,  # of the labels: z, z less each running mean
-    FILL,  # what stands for a missing cell
-    AT_LABEL,  # in x
-    AT_CALENDAR,
-    AT_HIDDEN,
-    AT_BIAS,
-    READ_FROM,  # first entry of x that the least squares see
-    MEANS,  # (R, C) running means of the columns
-    LABEL_MEANS,  # (R, K)
-    LABEL_Z,  # (K) the last known label, standardised
-    TABLE,  # (K + 1, K) how often each class followed each, the last row after none
-    MIX,  # (E + 1, K) weights of the experts, for classes in column 0 alone
-    ERROR2,  # (K) robust running mean of the squared error, numbers alone
-    SCORE,  # (SCORE_FIELDS, K), for classes in column 0 alone
-    WAITS,  # (RING, WAIT_ROW) rows whose labels are not learned yet
-    WAIT_ROW,
-    # inside such a row
-    W_X,  # what the network and the least squares see
-    W_PX,  # (E, WIDTH) P x, while the covariance is that of W_STAMP
-    W_BASE,  # (K) log probabilities | value without any correction
-    W_SCALE,  # (K) of the correction
-    W_LIMIT,  # (K) of the correction
-    W_LAST,  # (K) last known label, NaN if none; for classes its number, in the first
-    W_SAID,  # (E + 1, K) answer of each expert
-    W_ANSWER,  # (K)
-    W_TRUTH,  # (K) NaN where unknown
-    STATE,  # Q: (RING) 1 once the label has come, or is given up
-    STAMP,  # Q: (RING, E) count of the covariance that W_PX belongs to
-    VERSION,  # Q: (E) count of changes of each covariance
-    TALLY,  # Q: (TALLY_LEN)
-    HEADER_LEN,
-) = range(k.HEADER_LEN, k.HEADER_LEN + 35)
+# ---------------------------------------------------------------- header
+HEADER = SlotTable("classifier's or regressor's plan", after=s.STREAM)
+_number, _array = HEADER.number, HEADER.array
 
-# ---------------------------------------------------------------- settings, behind outlook's
-(
-    SHARE,  # of the weight of the experts that is dealt out evenly at every label
-    KEEP,  # forgetting of the table
-    SETTINGS_LEN,
-) = range(k.SETTINGS_LEN, k.SETTINGS_LEN + 3)
+KIND = _number("CLASSES or NUMBERS")
+OUTPUTS = _number("K: classes or targets")
+EXPERTS = _number("E: experts that learn; one more predicts the base alone")
+PREVIOUS = _number("1: the last known label is an input")
+SETS = _number("views of the columns: z, last change, z less each running mean")
+LABEL_SETS = _number("views of the labels: z, z less each running mean")
+FILL = _number("what stands for a missing value: HOLD or MEAN")
+RING = _number("R: rows that wait for their labels")
+AT_LABEL = _number("first entry of x that shows the label")
+AT_CALENDAR = _number("first entry of x that shows the calendar")
+AT_HIDDEN = _number("first entry of x that shows the network's output")
+AT_BIAS = _number("entry of x that is 1")
+READ_FROM = _number("first entry of x that the least squares see")
+MEANS = _array("d", "Q, C", "running means of the columns")
+LABEL_MEANS = _array("d", "Q, K", "running means of the labels")
+LABEL_Z = _array("d", "K", "last known label, standardised")
+TABLE = _array("d", "K + 1, K", "how often each class followed each, the last row after none")
+MIX = _array("d", "E + 1, K", "weights of the experts, for classes in column 0 alone")
+ERROR2 = _array("d", "K", "robust running mean of the squared error, for numbers alone")
+SCORE = _array("d", "SCORE_FIELDS, K", "scores, for classes in column 0 alone")
+WAITING = _array("d", "R, WAITING_ROW", "ring of rows whose labels are not learned yet")
+WAITING_ROW = _number("length of such a row")
+# Inside such a row.
+W_X = _array("ring", "READ_FROM + WIDTH", "x: what the network and the least squares see")
+W_PX = _array("ring", "E, WIDTH", "P x, while the covariance is that of W_STAMP")
+W_BASE = _array("ring", "K", "log probabilities or values without any correction")
+W_SCALE = _array("ring", "K", "scale of the correction")
+W_LIMIT = _array("ring", "K", "limit of the correction")
+W_LAST = _array("ring", "K", "last known label, NaN if none; of classes its number comes first")
+W_PREDICTIONS = _array("ring", "E + 1, K", "prediction of each expert")
+W_PREDICTION = _array("ring", "K", "prediction")
+W_TARGET = _array("ring", "K", "target, NaN where unknown")
+STATE = _array("q", "R", "1 once the label has come, or is given up")
+STAMP = _array("q", "R, E", "version of the covariance that W_PX belongs to")
+VERSION = _array("q", "E", "number of changes of each covariance")
+TALLY = _array("q", "TALLY_LEN", "counters of rows and labels")
+HEADER_LEN = HEADER.close(globals())
+
+# ---------------------------------------------------------------- settings
+SETTING = SlotTable("constants of a classifier or regressor", after=s.SETTING)
+_number = SETTING.number
+
+SHARE = _number("share of the experts' weight that is dealt out evenly at every label")
+KEEP = _number("forgetting factor of the table of classes")
+SETTINGS_LEN = SETTING.close(globals())
 
 # ---------------------------------------------------------------- fields
-(
-    COUNT,
-    LOSS,  # squared error | -log p
-    ABSOLUTE,  # absolute error | right
-    NAIVE_LOSS,  # the same of the last known label
-    NAIVE_ABSOLUTE,
-    SCORE_FIELDS,
-) = range(6)
+SCORE_FIELD = SlotTable("scores")
+_number = SCORE_FIELD.number
 
-(
-    ISSUED,  # rows
-    SETTLED,  # rows whose label is learned, or known to be none
-    LABELS,  # learned
-    STAGE,  # 1: a label was judged and waits for the network
-    STEPS_THEN,
-    LAST_CLASS,  # last known, K if none
-    GIVEN_UP,
-    LATE,
-    UNKNOWN_FIELDS,
-    RESETS,
-    NETWORK_RESETS,
-    TALLY_LEN,
-) = range(12)
+COUNT = _number("labels scored")
+LOSS = _number("sum of squared errors, or of -log p")
+ABSOLUTE = _number("sum of absolute errors, or of hits")
+NAIVE_LOSS = _number("the first of these for the last known label")
+NAIVE_ABSOLUTE = _number("the second of these for the last known label")
+SCORE_FIELDS = SCORE_FIELD.close(globals())
+
+TALLY_FIELD = SlotTable("counters of rows and labels")
+_number = TALLY_FIELD.number
+
+ISSUED = _number("rows predicted")
+SETTLED = _number("rows whose label is learned, or known to be none")
+LABELS = _number("labels learned")
+STAGE = _number("1: a label was scored and waits for the network")
+STEPS_BEFORE = _number("the learner's count of steps when it was scored")
+LAST_CLASS = _number("last known class, K if there is none")
+GIVEN_UP = _number("labels given up")
+LATE = _number("labels that came too late")
+UNKNOWN_FIELDS = _number("values under names that are no columns")
+RESETS = _number("covariances found unsound and begun anew")
+NETWORK_RESETS = _number("network states that were not finite and begun anew")
+TALLY_LEN = TALLY_FIELD.close(globals())
