@@ -102,7 +102,6 @@ TABLE = {
     "flush": lambda n: [("f", A, B, n), ("f", A, A, n)],
     "dot": lambda n: [("f", A, "f", B, n)],
     "axpy": lambda n: [("f", A, 0.3, "f", B, n), ("f", A, 0.3, "f", A, n)],
-    "outer_add": lambda n: [("f", D, n + 8, A, B, rows, n) for rows in (1, 5)],
     "logistic": lambda n: [("f", A, B, n), ("f", B, B, n)],
     "squash": _kinds,
     "squash_slope": _kinds,
@@ -111,7 +110,4 @@ TABLE = {
     "sgd_row": lambda n: [("f", A, B, C, n, CONSTANTS)],
     "rmsprop_row": lambda n: [("f", A, B, M, n, CONSTANTS)],
     "adam_row": lambda n: [("f", A, B, C, M, n, CONSTANTS)],
-    "sgd_trace_row": lambda n: [("f", A, B, C, D, n, CONSTANTS)],
-    "rmsprop_trace_row": lambda n: [("f", A, B, C, M, n, CONSTANTS)],
-    "adam_trace_row": lambda n: [("f", A, B, C, D, M, n, CONSTANTS)],
 }

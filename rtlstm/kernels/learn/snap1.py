@@ -23,10 +23,10 @@ from rtlstm.kernels import vector as v
 from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.learn import optimizers as update
 from rtlstm.kernels.learn.step import (
-    SMALLEST_TRACE,
     clear_overflow,
     over_rows,
     predict,
+    smallest_trace,
     step_errors,
 )
 from rtlstm.kernels.network.forward import commit, layer_at, weight_columns
@@ -229,7 +229,7 @@ def block_trace(f, parts, trace, by, jacobian, old):
         total = f[old] * 0.0
         for source in range(parts):
             total += f[jacobian + (part * parts + source) * by] * f[old + source]
-        f[trace + part * by] = total if abs(total) >= SMALLEST_TRACE else 0.0
+        f[trace + part * by] = total if abs(total) >= smallest_trace(f) else 0.0
 
 
 @kernel

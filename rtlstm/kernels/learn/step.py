@@ -13,7 +13,7 @@ from rtlstm.kernels.native.denormals import flush_denormals, restore_mode
 from rtlstm.kernels.network.forward import commit, forward, load_input
 from rtlstm.kernels.network.linearise import backward
 
-SMALLEST_TRACE = 1.1754944e-38  # the smallest normal float32: smaller traces are flushed to 0
+SMALLEST_SINGLE, SMALLEST_DOUBLE = 2.0**-126, 2.0**-1022  # the smallest normal numbers
 
 
 @kernel
@@ -76,6 +76,12 @@ def step_errors(plan, f, d, q, fr, wk, y, cut):
         return 0.0
     backward(plan, f, f, fr, wk + plan[p.ADJOINT], wk, cut)
     return update.head_norm2(plan, f, fr, wk)
+
+
+@kernel
+def smallest_trace(f):
+    """The smallest normal number of the dtype of f: traces below it are set to 0."""
+    return SMALLEST_SINGLE if f.itemsize == 4 else SMALLEST_DOUBLE
 
 
 @kernel

@@ -24,10 +24,10 @@ from rtlstm.kernels import vector as v
 from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.learn import optimizers as update
 from rtlstm.kernels.learn.step import (
-    SMALLEST_TRACE,
     clear_overflow,
     over_rows,
     predict,
+    smallest_trace,
     step_errors,
 )
 from rtlstm.kernels.network.forward import commit, layer_at, weight_columns
@@ -96,7 +96,7 @@ def advance_peepholes(plan, at, f, fr, wk):
         for s in range(size):
             for j in range(plan[at + p.N]):
                 e = f[phi + j] * f[trace + j] + f[kappa + j] * f[cp + (j // size) * size + s]
-                f[trace + j] = e if abs(e) >= SMALLEST_TRACE else 0.0
+                f[trace + j] = e if abs(e) >= smallest_trace(f) else 0.0
             trace += n
         peephole_gradient(plan, at, f, wk, trace - size * n)
         total += v.norm2(f, plan[p.ROW], n)

@@ -369,17 +369,3 @@ def axpy(f: Array, y: int, alpha: float, g: Array, x: int, n: int) -> None:
     """f[y + j] += alpha * g[x + j]; the slices may be the same."""
     for j in range(n):
         f[y + j] += alpha * g[x + j]
-
-
-def _outer_add(
-    e: Emitter, f: Slice, G: Value, stride: Value, u: Value, v: Value, K: Value, n: Value
-) -> None:
-    e.loop(0, K, 1, lambda k: _axpy(e, f, G + k * stride, e.at(f, u + k), f, v, n))
-
-
-@primitive(_outer_add)
-def outer_add(f: Array, G: int, stride: int, u: int, v: int, K: int, n: int) -> None:
-    """f[G + k*stride + j] += f[u + k] * f[v + j] for k < K, j < n."""
-    for k in range(K):
-        for j in range(n):
-            f[G + k * stride + j] += f[u + k] * f[v + j]

@@ -3,7 +3,6 @@
 An optimizer row multiplies the gradient by a clip scale and updates n weights in place.  Its
 constants stand in the block: f[c] the learning rate, f[c + 1] the clip scale, then the rule's own.
 Its moments are kept as traces are, 0 where they are subnormal.
-The `_trace_` forms take the gradient as trace times error, formed inside the sweep, never stored.
 """
 
 from __future__ import annotations
@@ -70,18 +69,15 @@ def trace_row_norm(f: Array, E: int, phi: int, kappa: int, u: float, err: int, n
     return total
 
 
-def _optimizer(rule: Any, constants: int, traced: bool = False) -> Any:
+def _optimizer(rule: Any, constants: int) -> Any:
     """Return the emission of `rule`(e, constants, gradient, *moments) -> (step, *moments)."""
 
     def emission(e: Emitter, f: Slice, w: Value, g: Value, *rest: Value) -> None:
         *rows, n, c = rest
-        err = rows.pop(0) if traced else None
         numbers = [e.at(f, c + i) for i in range(constants)]
 
         def body(j: Value) -> None:
             gradient = numbers[1] * e.load(f, g + j)
-            if err is not None:
-                gradient = gradient * e.load(f, err + j)
             step, *moved = rule(e, numbers, gradient, *(e.load(f, row + j) for row in rows))
             for row, value in zip(rows, moved, strict=True):
                 _keep(e, f, row + j, value)
@@ -156,45 +152,6 @@ def adam_row(f: Array, w: int, g: int, m: int, v: int, n: int, c: int) -> None:
     tiny = np.finfo(f.dtype).tiny
     for j in range(n):
         grad = clip * f[g + j]
-        mean = beta1 * f[m + j] + (1.0 - beta1) * grad
-        square = beta2 * f[v + j] + (1.0 - beta2) * grad * grad
-        f[m + j] = 0.0 if abs(mean) < tiny else mean
-        f[v + j] = 0.0 if square < tiny else square
-        f[w + j] -= lr_t * mean / (np.sqrt(square) * root_t + eps)
-
-
-@primitive(_optimizer(_sgd, 4, traced=True))
-def sgd_trace_row(f: Array, w: int, E: int, err: int, m: int, n: int, c: int) -> None:
-    """As sgd_row with the gradient E[j] * err[j]."""
-    lr, clip, momentum, nesterov = f[c], f[c + 1], f[c + 2], f[c + 3]
-    tiny = np.finfo(f.dtype).tiny
-    for j in range(n):
-        grad = clip * f[E + j] * f[err + j]
-        mean = momentum * f[m + j] + grad
-        f[m + j] = 0.0 if abs(mean) < tiny else mean
-        f[w + j] -= lr * (mean if nesterov == 0.0 else momentum * mean + grad)
-
-
-@primitive(_optimizer(_rmsprop, 4, traced=True))
-def rmsprop_trace_row(f: Array, w: int, E: int, err: int, v: int, n: int, c: int) -> None:
-    """As rmsprop_row with the gradient E[j] * err[j]."""
-    lr, clip, alpha, eps = f[c], f[c + 1], f[c + 2], f[c + 3]
-    tiny = np.finfo(f.dtype).tiny
-    for j in range(n):
-        grad = clip * f[E + j] * f[err + j]
-        square = alpha * f[v + j] + (1.0 - alpha) * grad * grad
-        f[v + j] = 0.0 if square < tiny else square
-        f[w + j] -= lr * grad / (np.sqrt(square) + eps)
-
-
-@primitive(_optimizer(_adam, 6, traced=True))
-def adam_trace_row(f: Array, w: int, E: int, err: int, m: int, v: int, n: int, c: int) -> None:
-    """As adam_row with the gradient E[j] * err[j]."""
-    lr_t, clip, beta1, beta2 = f[c], f[c + 1], f[c + 2], f[c + 3]
-    eps, root_t = f[c + 4], f[c + 5]
-    tiny = np.finfo(f.dtype).tiny
-    for j in range(n):
-        grad = clip * f[E + j] * f[err + j]
         mean = beta1 * f[m + j] + (1.0 - beta1) * grad
         square = beta2 * f[v + j] + (1.0 - beta2) * grad * grad
         f[m + j] = 0.0 if abs(mean) < tiny else mean
