@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import rtlstm
+from rtlstm.cli.reading import names, options_of, reading_options, tell_reading
 from rtlstm.cli.run import Outputs, Run
 from rtlstm.stream import Source, open_source
 
@@ -20,12 +21,6 @@ RULES = ("truncated", "snap1", "uoro", "rtrl", "hybrid")
 _NEW = ("columns", "target", "horizon", "lags", "hidden", "rule", "seed")
 _AT_LEAST_1 = click.IntRange(min=1)
 _FILE = click.Path(dir_okay=False, path_type=Path)
-
-
-def _names(context: click.Context, option: click.Parameter, value: str | None) -> list[str] | None:
-    if value is None:
-        return None
-    return [name for part in value.split(",") if (name := part.strip())]
 
 
 def _horizon(
@@ -42,8 +37,8 @@ def _horizon(
 
 @click.command()
 @click.argument("source")
-@click.option("--columns", callback=_names, metavar="A,B", help="Columns to use [all].")
-@click.option("--target", callback=_names, metavar="A,B", help="Columns to forecast [all].")
+@click.option("--columns", callback=names, metavar="A,B", help="Columns to use [all].")
+@click.option("--target", callback=names, metavar="A,B", help="Columns to forecast [all].")
 @click.option(
     "--horizon",
     callback=_horizon,
@@ -71,11 +66,13 @@ def _horizon(
     help="What becomes of a row that cannot be read [raise].",
 )
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Stop after N rows.")
+@reading_options
 def stream(source: str, **options: Any) -> None:
     """Learn each row of SOURCE, and forecast the next.
 
-    SOURCE is a file of CSV or JSON lines (gzipped or not), - for standard input, `host` for this
-    machine's own telemetry, or `recording` for the recording of such telemetry that is shipped.
+    SOURCE is a file of CSV, JSON, Parquet or Arrow, packed or not, - for standard input, `host` for
+    this machine's telemetry, or `recording` for the recording of it that is shipped. How it is read
+    is told by its first rows, and stated.
     It ends with its last row, with --limit, or with Ctrl-C or SIGTERM: everything asked for is
     then saved, and the exit code is 0.
 
@@ -87,11 +84,17 @@ def stream(source: str, **options: Any) -> None:
     _check(source, outputs, options)
     old = _load(options["resume"]) if options["resume"] else None
     columns = _columns(source, old, options)
-    opened = open_source(source, columns, rate=options["rate"], on_error=options["on_error"])
+    reading = options_of(options, None if columns is None else list(columns))
+    opened = open_source(
+        source, rate=options["rate"], on_error=options["on_error"], options=reading
+    )
     with closing(opened):
         forecaster = _new(opened, options) if old is None else _fitting(old, opened)
         run = Run(forecaster, outputs, append=options["again"], watch=options["watch"])
+        tell_reading(opened)
         run.follow(opened, skip=forecaster.rows if options["again"] else 0, limit=options["limit"])
+    for notice in getattr(opened, "notices", ()):
+        click.echo(f"rtlstm: {notice}", err=True)
     if opened.counts:
         counts = ", ".join(f"{reason} {count}" for reason, count in opened.counts.items())
         click.echo(f"rtlstm: passed over in the source: {counts}", err=True)

@@ -5,6 +5,7 @@ from rtlstm.stream.host import HostSource, host_source
 from rtlstm.stream.jsonl_source import JsonlSource, jsonl_source
 from rtlstm.stream.opening import open_source, recording
 from rtlstm.stream.order import WatchedTime, watch_time
+from rtlstm.stream.reading import Options, Reading
 from rtlstm.stream.sink import CsvSink, csv_sink
 from rtlstm.stream.source import Sample, Source
 
@@ -13,6 +14,8 @@ __all__ = [
     "CsvSource",
     "HostSource",
     "JsonlSource",
+    "Options",
+    "Reading",
     "Sample",
     "Source",
     "WatchedTime",

@@ -1,19 +1,26 @@
-"""CSV as a source of samples, row by row in constant memory."""
+"""Delimited text as a source of samples, row by row in constant memory."""
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtlstm.errors import SourceError
+from rtlstm.stream.dialect import Layout, lay_out, splitter
 from rtlstm.stream.lines import MAX_LINE, Lines, Readable, name_of
+from rtlstm.stream.reading import Options, Reading, decide
 from rtlstm.stream.rejects import DeadLetter, OnError, Rejects
 from rtlstm.stream.source import Sample
-from rtlstm.stream.text_source import TextSource
-from rtlstm.stream.times import is_time, moment, says_time
-from rtlstm.stream.values import check_known, check_names, is_missing, number
+from rtlstm.stream.time_columns import Table
+from rtlstm.stream.values import check_known, number, number_reader, units_in, value_kind
+
+LOOK = 1000
+"""Lines that are looked at before the first row, as far as they are there without waiting."""
+TRIED = 20
+"""Rows of a live source within which what was decided on fewer may be revised, once."""
 
 
 def csv_source(
@@ -23,63 +30,140 @@ def csv_source(
     on_error: OnError = "raise",
     dead_letter: DeadLetter | None = None,
     max_line: int = MAX_LINE,
+    options: Options | None = None,
 ) -> "CsvSource":
-    """Open a CSV or CSV.gz file (a path, "-" for standard input, or an open binary file).
+    """Open delimited text (a path, "-" for standard input, or an open binary file).
 
-    The first line names the columns; the separator is a comma, or else a semicolon or a tab.
-    A first column that reads as a date or time is `Sample.time`, and a first column without a
-    name is a row index and left out. columns: which of the others to read, in this order; None
-    for all, which must be numbers. Empty cells, `?`, `-`, `NA`, `N/A`, `NaN`, `null` and `None`
-    in any case are missing values.
+    A look at the first rows, as many as are there without waiting, decides how it is read:
+    separator, decimal mark, header or none, which columns are the time, and which are no numbers
+    and left out; `reading` of the source says so. options: what a user knows better. columns:
+    which to read, in this order; None for all that are numbers. Empty cells and words such as `?`,
+    `NA` and `unavailable` are missing values; true and on are 1, false and off 0.
 
     on_error: what becomes of a row that cannot be read: "raise" a `SourceError` that names row,
     line and column, or "skip" and count it, and give its text to dead_letter(message, text).
     A header that does not fit and a file that breaks off raise `SourceError` in either case.
     """
-    lines = Lines(readable, Rejects(name_of(readable), on_error, dead_letter), max_line)
+    made = options or Options(None if columns is None else tuple(columns))
+    rejects = Rejects(name_of(readable), on_error, dead_letter)
+    lines = Lines(readable, rejects, max_line, made.encoding)
     with lines.closed_on_error():
-        return CsvSource(lines, columns)
+        return CsvSource(lines, made)
 
 
-class CsvSource(TextSource[list[str]]):
-    """The rows of a CSV file; see `csv_source`."""
+class CsvSource:
+    """The rows of a file of delimited text; see `csv_source`."""
 
-    def __init__(self, lines: Lines, columns: Sequence[str] | None) -> None:
-        where = lines.rejects.where
-        header_line = lines.peek()
-        if lines.rejects.counts:  # passed over as too long
-            raise SourceError(f"{where}: the first line is too long for a header; nothing was read")
-        self._mark = next((mark for mark in ",;\t" if mark in header_line), ",")
-        self._reader = csv.reader(lines, delimiter=self._mark, skipinitialspace=True)
-        header = _header(self._reader, where)
-        self._width = len(header)
+    columns: tuple[str, ...]
+    units: Mapping[str, str]
+    reading: Reading
+
+    def __init__(self, lines: Lines, options: Options) -> None:
+        self._lines, self._options = lines, options
+        self._rejects, self._where = lines.rejects, lines.rejects.where
+        self.notices: list[str] = []
+        """What was found otherwise than decided, a line each."""
+        looked, self._layout = self._look()
         self._row = 0
-        super().__init__(lines)
-        self._timed = _is_timed(header[0], self._first, columns)
-        own = 1 if self._timed or (not header[0] and len(header) > 1) else 0
-        names = tuple(header[own:])
-        wanted = names if columns is None else tuple(columns)
-        check_known(where, wanted, names)
-        check_names(where, wanted)
-        self._declare(wanted)
-        self._pick = _picker([own + names.index(name) for name in wanted])
+        cut = splitter(self._layout.separator, self._layout.quote)
+        rows = _whole(cut([line for _, line in looked[self._layout.skip :]]), self._layout)
+        self._few = rows[:TRIED] if lines.live else []
+        self._decide(rows, lines.ended)
+        self.columns = self.reading.columns
+        self.units = self._units()
+        lines.skip(self._layout.skip)
+        self._reader = cut(self._uncommented(lines))
+        self._records = self._read()
 
-    def _sample(self, record: list[str]) -> Sample | None:
-        values: NDArray[np.float64] | None
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What was passed over so far, by reason."""
+        return self._rejects.counts
+
+    def close(self) -> None:
+        """Close the file; it also closes itself at its end."""
+        self._lines.close()
+
+    def __iter__(self) -> Iterator[Sample]:
         try:
-            values = np.fromiter(map(float, self._pick(record)), np.float64, len(self.columns))
-        except ValueError:
-            values = self._numbers(record)
-            if values is None:
-                return None
+            for record in self._records:
+                sample = self._sample(record)
+                if sample is not None:
+                    yield sample
+        except SourceError:
+            self.close()
+            raise
+
+    # ------------------------------------------------------------------ the look
+    def _look(self) -> tuple[list[tuple[int, str]], Layout]:
+        """The first lines and their layout; on live input, those up to the first row."""
+        lines = self._lines
+        looked = lines.look(LOOK, wait=True)
+        while True:
+            if lines.starts_too_long:
+                raise SourceError(
+                    f"{self._where}: the first line is too long for a header; nothing was read"
+                )
+            _must_be_text(looked, self._where)
+            ended = lines.ended or len(looked) >= LOOK
+            layout = lay_out([line for _, line in looked], self._where, ended)
+            if layout is not None:
+                return looked, layout
+            before = len(looked)
+            looked = lines.look(before + 1, wait=True)
+
+    def _decide(self, rows: Sequence[list[str]], whole: bool) -> None:
+        """Find time and values, and make what reads them."""
+        names = self._layout.names
+        cells = [list(column) for column in zip(*rows)] or [[] for _ in names]
+        table = Table(
+            self._where, names, cells, further=self._further, live=self._lines.live and not whole
+        )
+        check_known(self._where, self._options.columns or (), names)
+        self.reading = decide(table, self._options, self._layout.separator, whole)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        reading, layout = self.reading, self._layout
+        self._number = number_reader(reading.decimal)
+        self._pick = _picker(reading.places)
+        self._clock = reading.clock
+        self._when = _picker(reading.clock.places) if reading.clock else None
+        words = [word.strip() for word in self._options.missing]
+        self._sentinels = np.array(sorted({float(word) for word in words if _is_plain(word)}))
+        self._words = frozenset(word.lower() for word in words)
+        self._repeated = list(layout.header) if layout.header else None
+
+    def _units(self) -> Mapping[str, str]:
+        units = dict(units_in(self.columns))
+        if self._layout.units and len(self._layout.units) == self._layout.width:
+            under = dict(zip(self._layout.names, self._layout.units))
+            units |= {name: under[name].strip() for name in self.columns if under.get(name)}
+        return units
+
+    def _further(self, places: Sequence[int]) -> Iterator[Sequence[str]]:
+        """The texts at these places in the rows behind those looked at, read from a second file."""
+        again = self._lines.again
+        if again is None:
+            return
+        lines = Lines(again, Rejects(self._where, "skip", None), encoding=self._options.encoding)
         try:
-            return Sample(moment(record[0]) if self._timed else None, values)
-        except (ValueError, OverflowError):
-            self._reject("bad_time", "the first cell is not a date or time", record)
-            return None
+            lines.look(self._layout.skip)
+            lines.skip(self._layout.skip)
+            cut = splitter(self._layout.separator, self._layout.quote)
+            for row in _each(cut(self._uncommented(lines)), self._layout):
+                yield [row[p] for p in places]
+        finally:
+            lines.close()
+
+    # ------------------------------------------------------------------ rows
+    def _uncommented(self, lines: Lines) -> Iterable[str]:
+        mark = self._layout.comment
+        return (line for line in lines if not line.startswith(mark)) if mark else lines
 
     def _read(self) -> Iterator[list[str]]:
-        """The rows that have as many cells as the header."""
+        """The rows that have as many cells as the header, trailing separators left out."""
+        width, trailing = self._layout.width, self._layout.trailing
         while True:
             try:
                 cells = next(self._reader)
@@ -90,23 +174,86 @@ class CsvSource(TextSource[list[str]]):
                 message = "not CSV: a quote that stays open, or a carriage return within a cell"
                 self._reject("bad_csv", message, [])
                 continue
+            if cells == self._repeated:
+                continue
             self._row += 1
-            if len(cells) == self._width:
+            if len(cells) == width or (
+                trailing and width < len(cells) <= width + trailing and not any(cells[width:])
+            ):
                 yield cells
+            elif not any(cells):
+                continue
             else:
-                expected = f"{len(cells)} cells where the header has {self._width}"
-                self._reject("cell_count", expected, cells)
+                expected = f"{len(cells)} cells where the header has {width}"
+                self._reject("cell_count", f"{expected}; complete or remove the line", cells)
+
+    def _sample(self, record: list[str]) -> Sample | None:
+        values: NDArray[np.float64] | None
+        try:
+            values = np.fromiter(
+                map(self._number, self._pick(record)), np.float64, len(self.columns)
+            )
+        except ValueError:
+            values = self._numbers(record)
+            if values is None:
+                return None
+        if self._sentinels.size:
+            values[np.isin(values, self._sentinels)] = np.nan
+        if self._when is None or self._clock is None:
+            return Sample(None, values)
+        texts = self._when(record)
+        try:
+            return Sample(self._clock.moment(texts), values)
+        except (ValueError, OverflowError):
+            return self._untimed(record, " ".join(texts))
+
+    def _untimed(self, record: list[str], shown: str) -> Sample | None:
+        """A row whose time cannot be read as decided."""
+        if self._revise(record):
+            return self._sample(record)
+        name = " + ".join(self._clock.names) if self._clock else ""
+        message = (
+            f"time column {name!r} has {shown[:40]!r}, which is no date or time as in the rows"
+            " before; say how to read it with --time-format, or skip such rows"
+        )
+        self._reject("bad_time", message, record)
+        return None
+
+    def _revise(self, record: list[str]) -> bool:
+        """On a live source, decide anew on the first rows, once; whether anything has changed."""
+        if not self._lines.live or self._row > TRIED or self.notices:
+            return False
+        before = self.reading
+        try:
+            self._few = [*self._few, record]
+            options = self._options
+            self._options = replace(options, columns=before.columns)
+            self._decide(_whole(iter(self._few), self._layout), whole=False)
+        except SourceError:
+            self._options, self.reading = options, before
+            self._prepare()
+            return False
+        self._options = options
+        changed = self.reading != before
+        if changed:
+            self.notices.append(f"row {self._row} says otherwise: {self.reading}")
+        return changed
 
     def _numbers(self, cells: list[str]) -> NDArray[np.float64] | None:
         """The values of a row with missing ones; None if one of them is no number at all."""
         values = np.empty(len(self.columns))
+        decimal, words = self.reading.decimal, self._words
         for place, cell in enumerate(self._pick(cells)):
             try:
-                values[place] = number(cell)
+                values[place] = number(cell, decimal)
             except ValueError:
+                if cell.strip().lower() in words:
+                    values[place] = np.nan
+                    continue
                 message = (
-                    f"column {self.columns[place]!r} is not a number; choose columns that are "
-                    "(columns=, on the command line --columns) or skip such rows"
+                    f"column {self.columns[place]!r} is not a number but {value_kind(cell)}; if it"
+                    " stands for a missing value, say --missing WORD, else choose other columns"
+                    " (columns=, on the command line --columns) or skip such rows"
                 )
                 self._reject("not_numeric", message, cells)
                 return None
@@ -114,38 +261,45 @@ class CsvSource(TextSource[list[str]]):
 
     def _reject(self, reason: str, message: str, cells: list[str]) -> None:
         where = f"row {self._row} (line {self._lines.number})"
-        self._rejects.reject(reason, f"{where}: {message}", self._mark.join(cells))
+        mark = self._layout.separator
+        self._rejects.reject(reason, f"{where}: {message}", mark.join(cells))
 
 
-def _header(reader: Iterator[list[str]], where: str) -> list[str]:
-    """The names in the first row; Latin-1 if they are not UTF-8, as in much older data."""
-    try:
-        cells = next(reader)
-    except (StopIteration, csv.Error) as fault:
-        raise SourceError(
-            f"{where}: no header line; a line of column names was expected"
-        ) from fault
-    text = "\0".join(cells)
-    if any(0xDC80 <= ord(char) <= 0xDCFF for char in text):
-        text = text.encode("utf-8", "surrogateescape").decode("latin-1")
-    names = [name.strip() for name in text.split("\0")]
-    if len(names) != len(cells) or not "".join(names).isprintable():
+def _each(rows: Iterator[list[str]], layout: Layout) -> Iterator[list[str]]:
+    """The rows that are whole, without raising for the others."""
+    while True:
+        try:
+            cells = next(rows)
+        except StopIteration:
+            return
+        except csv.Error:
+            continue
+        short = len(cells) < layout.width or len(cells) > layout.width + layout.trailing
+        if not short and tuple(cells) != layout.header:
+            yield cells[: layout.width]
+
+
+def _whole(rows: Iterator[list[str]], layout: Layout) -> list[list[str]]:
+    return list(_each(rows, layout))
+
+
+def _must_be_text(looked: Sequence[tuple[int, str]], where: str) -> None:
+    first = looked[0][1] if looked else ""
+    if "\0" in first or any(char < " " and char not in "\t\r\n\f\v" for char in first):
         raise SourceError(f"{where}: the first line is not text; a header of a CSV was expected")
-    return names
 
 
-def _is_timed(name: str, first: list[str] | None, columns: Sequence[str] | None) -> bool:
-    """Whether the first column is the time, judged by its name and its first cell."""
-    if columns is not None and name in columns:
+def _is_plain(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
         return False
-    if first is None or is_missing(first[0]):
-        return says_time(name)
-    return is_time(name, first[0])
+    return True
 
 
-def _picker(places: list[int]) -> Callable[[list[str]], Sequence[str]]:
+def _picker(places: Sequence[int]) -> Callable[[list[str]], Sequence[str]]:
     """What takes the cells at these places out of a row."""
     start, end = places[0], places[-1] + 1
-    if places == list(range(start, end)):
+    if list(places) == list(range(start, end)):
         return itemgetter(slice(start, end))
     return itemgetter(*places)

@@ -1,55 +1,245 @@
-"""Moments in time as they stand in files: ISO 8601, its usual relatives, and epoch numbers."""
+"""Moments in time as they stand in files: the forms, each with a function from text to seconds."""
 
 import math
 import re
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
 
+from rtlstm.stream.time_names import says_time
 from rtlstm.stream.values import is_missing
 
-_TIME_WORDS = {"time", "date", "timestamp", "datetime", "ts", "epoch"}
-_BESIDE_TIME = {"utc", "unix", "stamp", "s", "ms", "us", "ns", "sec", "seconds", "local", "sample"}
-_EPOCH = datetime(1970, 1, 1)
-_DAY_FIRST = re.compile(r"(\d\d)\.(\d\d)\.(\d{4})(.*)")  # 31.12.2024 23:59:59
+__all__ = ["FORMS", "Form", "epoch_seconds", "is_time", "moment", "says_time", "scaled"]
+
+EPOCH = datetime(1970, 1, 1)
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+DAY = 86400.0
+
+_CLOCK = (
+    r"(?P<h>\d{1,2})(?:[:.h时](?P<m>\d{1,2})(?:[:.分](?P<s>\d{1,2})(?:[.,:](?P<f>\d{1,9}))?秒?)?)?"
+    r"(?: ?(?P<p>[AaPp])\.?[Mm]\.?)?"
+)
+_DIGITS = (
+    r"(?P<h>\d{2})(?::?(?P<m>\d{2})(?::?(?P<s>\d{2})[.,]?(?P<f>\d{1,9})?)?)?"
+    r"(?: ?(?P<p>[AaPp])[Mm])?"
+)
+_BETWEEN = r"(?:,? ?(?:T|at |-|_|:|;|um )? ?)"
+_ZONE = r" ?(?P<z>(?:UTC|GMT)?[+-]\d{1,2}(?::?\d{2})?(?::?\d{2})?|[A-Za-z]{1,5})?(?:\[[\w/+-]+\])?"
+_WEEKDAY = r"(?:[^\W\d_]{2,10}\.?,? )?"
+_YMD = r"(?P<Y>\d{4})[-/.年](?P<M>\d{1,2})[-/.月](?P<D>\d{1,2})日?"
+_YMD2 = r"(?P<Y>\d{2})[-/.](?P<M>\d{1,2})[-/.](?P<D>\d{1,2})"
+_DMY = r"(?P<D>\d{1,2})[-/. ] ?(?P<M>\d{1,2})[-/. ] ?(?P<Y>\d{4}|\d{2})"
+_MDY = r"(?P<M>\d{1,2})[-/. ] ?(?P<D>\d{1,2})[-/. ] ?(?P<Y>\d{4}|\d{2})"
+_NAME = r"(?P<B>[^\W\d_]{3,10})\.?"
+_D_NAME_Y = (
+    rf"{_WEEKDAY}(?P<D>\d{{1,2}})(?:st|nd|rd|th|\.)?[-/ ]*{_NAME},?[-/ ]*(?P<Y>\d{{4}}|\d{{2}})"
+)
+_NAME_D_Y = rf"{_WEEKDAY}{_NAME}[-/ ](?P<D>\d{{1,2}})(?:st|nd|rd|th)?,?[-/ ]+(?P<Y>\d{{4}})"
+_Y_NAME_D = rf"(?P<Y>\d{{4}})[-/ ]{_NAME}[-/ ](?P<D>\d{{1,2}})"
+_YDOY = r"(?P<Y>\d{4})-(?P<J>\d{3})"
+_TIMED = rf"(?:{_BETWEEN}{_CLOCK})?{_ZONE}"
+
+_ZONES = {
+    "z": 0,
+    "utc": 0,
+    "gmt": 0,
+    "wet": 0,
+    "cet": 1,
+    "mez": 1,
+    "west": 1,
+    "bst": 1,
+    "cest": 2,
+    "mesz": 2,
+    "eet": 2,
+    "sast": 2,
+    "eest": 3,
+    "msk": 3,
+    "jst": 9,
+    "kst": 9,
+    "aest": 10,
+    "aedt": 11,
+    "nzst": 12,
+    "nzdt": 13,
+    "ast": -4,
+    "edt": -4,
+    "est": -5,
+    "cdt": -5,
+    "cst": -6,
+    "mdt": -6,
+    "mst": -7,
+    "pdt": -7,
+    "pst": -8,
+    "akdt": -8,
+    "akst": -9,
+    "hst": -10,
+}
+_MONTHS = {
+    name: number
+    for number, names in enumerate(
+        (
+            *("jan ene janv gen", "feb fév fev fevr févr", "mar mär mrz mrt mars maa märz"),
+            *("apr abr avr kwi", "may mai maj mei mag", "jun juin giu cze", "jul juil lug lip"),
+            *("aug ago aoû août sie", "sep sept set wrz", "oct okt ott out paź"),
+            *("nov lis", "dec dez dic déc gru"),
+        ),
+        start=1,
+    )
+    for name in names.split()
+}
 
 
-def says_time(name: str) -> bool:
-    """Whether a column's name is a word for time, such as `Date Time`, `timestamp_ms`, `ts`."""
-    words = set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()))
-    return bool(words & _TIME_WORDS) and words <= _TIME_WORDS | _BESIDE_TIME
+@dataclass(frozen=True)
+class Form:
+    """One way to write a moment. name: as one says it; read(text): epoch seconds or ValueError.
+
+    Text without a zone gives the seconds of its own clock face; see `zoned`.
+    """
+
+    name: str
+    pattern: re.Pattern[str]
+    read: Callable[[str], float]
+
+    def zoned(self, text: str) -> bool:
+        """Whether a text says its own zone."""
+        found = self.pattern.fullmatch(text.strip())
+        return found is not None and found.groupdict().get("z") is not None
 
 
-def is_time(name: str, cell: str) -> bool:
-    """Whether a column with this name and this cell is a time: a number needs a telling name."""
+def _form(name: str, pattern: str) -> Form:
+    compiled = re.compile(pattern)
+
+    def read(text: str) -> float:
+        found = compiled.fullmatch(text.strip())
+        if found is None:
+            raise ValueError(f"not written as {name}")
+        return seconds_of(found.groupdict())
+
+    return Form(name, compiled, read)
+
+
+def seconds_of(parts: Mapping[str, str | None]) -> float:
+    """Epoch seconds of the parts of a moment by their letters; raises ValueError for none.
+
+    Y M D: year of two or four digits, month, day; B the month by name, J the day of the year, Q the
+    quarter; h m s f: clock and fraction, p for am or pm; z: the zone.
+    """
+    get = parts.get
+    year = int(get("Y") or 1970)
+    if len(get("Y") or "1970") == 2:
+        year += 2000 if year < 69 else 1900
+    month = get("M")
+    number = int(month) if month else _month(get("B")) if get("B") else 1
+    if get("Q"):
+        number = 3 * int(get("Q") or 1) - 2
+    days = date(year, number, int(get("D") or 1)).toordinal() - _EPOCH_DAY
+    if get("J"):
+        days += int(get("J") or 1) - 1
+    clock = clock_seconds(get("h"), get("m"), get("s"), get("f"), get("p"))
+    return days * DAY + clock - zone_offset(get("z"))
+
+
+def clock_seconds(
+    h: str | None, m: str | None, s: str | None, f: str | None = None, p: str | None = None
+) -> float:
+    """Seconds since midnight; hour 24 is the next one, second 60 a leap second."""
+    hour, minute = int(h or 0), int(m or 0)
+    second = int(s or 0)
+    if p:
+        if not 1 <= hour <= 12:
+            raise ValueError("no hour of a half day")
+        hour = hour % 12 + (12 if p in "Pp" else 0)
+    if hour > 24 or minute > 59 or second > 60 or (hour == 24 and minute + second > 0):
+        raise ValueError("no time of day")
+    return hour * 3600 + minute * 60 + second + (float(f"0.{f}") if f else 0.0)
+
+
+def zone_offset(zone: str | None) -> float:
+    """Seconds that a zone's clocks are ahead of UTC; raises ValueError for an unknown name."""
+    if not zone:
+        return 0.0
+    lower = zone.lower().removeprefix("utc").removeprefix("gmt")
+    if not lower:
+        return 0.0
+    if lower in _ZONES:
+        return 3600.0 * _ZONES[lower]
+    found = re.fullmatch(r"([+-])(\d{1,2}):?(\d{2})?:?(\d{2})?", lower)
+    if not found:
+        raise ValueError("an unknown time zone")
+    size = int(found[2]) * 3600 + int(found[3] or 0) * 60 + int(found[4] or 0)
+    return -size if found[1] == "-" else size
+
+
+def _month(name: str | None) -> int:
+    lower = (name or "").lower()
+    number = _MONTHS.get(lower) or _MONTHS.get(lower[:4]) or _MONTHS.get(lower[:3])
+    if number is None:
+        raise ValueError("no name of a month")
+    return number
+
+
+def _iso(text: str) -> float:
+    if text[13:14] == ".":  # 20.30, which Python takes for 20 o'clock and a fraction
+        return _ISO_REGEX.read(text)
     try:
-        epoch_seconds(cell)
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return _ISO_REGEX.read(text)
+    if found.tzinfo is None:  # a difference costs a sixth of giving it a zone
+        return (found - EPOCH).total_seconds()
+    return found.timestamp()
+
+
+_ISO_REGEX = _form("year-month-day", _YMD + _TIMED)
+
+FORMS: dict[str, Form] = {
+    "ymd": Form("year-month-day", _ISO_REGEX.pattern, _iso),
+    "week": Form("ISO week", re.compile(r"\d{4}-W\d{2}(?:-\d)?"), lambda text: _iso(text.strip())),
+    "ydoy": _form("year-day of year", _YDOY + _TIMED),
+    "dmy": _form("day first", _DMY + _TIMED),
+    "mdy": _form("month first", _MDY + _TIMED),
+    "ymd2": _form("year of two digits first", _YMD2 + _TIMED),
+    "dby": _form("day month-name year", _D_NAME_Y + _TIMED),
+    "bdy": _form("month-name day year", _NAME_D_Y + _TIMED),
+    "ybd": _form("year month-name day", _Y_NAME_D + _TIMED),
+    "ctime": _form(
+        "as C writes it",
+        rf"[A-Za-z]{{3}} {_NAME} +(?P<D>\d{{1,2}}) {_CLOCK}{_ZONE} (?P<Y>\d{{4}})",
+    ),
+    "year-month": _form("year-month", r"(?P<Y>\d{4})(?:[-/. ]|年|-?M)(?P<M>\d{1,2})月?"),
+    "month-year": _form("month/year", r"(?P<M>\d{1,2})[-/.](?P<Y>\d{4})"),
+    "by": _form("month-name year", rf"{_NAME}[-/ .,]*(?P<Y>\d{{4}}|\d{{2}})"),
+    "yb": _form("year month-name", rf"(?P<Y>\d{{4}})[-/ .,]*{_NAME}"),
+    "quarter": _form("year and quarter", r"(?P<Y>\d{4})[- /]?[Qq](?P<Q>[1-4])"),
+    "quarter-year": _form("quarter and year", r"[Qq](?P<Q>[1-4])[- /]?(?P<Y>\d{4})"),
+}
+"""Forms that are told from a number at sight."""
+
+DIGITS: dict[str, Form] = {
+    "compact": _form(
+        "YYYYMMDDhhmmss",
+        rf"(?P<Y>(?:19|20|21)\d{{2}})(?P<M>\d{{2}})(?P<D>\d{{2}})(?:[T _-]?{_DIGITS})?{_ZONE}",
+    ),
+    "yyyymm": _form("YYYYMM", r"(?P<Y>(?:19|20)\d{2})(?P<M>\d{2})"),
+    "yymmdd": _form("YYMMDD", rf"(?P<Y>\d{{2}})(?P<M>\d{{2}})(?P<D>\d{{2}})(?:[T _-]{_DIGITS})?"),
+    "year": _form("year", r"(?P<Y>1[5-9]\d{2}|20\d{2}|2100)"),
+}
+"""Forms of digits alone, which a number could have, too."""
+
+CLOCK_ALONE = re.compile(r"\s*" + _CLOCK.replace(r"(?:[:.h时]", r"(?:[:.h时]", 1) + _ZONE + r"\s*")
+
+
+def is_clock(text: str) -> bool:
+    """Whether a text is a time of day without a date, written with its minutes."""
+    found = CLOCK_ALONE.fullmatch(text)
+    if found is None or (found["m"] is None and found["p"] is None):
+        return False
+    if found["s"] is None and "." in text:
+        return False  # a plain number such as 12.5
+    try:
+        clock_seconds(found["h"], found["m"], found["s"], found["f"], found["p"])
     except ValueError:
         return False
-    return says_time(name) or not _is_number(cell)
-
-
-def epoch_seconds(cell: str) -> float:
-    """Seconds since 1970-01-01 UTC of a written moment; without a zone it is taken for UTC.
-
-    ISO 8601, `YYYY/MM/DD`, `DD.MM.YYYY`, each with or without a time of day, or an epoch number
-    (see `scaled`). A leap second is the second after :59. Raises `ValueError` for anything else.
-    """
-    if cell[4:5].isdigit() and _is_number(cell) and len(cell) != 8:
-        return scaled(float(cell))  # before ISO, which takes 13 digits for a compact date and time
-    try:
-        read = datetime.fromisoformat(cell)
-    except ValueError:
-        return _relative(cell)
-    return _since_epoch(read)
-
-
-def moment(cell: str) -> float | None:
-    """`epoch_seconds`, or None where the cell is missing."""
-    try:
-        return epoch_seconds(cell)
-    except ValueError:
-        if is_missing(cell):
-            return None
-        raise
+    return True
 
 
 def scaled(number: float) -> float:
@@ -60,33 +250,59 @@ def scaled(number: float) -> float:
     """
     if not math.isfinite(number):
         raise ValueError("not a moment in time")
-    for limit, unit in ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6)):
+    return number / epoch_unit(number)[0]
+
+
+def epoch_unit(number: float) -> tuple[float, str]:
+    """Units a second, and their name, of an epoch number, told by its size."""
+    for limit, unit, name in ((1e11, 1.0, "s"), (1e14, 1e3, "ms"), (1e17, 1e6, "µs")):
         if abs(number) < limit:
-            return number / unit
-    return number / 1e9
+            return unit, name
+    return 1e9, "ns"
 
 
-def _relative(cell: str) -> float:
-    """The forms that `datetime.fromisoformat` does not know, brought to one that it does."""
-    cell = cell.strip()
-    if _is_number(cell):
-        return scaled(float(cell))
-    iso = _DAY_FIRST.sub(r"\3-\2-\1\4", cell).replace("/", "-")
-    leap = re.fullmatch(r"(.+T?\d\d:\d\d):60(.*)", iso)
-    if leap:
-        return epoch_seconds(f"{leap[1]}:59{leap[2]}") + 1.0
-    return _since_epoch(datetime.fromisoformat(iso))
+def epoch_number(text: str) -> float:
+    """Epoch seconds of a number in s, ms, µs or ns."""
+    whole = text.strip()
+    if len(whole) > 15 and whole.isdigit():  # more digits than a float64 holds
+        unit = int(epoch_unit(float(whole))[0])
+        return int(whole) // unit + int(whole) % unit / unit
+    return scaled(float(whole.replace(",", ".")))
 
 
-def _since_epoch(read: datetime) -> float:
-    if read.tzinfo is None:  # a difference costs a sixth of giving it a zone
-        return (read - _EPOCH).total_seconds()
-    return read.timestamp()
+EPOCH_FORM = Form("epoch", re.compile(r"\s*[+-]?\d+(?:[.,]\d*)?(?:[eE][+-]?\d+)?\s*"), epoch_number)
 
 
-def _is_number(cell: str) -> bool:
+def epoch_seconds(cell: str) -> float:
+    """Seconds since 1970-01-01 UTC of a moment whose writing leaves no choice, by itself alone.
+
+    ISO 8601 and its relatives, `DD.MM.YYYY`, month names, a compact date of 8 digits, or an epoch
+    number (see `scaled`); without a zone it is taken for UTC. Raises `ValueError` for the rest.
+    """
+    text = cell.strip()
+    if len(text) == 8 and DIGITS["compact"].pattern.fullmatch(text):
+        return DIGITS["compact"].read(text)
+    if EPOCH_FORM.pattern.fullmatch(text):
+        return epoch_number(text)
+    for name in ("ymd", "compact", "dmy", "dby", "bdy", "ctime", "year-month"):
+        form = FORMS.get(name) or DIGITS[name]
+        dots = name != "dmy" or text[2:3] == "." or text[1:2] == "."
+        if dots and form.pattern.fullmatch(text):
+            return form.read(text)
+    return _iso(text)
+
+
+def moment(cell: str) -> float | None:
+    """`epoch_seconds`, or None where the cell is missing."""
+    if is_missing(cell):
+        return None
+    return epoch_seconds(cell)
+
+
+def is_time(name: str, cell: str) -> bool:
+    """Whether a column with this name and this cell is a time: a number needs a telling name."""
     try:
-        float(cell)
-    except ValueError:
+        epoch_seconds(cell)
+    except (ValueError, OverflowError):
         return False
-    return True
+    return says_time(name) or EPOCH_FORM.pattern.fullmatch(cell) is None

@@ -70,7 +70,7 @@ def test_a_missing_time_is_none() -> None:
         ("time,a", "1704067200,5", ("a",), 1704067200.0),
         ("Date Time,a", "01.01.2024 00:00:00,5", ("a",), 1704067200.0),
         ("when,a", "2024-01-01,5", ("a",), 1704067200.0),
-        ("a,time", "5,1704067200", ("a", "time"), None),  # the first column alone is the time
+        ("a,time", "5,1704067200", ("a",), 1704067200.0),
         (",a", "0,5", ("a",), None),  # a row index, as pandas writes it
         (",a", "2024-01-01,5", ("a",), 1704067200.0),
         ("a", "20240101", ("a",), None),
@@ -114,10 +114,8 @@ BAD_HEADERS = {
     "empty": (b"", "no header line"),
     "blank": (b"\n \n", "no header line"),
     "binary": (bytes(range(256)), "not text"),
-    "an image": (b"\x89PNG\r\n\x1a\n\x00\x00", "not text"),
-    "utf-16": (GOOD.decode().encode("utf-16"), "UTF-16"),
+    "an image": (b"\x89PNG\r\n\x1a\n\x00\x00", "is a PNG image"),
     "twice the same name": (b"a,b,a\n1,2,3\n", "'a' occurs twice"),
-    "no name": (b"a,,b\n1,2,3\n", "column 2 has no name"),
     "time alone": (b"time\n1\n", "no column of values"),
     "too long": (b"a" * 2_000_000 + b"\n1\n2\n", "longer than|too long for a header"),
     "gzip cut in the header": (gzip.compress(GOOD)[:12], "cannot read"),
@@ -159,8 +157,8 @@ BAD_ROWS = {
     ),
     "not utf-8": (b"2024-01-02,1,\xff\xfe", "not_numeric", "column 'b'"),
     "nul": (b"2024-01-02,1,2\x00", "not_numeric", "column 'b'"),
-    "time": (b"yesterday,1,2", "bad_time", r"row 2 \(line 3\): the first cell"),
-    "no day": (b"2024-02-31,1,2", "bad_time", "the first cell"),
+    "time": (b"yesterday,1,2", "bad_time", r"row 2 \(line 3\): time column 'date' has 'yesterday'"),
+    "no day": (b"2024-02-31,1,2", "bad_time", "has '2024-02-31', which is no date"),
     "long": (b"2024-01-02,1," + b"2" * 300, "long_line", "line 3 is longer than 200 bytes"),
     "bare return": (b"2024-01-02,1\r,2", "bad_csv", "not CSV"),
 }
@@ -195,7 +193,9 @@ def test_the_dead_letter_has_the_row() -> None:
         on_error="skip",
         dead_letter=lambda message, text: letters.append((message, text)),
     )
-    assert letters == [("the given file: row 2 (line 3): 3 cells where the header has 2", "1;2;3")]
+    ((message, text),) = letters
+    assert message.startswith("the given file: row 2 (line 3): 3 cells where the header has 2")
+    assert text == "1;2;3"
 
 
 def test_a_first_row_that_is_bad_raises_or_is_skipped() -> None:
@@ -305,7 +305,7 @@ def test_a_sample_does_not_show_its_values() -> None:
 def test_what_is_written_is_read(rows: list[list[float | None]]) -> None:
     cells = [["" if cell is None else repr(cell) for cell in row] for row in rows]
     text = "\n".join(["a,b,c", *map(",".join, cells)])
-    _, samples = read(text.encode())
+    _, samples = read(text.encode(), columns=["a", "b", "c"])
     expected = [[NAN if cell is None else cell for cell in row] for row in rows]
     np.testing.assert_array_equal(values(samples), np.array(expected))
 

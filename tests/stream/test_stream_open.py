@@ -43,11 +43,29 @@ def test_the_first_character_tells_the_format(data: bytes, kind: type) -> None:
     np.testing.assert_array_equal(sample.values, [1, 2])
 
 
-def test_a_json_array_is_not_json_lines() -> None:
-    with pytest.raises(SourceError, match="not a JSON object"):
-        open_source(io.BytesIO(b'[{"a": 1}]\n'))
-    with pytest.raises(SourceError, match="not JSON"):
-        open_source(io.BytesIO(b'[\n {"a": 1}\n]\n'))
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"a": 1, "b": 2}, {"a": 3, "b": 4}]',
+        '[\n {"a": 1, "b": 2},\n {"a": 3,\n  "b": 4}\n]\n',
+        '{\n "a": 1,\n "b": 2\n}\n{\n "a": 3,\n "b": 4\n}\n',
+        '{"channel": {"id": 7}, "feeds": [{"a": 1, "b": 2}, {"a": 3, "b": 4}]}',
+        '{"hourly": {"a": [1, 3], "b": [2, 4]}}',
+    ],
+)
+def test_a_json_array_is_read_however_it_is_wrapped(text: str) -> None:
+    source = open_source(io.BytesIO(text.encode()))
+    assert isinstance(source, JsonlSource)
+    assert [sample.values.tolist() for sample in source] == [[1, 2], [3, 4]]
+    assert source.columns == ("a", "b")
+
+
+def test_an_array_that_breaks_off_is_refused() -> None:
+    source = open_source(io.BytesIO(b'[{"a": 1}, {"a": 2}, {"a": '), on_error="skip")
+    assert [sample.values.tolist() for sample in source] == [[1], [2]]
+    assert source.counts == {"bad_json": 1}
+    with pytest.raises(SourceError, match="not JSON behind record 2"):
+        list(open_source(io.BytesIO(b'[{"a": 1}, {"a": 2}, {"a": ')))
 
 
 def test_sources_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +211,7 @@ def test_columns_of_the_recording_are_chosen_by_name() -> None:
 
 
 def test_the_recording_is_small_and_has_a_note() -> None:
-    data = Path(rtlstm.stream.opening.__file__).parent.parent / "data"
+    data = Path(rtlstm.stream.opening.__file__).parent / "data"
     assert (data / "host.csv.gz").stat().st_size < 2_000_000
     note = (data / "host.md").read_text()
     with closing(open_source("recording")) as source:

@@ -1,0 +1,171 @@
+"""What a look at the first rows decides: values, time, what is left out, how cells are written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from rtlstm.errors import SourceError
+from rtlstm.stream.clock import Clock
+from rtlstm.stream.time_columns import Asked, Table, choose_clock
+from rtlstm.stream.time_names import says_row_number
+from rtlstm.stream.values import (
+    TRUTHS,
+    check_known,
+    check_names,
+    decimal_mark,
+    is_missing,
+    number,
+)
+
+_ENOUGH = 20
+"""Rows from which a column without a value is taken for an empty one."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a user wants a source to be read; what is not said, the first rows tell.
+
+    columns: the values, in this order. time: the columns of the time, () for none. time_format:
+    strptime's directives, s, ms, us, ns, day-first or month-first. time_zone: of times that say
+    none. missing: numbers and words that stand for missing values. encoding: of the text.
+    """
+
+    columns: tuple[str, ...] | None = None
+    time: tuple[str, ...] | None = None
+    time_format: str | None = None
+    time_zone: str | None = None
+    missing: tuple[str, ...] = ()
+    encoding: str | None = None
+
+    @property
+    def asked(self) -> Asked:
+        """What is said of the time."""
+        return Asked(self.time, self.time_format, self.time_zone)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The decision. columns: names of the values; kinds: number or truth, a column each."""
+
+    columns: tuple[str, ...]
+    places: tuple[int, ...]
+    kinds: Mapping[str, str]
+    clock: Clock | None
+    left_out: Mapping[str, str]
+    decimal: str = "."
+    format: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        parts = [f"time: {self.clock or 'none'}", f"values: {_brief(self.columns)}"]
+        if self.left_out:
+            shown = [f"{name} ({why})" for name, why in self.left_out.items()]
+            parts.append(f"left out: {_brief(shown)}")
+        return "; ".join([*([self.format] if self.format else []), *parts, *self.notes])
+
+
+def decide(table: Table, options: Options, separator: str = ",", whole: bool = False) -> Reading:
+    """Decide how a table is read from its first rows; raises `SourceError`.
+
+    separator: between its cells, which tells what a comma may be. whole: whether the rows looked
+    at are all that there are.
+    """
+    wanted = options.columns
+    words = frozenset(word.strip().lower() for word in options.missing)
+    if words:
+        cells = [
+            ["" if c.strip().lower() in words else c for c in column] for column in table.cells
+        ]
+        table = replace(table, cells=cells)
+    table = replace(table, values=frozenset(wanted or ()))
+    clock, left_out = choose_clock(table, options.asked)
+    taken = set(clock.places) if clock else set()
+    free = [p for p in range(len(table.names)) if p not in taken]
+    decimal = decimal_mark((c for p in free for c in table.cells[p][:300]), separator)
+    kinds = {p: _kind(table, p, decimal, whole) for p in free}
+    if wanted is None:
+        left = dict(left_out)
+        for p in free:
+            if kinds[p] not in ("number", "truth") and table.names[p] not in left:
+                left[table.names[p]] = kinds[p]
+        columns = tuple(table.names[p] for p in free if table.names[p] not in left)
+        if not columns and table.cells and len(table.cells[0]):
+            columns, left = _empty_ones(table, free, kinds, left)
+    else:
+        columns, left = tuple(wanted), {}
+    _check(table, columns, kinds, left)
+    where = {name: p for p, name in reversed(list(enumerate(table.names)))}
+    known = {name: kinds.get(where[name], "number") for name in columns if name in where}
+    left = {name or "(no name)": why for name, why in left.items()}
+    return Reading(
+        columns, tuple(where.get(name, -1) for name in columns), known, clock, left, decimal
+    )
+
+
+def _unless(cell: str, words: frozenset[str]) -> str:
+    return "" if cell.strip().lower() in words else cell
+
+
+def _empty_ones(
+    table: Table, free: Sequence[int], kinds: Mapping[int, str], left: dict[str, str]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """If nothing but empty columns is left, they are the values."""
+    names = tuple(table.names[p] for p in free if kinds[p] == "empty" and table.names[p])
+    return names, {name: why for name, why in left.items() if name not in names}
+
+
+def _check(
+    table: Table, columns: Sequence[str], kinds: Mapping[int, str], left: Mapping[str, str]
+) -> None:
+    if not columns and left:
+        shown = _brief([f"{name} ({why})" for name, why in left.items()])
+        raise SourceError(f"{table.where}: no column of numbers among {shown}; nothing was read")
+    check_names(table.where, columns)
+    names = list(table.names)
+    for name in columns:
+        if names.count(name) > 1:
+            raise SourceError(f"{table.where}: column {name!r} occurs twice; nothing was read")
+        if name in names and kinds.get(names.index(name)) == "text":
+            raise SourceError(
+                f"{table.where}: column {name!r} is text and no numbers; leave it out of --columns"
+            )
+
+
+def _kind(table: Table, place: int, decimal: str, whole: bool) -> str:
+    """number, truth, or why a column is left out: text, empty, row number."""
+    cells, name = table.cells[place], table.names[place]
+    known = [cell for cell in cells if not is_missing(cell)]
+    if not known:
+        sparse = name and len(cells) < (1 if whole else _ENOUGH)
+        return "number" if sparse or not cells else "empty"
+    if says_row_number(name) and _counts_up(known):
+        return "row number"
+    if all(cell.strip().lower() in TRUTHS for cell in known):
+        return "truth"
+    good = sum(_is_number(cell, decimal) for cell in known)
+    return "number" if 2 * good >= len(known) else "text"
+
+
+def _counts_up(cells: Sequence[str]) -> bool:
+    try:
+        numbers = [int(cell.strip().strip('"')) for cell in cells]
+    except ValueError:
+        return False
+    return all(b - a == 1 for a, b in pairwise(numbers))
+
+
+def _is_number(cell: str, decimal: str) -> bool:
+    try:
+        number(cell, decimal)
+    except ValueError:
+        return False
+    return True
+
+
+def _brief(names: Sequence[str], most: int = 12) -> str:
+    shown = ", ".join(names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+__all__ = ["Options", "Reading", "check_known", "decide"]

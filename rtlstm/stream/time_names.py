@@ -1,0 +1,82 @@
+"""Names of columns that are words for time, and for its parts."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+_TIME_WORDS = {
+    *("time", "date", "timestamp", "datetime", "ts", "epoch", "when", "unix", "datestamp"),
+    *("zeit", "datum", "uhrzeit", "zeitpunkt", "zeitstempel", "tid", "tidspunkt", "dato", "czas"),
+    *("fecha", "hora", "heure", "horodatage", "tijd", "tijdstip", "orario", "время", "дата"),
+    *("时间", "日期", "时刻", "時間", "日時", "日付", "時刻", "日期时间", "시간", "날짜", "일시"),
+    *("clock", "utctime", "unixtime", "localtime", "epochtime", "eventtime", "gmttime"),
+    *("utcdate", "localdate", "datetimeutc", "timestamputc", "unixtimestamp", "tstamp"),
+    *("timestring", "datestring", "datestr", "timestr", "yyyymmdd", "yyyymm", "yyyymmddhhmm"),
+    *("timestampms", "timestampus", "timestampns", "epochms", "tmstamp", "dt"),
+}
+_BESIDE_TIME = {
+    *("utc", "gmt", "unix", "stamp", "s", "ms", "us", "ns", "sec", "secs", "seconds", "local"),
+    *("millis", "milliseconds", "micros", "nanos", "sample", "open", "close", "start", "end"),
+    *("begin", "from", "event", "log", "logged", "record", "recorded", "reading", "measurement"),
+    *("measured", "observation", "observed", "obs", "device", "server", "system", "sensor", "gps"),
+    *("created", "updated", "received", "changed", "modified", "last", "at", "on", "of", "the"),
+    *("and", "iso", "posix", "data", "key", "is", "der", "des", "mez", "cet", "valid", "issue"),
+}
+_AT = {"created", "updated", "recorded", "measured", "observed", "received", "logged", "sampled",
+       "changed", "reported", "published", "captured", "collected", "taken", "read"}  # fmt: skip
+_LAST = {"changed", "updated", "modified", "reported", "seen"}
+
+_PARTS: tuple[tuple[str, frozenset[str]], ...] = (
+    ("Y", frozenset(("year", "yr", "yyyy", "yy", "jahr", "año", "annee", "année", "anno", "年"))),
+    ("M", frozenset(("month", "mon", "mo", "monat", "mnth", "mes", "mois", "mese", "月"))),
+    ("D", frozenset(("day", "dy", "dd", "dom", "tag", "dia", "día", "jour", "giorno", "日"))),
+    ("h", frozenset(("hour", "hr", "hh", "hours", "stunde", "std", "hora", "heure", "ora", "时"))),
+    ("m", frozenset(("minute", "min", "mn", "mi", "minutes", "minuto", "分"))),
+    ("s", frozenset(("second", "sec", "ss", "seconds", "sekunde", "sek", "segundo", "秒"))),
+    ("J", frozenset(("doy", "dayofyear", "julianday", "jday", "yday"))),
+)
+_ROW_NUMBERS = {
+    *("", "#", "no", "no.", "nr", "nr.", "index", "idx", "id", "row", "rownum", "row_id", "n"),
+    *("row number", "rownumber", "unnamed: 0", "record", "recordid", "rec", "recno", "rn", "seq"),
+    *("sequence", "entry_id", "rownames", "row names", "lfd. nr.", "s.no", "sno", "sl no", "num"),
+    *("序号", "record number", "line", "sample", "sample no", "index_col", "level_0", "nummer"),
+}
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a column's name in lower case, at capitals, too."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return re.findall(r"[^\W\d_]+", spaced.lower())
+
+
+def says_time(name: str) -> bool:
+    """Whether a column's name is a word for time, as `Date Time`, `timestamp_ms`, `created_at`."""
+    words = set(words_of(name))
+    if words & _TIME_WORDS and words <= _TIME_WORDS | _BESIDE_TIME:
+        return True
+    return ("at" in words and bool(words & _AT) and len(words) == 2) or (
+        "last" in words and bool(words & _LAST) and len(words) == 2
+    )
+
+
+def says_row_number(name: str) -> bool:
+    """Whether a column's name is one that counts of rows have."""
+    return name.strip().lower() in _ROW_NUMBERS
+
+
+def parts_of_time(names: Sequence[str]) -> Mapping[str, int]:
+    """Where year, month, day, hour, minute, second (Y M D h m s) or day of year (J) stand.
+
+    Empty unless there is a year. As buoys have it, MM is the month beside mm, the minute.
+    """
+    found: dict[str, int] = {}
+    for place, name in enumerate(names):
+        plain = name.strip().lstrip("#").strip()
+        letter = {"MM": "M", "mm": "m"}.get(plain) or next(
+            (part for part, words in _PARTS if plain.lower() in words), None
+        )
+        if letter and letter not in found:
+            found[letter] = place
+    if "Y" in found and "M" not in found and "J" not in found:
+        lone = {part for part in found if part != "Y"}
+        return {} if lone else found
+    return found if "Y" in found else {}
