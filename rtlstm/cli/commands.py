@@ -13,6 +13,7 @@ _MODULES = {
     "inspect": "rtlstm.cli.inspect",
     "warmup": "rtlstm.cli.warmup",
     "bench": "rtlstm.cli.bench",
+    "compare": "rtlstm.cli.compare",
 }
 
 

@@ -18,7 +18,7 @@ Row = NDArray[np.float64]
 
 _PANELS = 3
 _BUCKETS = 96
-_INK = {"truth": "#20262e", "forecast": "#c8102e", "band": "#f2b8a0", "persistence": "#7a8691"}
+INK = {"truth": "#20262e", "forecast": "#c8102e", "band": "#f2b8a0", "persistence": "#7a8691"}
 _ANOMALY = 0.5  # score from which on a row is marked
 
 
@@ -30,7 +30,7 @@ class RunPlot:
     """
 
     def __init__(self, targets: Sequence[str], horizon: int, rows: int = 400) -> None:
-        _figure_class()  # a missing matplotlib is better told before the run than after it
+        figure_class()  # a missing matplotlib is better told before the run than after it
         self.targets = tuple(targets)
         self.horizon = horizon
         self._recent: deque[Row] = deque(maxlen=rows)
@@ -56,7 +56,7 @@ class RunPlot:
         """Draw to `path`, in the format that its ending names, or to a file. Raises OSError."""
         shown = self._shown()
         height = 2.1 * len(shown) + 3.0
-        figure = _figure_class()(figsize=(9.0, height), dpi=120, layout="constrained")
+        figure = figure_class()(figsize=(9.0, height), dpi=120, layout="constrained")
         axes = figure.subplots(
             len(shown) + 1, 1, height_ratios=[1.0] * len(shown) + [1.2], squeeze=False
         )[:, 0]
@@ -80,13 +80,13 @@ class RunPlot:
         recent = np.array([row[:, target] for row in self._recent]).reshape(-1, 4)
         truth, forecast, lower, upper = recent.T
         rows = np.arange(self._rows - len(recent), self._rows)
-        axes.fill_between(rows, lower, upper, color=_INK["band"], lw=0, alpha=0.6, label="bounds")
-        axes.plot(rows, truth, color=_INK["truth"], lw=1.4, label="truth")
-        axes.plot(rows, forecast, color=_INK["forecast"], lw=1.0, label="forecast")
+        axes.fill_between(rows, lower, upper, color=INK["band"], lw=0, alpha=0.6, label="bounds")
+        axes.plot(rows, truth, color=INK["truth"], lw=1.4, label="truth")
+        axes.plot(rows, forecast, color=INK["forecast"], lw=1.0, label="forecast")
         odd = rows[np.array(self._anomalies) >= _ANOMALY]
         for number, row in enumerate(odd):
             label = "anomaly" if number == 0 else None
-            axes.axvline(row, color=_INK["forecast"], lw=1.6, ls=":", label=label)
+            axes.axvline(row, color=INK["forecast"], lw=1.6, ls=":", label=label)
         axes.set_ylim(*_view(truth, forecast))
         axes.set_title(self.targets[target], loc="left", fontsize="medium")
         axes.margins(x=0.01)
@@ -95,8 +95,8 @@ class RunPlot:
 
     def _draw_error(self, axes: "Axes") -> None:
         rows, forecast, persistence = self._error.curves()
-        axes.plot(rows, persistence, color=_INK["persistence"], lw=1.2, label="last value repeated")
-        axes.plot(rows, forecast, color=_INK["forecast"], lw=1.2, label="forecast")
+        axes.plot(rows, persistence, color=INK["persistence"], lw=1.2, label="last value repeated")
+        axes.plot(rows, forecast, color=INK["forecast"], lw=1.2, label="forecast")
         if np.any(forecast > 0.0) and np.any(persistence > 0.0):
             axes.set_yscale("log")
         axes.set_title(
@@ -164,7 +164,7 @@ def _view(truth: Row, forecast: Row) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _figure_class() -> "type[Figure]":
+def figure_class() -> "type[Figure]":
     try:
         from matplotlib.figure import Figure
     except ImportError as missing:

@@ -1,0 +1,1 @@
+"""Comparison of forecasting methods on one stream, each forecasting a row before it sees it."""

@@ -1,0 +1,60 @@
+"""Online statistical models of river, one for each target."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rtlstm.studies.compare.methods.base import Setting
+
+Array = np.ndarray[Any, Any]
+
+
+class _River:
+    """A river forecaster for each target."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self._models = [self._model() for _ in setting.targets]
+        self._last = np.zeros(len(setting.targets))
+
+    def _model(self) -> Any:
+        raise NotImplementedError
+
+    def learn(self, row: Array, time: float) -> None:
+        """Let each model learn its value."""
+        self._last = row[list(self._setting.targets)]
+        for model, value in zip(self._models, self._last):
+            model.learn_one(float(value))
+
+    def forecast(self) -> Array:
+        """Return each model's forecast, or the last value while it has seen too few rows."""
+        ahead, out = self._setting.horizon, self._last.copy()
+        for place, model in enumerate(self._models):
+            try:
+                said = model.forecast(horizon=ahead)[-1]
+            except (IndexError, ValueError, TypeError, AttributeError):
+                continue  # too few rows seen
+            out[place] = said if np.isfinite(said) else out[place]
+        return out
+
+
+class Snarimax(_River):
+    """SNARIMAX(p = 12, d = 1, q = 0) with river's scaled linear regression."""
+
+    def _model(self) -> Any:
+        from river import time_series  # the extra `compare`
+
+        return time_series.SNARIMAX(p=12, d=1, q=0)
+
+
+class HoltWinters(_River):
+    """Holt-Winters with trend, and with the season if one is known."""
+
+    def _model(self) -> Any:
+        from river import time_series  # the extra `compare`
+
+        season = self._setting.season
+        more = {"gamma": 0.1, "seasonality": season} if season > 1 else {}
+        return time_series.HoltWinters(alpha=0.3, beta=0.05, **more)
