@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 import rtlstm
-from rtlstm.cli.stream import _names
+from rtlstm.cli.reading import names, options_of, reading_options, tell_reading
 from rtlstm.stream import open_source
 from rtlstm.studies.compare import report
 from rtlstm.studies.compare.comparison import Comparison
@@ -32,11 +32,11 @@ def _seconds(context: click.Context, option: click.Parameter, value: str) -> flo
 
 @click.command()
 @click.argument("source")
-@click.option("--target", callback=_names, metavar="A,B", help="Columns to forecast [all].")
-@click.option("--columns", callback=_names, metavar="A,B", help="Columns to use [all].")
+@click.option("--target", callback=names, metavar="A,B", help="Columns to forecast [all].")
+@click.option("--columns", callback=names, metavar="A,B", help="Columns to use [all].")
 @click.option("--horizon", type=click.IntRange(min=1), default=1, help="Rows ahead [1].")
-@click.option("--methods", callback=_names, metavar="A,B", help="Methods by name [all].")
-@click.option("--rules", callback=_names, metavar="A,B", help="Also with these learning rules.")
+@click.option("--methods", callback=names, metavar="A,B", help="Methods by name [all].")
+@click.option("--rules", callback=names, metavar="A,B", help="Also with these learning rules.")
 @click.option("--budget", callback=_seconds, default="10m", help="Time for all of it [10m].")
 @click.option("--start", type=click.IntRange(min=2), metavar="N", help="First row scored [1000].")
 @click.option(
@@ -49,6 +49,7 @@ def _seconds(context: click.Context, option: click.Parameter, value: str) -> flo
     help="Fit batch methods again every N rows [whenever the rows have doubled].",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take the first N rows.")
+@reading_options
 @click.option("--json", "json_path", type=_FILE, help="Write all figures.")
 @click.option("--plot", type=_FILE, help="Draw error against cost.")
 def compare(source: str, json_path: Path | None, plot: Path | None, **options: Any) -> None:
@@ -68,7 +69,7 @@ def compare(source: str, json_path: Path | None, plot: Path | None, **options: A
         from rtlstm.cli.plot import figure_class
 
         figure_class()  # a missing matplotlib is better told now
-    recording = _read(source, options["columns"], options["limit"])
+    recording = _read(source, options)
     found = run(
         recording,
         targets=options["target"],
@@ -96,16 +97,19 @@ def _tell(found: Comparison, json_path: Path | None, plot: Path | None) -> None:
         draw(found, plot)
 
 
-def _read(source: str, columns: list[str] | None, limit: int | None) -> Recording:
+def _read(source: str, options: dict[str, Any]) -> Recording:
     """The whole source, or its first rows."""
+    columns, limit = options["columns"], options["limit"]
     rows, times = [], []
-    with closing(open_source(source, columns)) as opened:
+    opened = open_source(source, options=options_of(options, columns))
+    with closing(opened):
+        tell_reading(opened)
         for sample in opened:
             rows.append(sample.values)
             times.append(np.nan if sample.time is None else sample.time)
             if len(rows) == limit:
                 break
-        names = tuple(opened.columns)
+        found = tuple(opened.columns)
     if not rows:
         raise rtlstm.SourceError(f"{source} holds no rows; nothing was compared")
-    return Recording(names, np.array(rows), np.array(times))
+    return Recording(found, np.array(rows), np.array(times))
