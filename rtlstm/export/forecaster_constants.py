@@ -88,8 +88,9 @@ class ForecasterConstants:
         """
         low, high = self.column(k.LOW), self.column(k.HIGH)
         width = high - low
-        judged = (self.seen() >= scaling.EARLY) & (width > 0.0)
-        room = width * [scaling.fault_limit(seen) for seen in self.seen()]
+        ages = self.column(k.AGE)
+        judged = (ages >= scaling.EARLY) & (width > 0.0)
+        room = width * [scaling.fault_limit(age) for age in ages]
         below = np.where(judged, low - room, -np.inf)
         above = np.where(judged, high + room, np.inf)
         low32, high32 = below.astype(np.float32), above.astype(np.float32)

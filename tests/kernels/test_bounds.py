@@ -40,7 +40,7 @@ def bounds(horizon: int, errors: Array, coverage: float = 0.9) -> Array:
     halves, sigmas = np.empty(len(errors)), np.empty(len(errors))
     for t in range(len(errors)):
         if (s := t - horizon) >= 0:
-            conformal.update_bounds(plan, d, 0, horizon, errors[s], halves[s], sigmas[s], phases[s])
+            conformal.update_bounds(plan, d, 0, errors[s], halves[s], sigmas[s], phases[s])
         halves[t], sigmas[t] = conformal.half_width(plan, d, 0, phases[t], 1.0)
     assert np.isfinite(halves).all() and (halves >= 0.0).all()
     return halves

@@ -9,6 +9,16 @@ season in rows, which is looked for in the autocorrelation of what has been seen
 Q is large at a season, not at twice it, where all three terms are alike, nor where R merely falls.
 The shortest lag with a large Q is made exact where R bends most, which a falling R cannot displace.
 
+Q is tested before it is believed. Without a season, and with as little memory as the shorter lags
+show, the Q of R has over n rows a standard deviation of R(0) sqrt(1.5 B / n), with
+
+    B = 1 + 2 Σ_k (R(k) / R(0))² over the lags k < l / 2 (Bartlett 1946)
+
+and a random walk, of which that does not hold, has it in its changes. So a season is believed if
+its Q exceeds SURE of them in the values or in their changes. That is the Gaussian tail at
+4e-7 for each of some 300 lags at each of ten looks: about one stream of noise in 400 has a season.
+One that no longer exceeds half of that is dropped.
+
 A longer horizon needs no calendar of its own: for a fixed distance the harmonics of the later row
 are a rotation of these, which the readout of that horizon learns with its weights.
 """
@@ -29,8 +39,7 @@ FIRST_LOOK = 128  # rows before the first look at the autocorrelation; the next 
 EVERY = 8  # rows, after the first EAGER, since neighbours say the same
 EAGER = 2048
 KEEP = 0.999  # of the autocorrelation, from one look to the next
-PEAK = 0.1  # least Q of a season, of R(0)
-SURE = 4.0  # and over sqrt(rows): noise has peaks too
+SURE = 4.7  # standard deviations of the Q of noise
 SHARE = 0.7  # the shortest season with this share of the largest Q is taken
 KEPT_SHARE = 0.4  # and kept while it has this one
 SHORTEST = 4  # rows
@@ -98,14 +107,15 @@ def update_autocorrelation(plan, d, q):
     row = q[plan[k.COUNTS] + k.TAKEN]
     if row > EAGER and row % EVERY:
         return
-    C, window, z, acf = plan[k.COLUMNS], plan[k.WINDOW], plan[k.Z], plan[k.ACF]
-    now = z + row % window * C
-    for lag in range(min(plan[k.LONGEST], row) + 1):
-        then = z + (row - lag) % window * C
-        total = 0.0
-        for j in range(C):
-            total += d[now + j] * d[then + j]
-        d[acf + lag] = KEEP * d[acf + lag] + total
+    C, window = plan[k.COLUMNS], plan[k.WINDOW]
+    for which in range(2):
+        acf, ring = plan[k.ACF + which], plan[k.Z] if which == 0 else plan[k.CHANGES]
+        now = ring + row % window * C
+        for lag in range(min(plan[k.LONGEST], row) + 1):
+            then, total = ring + (row - lag) % window * C, 0.0
+            for j in range(C):
+                total += d[now + j] * d[then + j]
+            d[acf + lag] = KEEP * d[acf + lag] + total
 
 
 @kernel
@@ -121,9 +131,7 @@ def find_season(plan, d, q):
             season = rows
     elif row >= FIRST_LOOK and (row & (row - 1)) == 0:
         by_clock = 0
-        least = max(PEAK, SURE / math.sqrt(row)) * d[plan[k.ACF]]
-        found = season_peak(d, plan[k.ACF], min(plan[k.LONGEST], row // 3), season, least)
-        season = found if found > 0 else season
+        season = look_for_season(plan, d, q, season, row)
     if season == q[counts + k.SEASON] and by_clock == q[counts + k.BY_CLOCK]:
         return 0
     q[counts + k.SEASON], q[counts + k.BY_CLOCK] = season, by_clock
@@ -133,16 +141,38 @@ def find_season(plan, d, q):
 
 
 @kernel
-def season_peak(d, acf, longest, old, least):
-    """The season in an autocorrelation, 0 if none stands out; the old one while it does well."""
-    best, last = least, 2 * longest // 3
+def look_for_season(plan, d, q, old, rows):
+    """The season that the autocorrelation shows now, 0 if none."""
+    acf, longest = plan[k.ACF], min(plan[k.LONGEST], rows // 3)
+    looks = min(rows, EAGER) + max(rows - EAGER, 0) // EVERY
+    kept = KEEP**looks
+    least = SURE * math.sqrt(1.5 * (1.0 - KEEP) / (1.0 + KEEP) * (1.0 + kept) / (1.0 - kept))
+    best, last = 0.0, 2 * longest // 3
     for lag in range(SHORTEST, last):
-        best = max(best, curvature(d, acf, lag, lag // 2))
-    if SHORTEST <= old < last and curvature(d, acf, old, old // 2) >= KEPT_SHARE * best:
+        if evidence(plan, d, lag) > least:
+            best = max(best, curvature(d, acf, lag, lag // 2))
+    holds = SHORTEST <= old < last and evidence(plan, d, old) > 0.5 * least
+    if holds and curvature(d, acf, old, old // 2) >= KEPT_SHARE * best:
         return refine_season(d, acf, old, longest)
-    if best <= least:
-        return 0
-    for lag in range(SHORTEST, last):
+    return season_peak(d, acf, longest, best) if best > 0.0 else 0
+
+
+@kernel
+def evidence(plan, d, lag):
+    """Q of a lag over R(0) sqrt(B), of the values or of their changes, whichever is more."""
+    most = 0.0
+    for acf in (plan[k.ACF], plan[k.ACF_CHANGES]):
+        total, square = 1.0, max(d[acf], 1e-300)
+        for i in range(1, (lag + 1) // 2):
+            total += 2.0 * (d[acf + i] / square) ** 2
+        most = max(most, curvature(d, acf, lag, lag // 2) / (square * math.sqrt(total)))
+    return most
+
+
+@kernel
+def season_peak(d, acf, longest, best):
+    """The shortest lag whose Q comes near the best, made exact."""
+    for lag in range(SHORTEST, 2 * longest // 3):
         height = curvature(d, acf, lag, lag // 2)
         rising = height < curvature(d, acf, lag + 1, (lag + 1) // 2)
         if height >= SHARE * best and not rising:

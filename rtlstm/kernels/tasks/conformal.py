@@ -29,11 +29,13 @@ import math
 
 from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.tasks.scaling import field
 
 QUICK, SLOW = 0.05, 0.002  # rates of the running means of |e|
 QUICK_SHARE = 0.3
 BIN_RATE = 0.01
 FAR = 20.0  # slow means up to which an error counts
+LEAST = 0.05  # of the scale of changes: the least that FAR is a multiple of, after a rest
 STEP = 2e-4  # of Q, once it has settled
 GAIN, LONG, LEAD = 0.06, 20.0, 0.15
 MAX_SHIFT = 2.0  # the excess that asks for more is forgiven
@@ -74,14 +76,26 @@ def shifted_width(width, usual, shift):
 
 
 @kernel
-def update_bounds(plan, d, i, horizon, error, half, sigma, phase):
+def rescale_bounds(plan, d, j, ratio):
+    """Take the scales of the errors of target j, at all horizons, for `ratio` times themselves."""
+    for h in range(plan[k.HORIZONS]):
+        i = h * plan[k.TARGETS] + j
+        d[pair(plan, k.BOUND_SLOW, i)] *= ratio
+        d[pair(plan, k.BOUND_FAST, i)] = d[pair(plan, k.BOUND_SLOW, i)]
+
+
+@kernel
+def update_bounds(plan, d, i, error, half, sigma, phase):
     """Learn from the error of a forecast issued with these bounds, at this place in the season."""
+    horizon = plan[plan[k.HORIZON_AT] + i // plan[k.TARGETS]]
+    column = plan[plan[k.TARGET_AT] + i % plan[k.TARGETS]]
+    least = LEAST * math.sqrt(d[field(plan, k.RMS2, column)])
     e, miss = abs(error), d[plan[k.SETTINGS] + k.MISS_RATE]
     count = pair(plan, k.BOUND_COUNT, i)
     d[count] += 1.0
     n = d[count]
     fast, slow = pair(plan, k.BOUND_FAST, i), pair(plan, k.BOUND_SLOW, i)
-    counted = e if n < 10.0 else min(e, FAR * d[slow])
+    counted = e if n < 10.0 else min(e, FAR * max(d[slow], least))
     d[fast] += max(QUICK, 1.0 / n) * (counted - d[fast])
     d[slow] += max(SLOW, 1.0 / n) * (counted - d[slow])
     if d[slow] > 0.0:

@@ -45,8 +45,12 @@ def take_row(plan, net, f, d, q, row, time, learn):
         learn_horizon(plan, f, d, q, h, learn)
     calendar.move_clock(plan, d, q, time, learn)
     taken = q[counts + k.TAKEN]
-    scaling.standardise(plan, d, q, plan[k.Z] + taken % plan[k.WINDOW] * plan[k.COLUMNS], learn)
+    place = taken % plan[k.WINDOW] * plan[k.COLUMNS]
+    scaling.standardise(plan, d, q, plan[k.Z] + place, learn)
+    for j in range(plan[k.COLUMNS]):
+        d[plan[k.CHANGES] + place + j] = features.last_change(plan, d, j)
     if learn:
+        follow_scales(plan, d)
         calendar.update_autocorrelation(plan, d, q)
         if calendar.find_season(plan, d, q):
             for j in range(plan[k.TARGETS]):
@@ -60,6 +64,16 @@ def take_row(plan, net, f, d, q, row, time, learn):
     q[counts + k.LEARNING] = learn
     q[counts + k.STAGE] = 1
     return DUE if due else EARLY
+
+
+@kernel
+def follow_scales(plan, d):
+    """Pass a shift of a column's scale on to all that is kept in its units."""
+    for j in range(plan[k.TARGETS]):
+        rescaled = field(plan, k.RESCALED, plan[plan[k.TARGET_AT] + j])
+        if d[rescaled] > 0.0 and d[rescaled] != 1.0:
+            conformal.rescale_bounds(plan, d, j, math.sqrt(d[rescaled]))
+            d[rescaled] = 1.0
 
 
 @kernel
@@ -82,7 +96,7 @@ def learn_horizon(plan, f, d, q, h, learn):
             continue
         error = truth - d[at + plan[k.I_VALUE] + i]
         half, sigma = d[at + plan[k.I_HALF_WIDTH] + i], d[at + plan[k.I_SIGMA] + i]
-        conformal.update_bounds(plan, d, i, horizon, error, half, sigma, d[at + plan[k.I_PHASE]])
+        conformal.update_bounds(plan, d, i, error, half, sigma, d[at + plan[k.I_PHASE]])
         update_readout(plan, f, d, at, j, h, truth)
 
 

@@ -7,6 +7,13 @@ range seen by FAR times its width, and is not confirmed by the next two: a senso
 to a value not that far away, and is believed. A range of n < WARM values says less: FAR WARM / n
 widths. Of the first two values neither can be told wrong but by the third; if that lies by one of
 them, the statistics begin anew with it.
+
+A column that has only shown one value has no scale: its statistics begin when it first moves. One
+that has not moved for REST rows says nothing of its scale either, which then stands still. And
+where a scale is wrong by far, no cap on what counts may keep it so: when LOUD more changes than
+not exceed FAR_CHANGE scales, or QUIET more stay below 1 / NEAR_CHANGE of one, all statistics begin
+anew with those of the run. A run of small changes that soon ends in large ones was a lull, as of a
+sensor at night; the next then has to last twice as long, up to LONG_QUIET rows.
 """
 
 from __future__ import annotations
@@ -25,6 +32,10 @@ CONFIRMED = 3  # far values in a row that are believed
 RANGE_RATE = 1e-5  # at which the range forgets
 RARE = 100.0  # rows between two moves of a column, of which the mean squared change still hears
 FLOOR = 0.01  # of the mean squared change: a column that rarely moves keeps a scale
+REST = 200  # rows without a change, after which scales stand still
+LOUD, QUIET, LONG_QUIET = 10.0, 64.0, 2048.0  # rows of a run
+FAR_CHANGE, NEAR_CHANGE = 25.0, 36.0  # squared: 5 times, and a sixth of the scale
+LULL = 4.0  # times as long a run may have been, that ends in large changes and was none
 
 
 @kernel
@@ -69,11 +80,11 @@ def fill_row(plan, d, q, row):
 def is_fault(plan, d, q, j, x):
     """Whether x is a spike far outside all that the column has shown."""
     low, high = d[field(plan, k.LOW, j)], d[field(plan, k.HIGH, j)]
-    width, last, seen = high - low, d[field(plan, k.LAST, j)], q[plan[k.SEEN] + j]
-    room = fault_limit(seen) * width
+    width, last, age = high - low, d[field(plan, k.LAST, j)], d[field(plan, k.AGE, j)]
+    room = fault_limit(age) * width
     far = x < low - room or x > high + room
     jump = d[plan[k.SETTINGS] + k.SPIKE] * math.sqrt(d[field(plan, k.FAST2, j)])
-    if seen < EARLY or width <= 0.0 or not far or abs(x - last) <= jump:
+    if age < EARLY or width <= 0.0 or not far or abs(x - last) <= jump:
         q[plan[k.SUSPECTS] + j] = 0
         return False
     suspect = field(plan, k.SUSPECT, j)
@@ -85,9 +96,9 @@ def is_fault(plan, d, q, j, x):
 
 
 @kernel
-def fault_limit(seen):
+def fault_limit(age):
     """How many widths beyond the range of so many values a fault lies."""
-    return FAR * max(1.0, WARM / max(seen, 1))
+    return FAR * max(1.0, WARM / max(age, 1.0))
 
 
 @kernel
@@ -109,35 +120,109 @@ def standardise(plan, d, q, z, learn):
 
 @kernel
 def observe(plan, d, q, j, x):
-    """Mean, variance, range and the two scales of changes of column j."""
+    """Mean, variance, range and the scales of changes of column j; RESCALED is 1 but at a shift."""
+    q[plan[k.SEEN] + j] += 1
+    age, mean, var = field(plan, k.AGE, j), field(plan, k.MEAN, j), field(plan, k.VAR, j)
     low, high = field(plan, k.LOW, j), field(plan, k.HIGH, j)
-    n = q[plan[k.SEEN] + j]
-    if n == 2 and d[high] - d[low] > APART * min(abs(x - d[low]), abs(x - d[high])) > 0.0:
-        n = 0
-    q[plan[k.SEEN] + j] = n + 1
-    slow, fast = d[plan[k.SETTINGS] + k.SLOW_RATE], d[plan[k.SETTINGS] + k.FAST_RATE]
-    mean, var = field(plan, k.MEAN, j), field(plan, k.VAR, j)
-    if n == 0:
+    if d[age] == 2.0 and d[high] - d[low] > APART * min(abs(x - d[low]), abs(x - d[high])) > 0.0:
+        d[age] = 0.0
+    n, slow = d[age], d[plan[k.SETTINGS] + k.SLOW_RATE]
+    d[field(plan, k.RESCALED, j)] = 1.0
+    if n == 0.0:
+        d[age] = 1.0
         d[mean] = d[low] = d[high] = x
         return
+    if n == 1.0 and x == d[mean]:
+        return
+    d[age] = n + 1.0
     d[low] = min(x, d[low] + RANGE_RATE * (d[mean] - d[low]))
     d[high] = max(x, d[high] + RANGE_RATE * (d[mean] - d[high]))
-    off = x - d[mean]
+    off, rate = x - d[mean], max(slow, 1.0 / (n + 1.0))
     if n > WARM:
         off = clipped(off, 9.0 * math.sqrt(d[var]))
-    rate = max(slow, 1.0 / (n + 1))
     d[mean] += rate * off
-    d[var] = off * off if n == 1 else d[var] + rate * (off * off - d[var])
-    change2 = (x - d[field(plan, k.BEFORE, j)]) ** 2
+    change = x - d[field(plan, k.BEFORE, j)]
+    rest = field(plan, k.RESTED, j)
+    d[rest] = 0.0 if change != 0.0 else d[rest] + 1.0
+    if d[rest] > REST:
+        return
+    d[var] = off * off if n == 1.0 else d[var] + rate * (off * off - d[var])
+    observe_change(plan, d, j, n, change * change)
+    if n > WARM and follow_run(plan, d, j, x, change * change):
+        begin_anew(plan, d, j)
+
+
+@kernel
+def observe_change(plan, d, j, n, change2):
+    """The scales of the changes of column j, of which this is the n-th, squared."""
+    slow, fast = d[plan[k.SETTINGS] + k.SLOW_RATE], d[plan[k.SETTINGS] + k.FAST_RATE]
     quick, calm = field(plan, k.FAST2, j), field(plan, k.SLOW2, j)
     whole = field(plan, k.RMS2, j)
     jump2 = change2 if n <= WARM or d[whole] == 0.0 else min(change2, RARE * d[whole])
     d[whole] += max(slow, 1.0 / n) * (jump2 - d[whole])
-    if n > 5:
+    if n > 5.0:
         change2 = min(change2, 9.0 * d[quick])
-    floor = max(1e-12 * d[var], FLOOR * d[whole])
+    floor = max(1e-12 * d[field(plan, k.VAR, j)], FLOOR * d[whole])
     d[quick] = max(d[quick] + max(fast, 1.0 / n) * (change2 - d[quick]), floor)
     d[calm] = max(d[calm] + max(slow, 1.0 / n) * (change2 - d[calm]), floor)
+
+
+@kernel
+def follow_run(plan, d, j, x, change2):
+    """Keep the run of large or of small changes that column j is in; returns 1 if it shows a shift.
+
+    RUN counts upwards in a run of large ones, downwards in one of small ones.
+    """
+    run, rows, whole = field(plan, k.RUN, j), field(plan, k.RUN_ROWS, j), d[field(plan, k.RMS2, j)]
+    loud, quiet = change2 > FAR_CHANGE * whole, 0.0 < NEAR_CHANGE * change2 < whole
+    patience, before = field(plan, k.PATIENCE, j), d[run]
+    if loud:
+        if 0.0 < d[field(plan, k.SINCE, j)] < LULL * (QUIET + d[patience]) and before >= 2.0:
+            d[patience] = min(2.0 * d[patience] + QUIET, LONG_QUIET)  # that was a lull, no shift
+            d[field(plan, k.SINCE, j)] = 0.0
+        d[run] = max(before, 0.0) + 1.0
+    elif quiet:
+        d[run] = before - 1.0
+    elif change2 > 0.0:
+        d[run] = before - 1.0 if before > 0.0 else min(before + 4.0, 0.0)
+    if d[run] == 0.0 or before * d[run] < 0.0:
+        d[rows] = 0.0
+    if d[field(plan, k.SINCE, j)] > 0.0:
+        d[field(plan, k.SINCE, j)] += 1.0
+    if d[run] == 0.0:
+        return False
+    measure_run(plan, d, j, x, change2)
+    return d[run] >= LOUD or d[run] <= -(QUIET + d[patience])
+
+
+@kernel
+def measure_run(plan, d, j, x, change2):
+    """Mean, variance and mean squared change of the rows of a run, as plain averages."""
+    rows, mean = field(plan, k.RUN_ROWS, j), field(plan, k.RUN_MEAN, j)
+    var, square = field(plan, k.RUN_VAR, j), field(plan, k.RUN_CHANGE2, j)
+    d[rows] += 1.0
+    if d[rows] == 1.0:  # the change into a run is not one of the run
+        d[mean], d[var], d[square] = x, 0.0, 0.0
+        return
+    rate, off = 1.0 / d[rows], x - d[mean]
+    d[mean] += rate * off
+    d[var] += rate * ((1.0 - rate) * off * off - d[var])
+    d[square] += (change2 - d[square]) / (d[rows] - 1.0)
+
+
+@kernel
+def begin_anew(plan, d, j):
+    """Take the statistics of the run for those of column j; RESCALED is the ratio of squares."""
+    whole, square = field(plan, k.RMS2, j), d[field(plan, k.RUN_CHANGE2, j)]
+    if not square > 0.0:
+        return
+    d[field(plan, k.SINCE, j)] = 1.0 if square < d[whole] else 0.0
+    d[field(plan, k.RESCALED, j)] = square / d[whole]
+    d[whole] = d[field(plan, k.FAST2, j)] = d[field(plan, k.SLOW2, j)] = square
+    d[field(plan, k.MEAN, j)] = d[field(plan, k.RUN_MEAN, j)]
+    d[field(plan, k.VAR, j)] = max(d[field(plan, k.RUN_VAR, j)], 0.25 * square)
+    d[field(plan, k.AGE, j)] = d[field(plan, k.RUN_ROWS, j)]
+    d[field(plan, k.RUN, j)] = d[field(plan, k.RUN_ROWS, j)] = 0.0
 
 
 @kernel

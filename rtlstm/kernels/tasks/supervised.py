@@ -106,10 +106,10 @@ def update_means(plan, d, q, means):
     C = plan[k.COLUMNS]
     for j in range(C):
         seen, x = q[plan[k.SEEN] + j], d[field(plan, k.LAST, j)]
-        sigma = math.sqrt(d[field(plan, k.VAR, j)])
+        age, sigma = d[field(plan, k.AGE, j)], math.sqrt(d[field(plan, k.VAR, j)])
         for r in range(len(w.RATES)):
             off = x - d[means + r * C + j]
-            if seen > scaling.WARM:
+            if age > scaling.WARM:
                 off = clipped(off, 9.0 * sigma)
             d[means + r * C + j] += max(w.RATES[r], 1.0 / max(seen, 1)) * off
 

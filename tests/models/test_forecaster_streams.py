@@ -1,0 +1,101 @@
+"""Kinds of streams that a forecaster must hold on: idle starts, changes of scale, noise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rtlstm
+from rtlstm.models.forecaster import Forecaster
+
+Array = np.ndarray[Any, Any]
+SMALL: dict[str, Any] = {"lags": 9, "layers": rtlstm.LSTM(4)}
+
+
+def told(y: Array, **settings: Any) -> tuple[Array, Array]:
+    """((T,) forecasts of the next row, (T,) half widths of their bounds)."""
+    forecaster = Forecaster(["y"], **{**SMALL, **settings})
+    issued = [forecaster.update([value])[:3] for value in y]
+    values, lower, upper = np.array(issued)[:, :, 0, 0].T
+    return values, 0.5 * (upper - lower)
+
+
+def mse(y: Array, first: int, values: Array) -> float:
+    """Of forecasts issued a row before, from row `first` on."""
+    return float(np.square(values[first - 1 : -1] - y[first:]).mean())
+
+
+def covered(y: Array, first: int, values: Array, halves: Array) -> float:
+    """The share of rows within the bounds issued a row before, from row `first` on."""
+    return float((np.abs(values - np.roll(y, -1)) <= halves)[first - 1 : -1].mean())
+
+
+def sine(rows: int) -> Array:
+    noise = 0.3 * np.random.default_rng(1).standard_normal(rows)
+    wave: Array = np.sin(2 * np.pi * np.arange(rows) / 50) + noise
+    return wave
+
+
+@pytest.mark.parametrize("still", [25, 200])
+def test_a_column_that_starts_idle_is_learned_like_any_other(still: int) -> None:
+    whole, idle = sine(3000), sine(3000)
+    idle[:still] = idle[still]
+    usual = mse(whole, 1000, told(whole)[0])
+    values, halves = told(idle)
+    assert mse(idle, 1000, values) < 1.03 * usual
+    assert 0.88 < covered(idle, 1000, values, halves) < 0.92
+
+
+@pytest.mark.parametrize("factor", [1e3, 1e-3, 1e5, 50.0])
+def test_a_scale_that_changes_is_followed_within_a_hundred_rows(factor: float) -> None:
+    noise = np.random.default_rng(2).standard_normal(3000)
+    noise[2000:] *= factor
+    values, halves = told(noise)
+    assert mse(noise, 2150, values) < 1.1 * float(np.square(noise[2150:]).mean())
+    assert 0.85 < covered(noise, 2150, values, halves) < 0.95
+
+
+def test_a_sensor_that_rests_for_long_wakes_as_it_went_to_sleep() -> None:
+    wave = sine(7000)
+    wave[2000:6000] = wave[1999]
+    values, halves = told(wave)
+    usual = mse(wave[:2000], 1000, values[:2000])
+    assert mse(wave, 6100, values) < 1.2 * usual
+    assert covered(wave, 6100, values, halves) > 0.85
+
+
+@pytest.mark.parametrize("exponent", [-40, 40])
+def test_the_unit_of_a_column_does_not_matter(exponent: int) -> None:
+    wave = sine(600)
+    np.testing.assert_array_equal(
+        told(np.ldexp(wave, exponent))[0], np.ldexp(told(wave)[0], exponent)
+    )
+
+
+@pytest.mark.parametrize("first", [0, 25])
+def test_a_classifier_and_a_regressor_use_a_column_that_started_idle(first: int) -> None:
+    draw = np.random.default_rng(3)
+    X = draw.standard_normal((1500, 2))
+    X[:first, 0] = 0.5
+    classes = (X[:, 0] > 0).astype(int)
+    answers = rtlstm.Classifier(["a", "b"], 2, rtlstm.LSTM(4)).run(X, classes)
+    assert (answers[500:].argmax(1) == classes[500:]).mean() > 0.95
+    numbers = X[:, 0] - 2.0 * X[:, 1] + 0.1 * draw.standard_normal(1500)
+    regressor = rtlstm.Regressor(["a", "b"], ["n"], rtlstm.LSTM(4))
+    estimates = regressor.run(X, numbers[:, None]).reshape(1500)
+    assert np.square(estimates - numbers)[500:].mean() < 0.03
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.5, 0.95, 1.0])
+def test_noise_of_any_memory_has_no_season(keep: float) -> None:
+    found = 0
+    for seed in range(5):
+        steps = np.random.default_rng(50 + seed).standard_normal(2100)
+        for t in range(1, len(steps)):
+            steps[t] += keep * steps[t - 1]
+        forecaster = Forecaster(["y"], lags=2, layers=rtlstm.LSTM(2))
+        forecaster.run(steps[:, None])
+        found += forecaster.season > 0
+    assert found == 0
