@@ -1,7 +1,9 @@
 """The scripts that set everything up say what is missing."""
 
+import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,18 @@ def test_a_machine_that_lacks_something_is_told(
     for part in parts:
         assert part in done.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.parametrize(
+    ("difference", "words"), [(None, "no onnxruntime on this Python"), (6.7e-8, "6.7e-08 at most")]
+)
+def test_the_demo_reports_with_and_without_onnxruntime(
+    difference: float | None, words: str, tmp_path: Path
+) -> None:
+    for name in ("forecasts.csv", "live.csv", "model.safetensors", "model.onnx", "run.png"):
+        (tmp_path / name).touch()
+    report = {"rows": 10, "seconds": 1.0, "skill": 0.1, "onnx_difference": difference}
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    command = [sys.executable, ROOT / "tools/lib/demo_report.py", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert words in done.stdout

@@ -96,6 +96,7 @@ def test_a_killed_run_leaves_a_model_that_loads(tmp_path: Path) -> None:
     print(f"\n{kills} kills, each time the model loaded; {len(found)} different checkpoints")
 
 
+@pytest.mark.timed
 def test_memory_does_not_grow_with_the_stream(tmp_path: Path) -> None:
     early, late = (10_000, 1_000_000) if FULL else (5_000, 30_000)
     out = tmp_path / "out.csv"
@@ -120,6 +121,7 @@ def test_memory_does_not_grow_with_the_stream(tmp_path: Path) -> None:
     assert last - first <= 1024
 
 
+@pytest.mark.timed
 def test_the_first_forecast_comes_soon(recording: Path, tmp_path: Path) -> None:
     cold, *warm = (first_forecast(recording, tmp_path / "kernels") for _ in range(4))
     print(f"\nstart to first forecast: {cold:.2f} s cold, {min(warm):.2f} s warm ({CLOCK})")
@@ -144,6 +146,7 @@ def first_forecast(source: Path, kernels: Path) -> float:
     return seconds if FULL else spent
 
 
+@pytest.mark.timed
 def test_import_costs_little_beyond_numpy_and_numba() -> None:
     clock = "perf_counter" if FULL else "process_time"
     code = (

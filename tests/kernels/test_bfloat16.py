@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builds import SWITCHES, few_steps
 from cells import BY_ID, Row, weights
 from ml_dtypes import bfloat16
 
@@ -179,16 +178,12 @@ def test_a_float64_network_keeps_its_weights_and_takes_no_bfloat16() -> None:
         net.stored("bfloat16")
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("inputs", [2, 20])
 def test_a_few_steps(inputs: int) -> None:
-    """Small enough to run interpreted; `test_other_builds` does so. Float weights answer alike."""
+    """Small enough to run interpreted. Float weights answer alike."""
     half = rtlstm.Network(inputs, rtlstm.LSTM(3), 1, storage="bfloat16")
     X = normal(3, inputs)
     Y = half.stored(None).run(X)
     np.testing.assert_allclose(half.run(X), Y, atol=1e-6)
     np.testing.assert_allclose(half.streams(2).step(X[[0, 0]]), Y[[0, 0]], atol=1e-6)
-
-
-def test_other_builds() -> None:
-    """The same interpreted."""
-    assert "2 passed" in few_steps(SWITCHES[0], __file__)

@@ -8,7 +8,6 @@ import os
 import numpy as np
 import pytest
 import reference
-from builds import SWITCHES, few_steps
 from cells import BY_ID, ROWS, Row, samples, weights
 from numba.core import config
 
@@ -90,17 +89,12 @@ def test_carousels_without_decay_stay_near(row: Row, units: int) -> None:
             assert error <= bound * max(1.0, np.abs(states[name]).max())
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("dtype", BOUNDS)
 def test_a_few_steps(row: Row, dtype: str) -> None:
-    """Small enough to run interpreted; `test_other_builds` does so. Step and run are one."""
+    """Small enough to run interpreted. Step and run are one."""
     assert_follows(row, 2, dtype, 6, 3)
     net, X = loaded(row.spec(2, dtype=dtype))
     Y = net.run(X[:4])
     net.reset()
     assert all((net.step(x) == y).all() for x, y in zip(X[:4], Y, strict=True))
-
-
-@pytest.mark.parametrize("switch", SWITCHES)
-def test_other_builds(switch: str) -> None:
-    """The same interpreted, and with every index checked."""
-    assert f"{len(BOUNDS) * len(ROWS)} passed" in few_steps(switch, __file__)

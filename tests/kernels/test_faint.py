@@ -46,6 +46,7 @@ def test_a_learner_leaves_the_thread_as_it_was(refused: bool) -> None:
     assert np.float32(1e-40) * np.float32(0.5) != 0.0
 
 
+@pytest.mark.timed
 @pytest.mark.skipif(config.DISABLE_JIT, reason="times compiled code")
 @pytest.mark.parametrize("way", ["run", "streams", "learner"])
 def test_shut_gates_take_no_longer(way: str) -> None:

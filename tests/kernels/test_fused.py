@@ -39,6 +39,7 @@ def compiled(plan, at, w, f, fr):
     lstm_cells(plan, at, w, f, fr)
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kind", CELLS, ids=str)
 @pytest.mark.parametrize("value", [None, np.nan])

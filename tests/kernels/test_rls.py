@@ -107,6 +107,7 @@ def test_it_is_the_textbook_s_formula() -> None:
     np.testing.assert_allclose(bench.covariance, P, rtol=1e-8, atol=1e-13)
 
 
+@pytest.mark.core
 def test_the_sweep_is_its_twin() -> None:
     n, rng = 24, np.random.default_rng(1)
     ours = rng.normal(size=n * n + 3 * n)
@@ -142,6 +143,7 @@ def test_it_stays_sound_with_silent_and_collinear_columns() -> None:
     np.testing.assert_allclose(W[:, 1:3], np.eye(2), atol=0.1)
 
 
+@pytest.mark.core
 def test_an_unsound_covariance_begins_anew() -> None:
     bench = Bench()
     bench.d[bench.plan[k.COVARIANCE]] = -1e9

@@ -10,7 +10,6 @@ import cells
 import numpy as np
 import pytest
 import reference
-from builds import SWITCHES, few_steps
 from cells import Row
 from following import LR, agree, descend, follow, network
 from places import GOLDEN
@@ -302,16 +301,11 @@ def test_float32_stays_near_float64() -> None:
     agree(gradients[0], gradients[1], 1e-3, "float32")
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("id", ["vanilla-blocks", "highway-stack"])
 def test_a_few_steps(id: str) -> None:
-    """Small enough to run interpreted; `test_other_builds` does so."""
+    """Small enough to run interpreted."""
     row = cells.BY_ID[id]
     follow(row, Rule("rtrl", 2), rules.rtrl, steps=7, units=2, moving=True)
     assert_blocks(row, rtlstm.Hybrid(2), rules.hybrid, 2, 7)
     assert_blocks(row, rtlstm.TBPTT(2), rules.tbptt, 2, 5)
-
-
-@pytest.mark.parametrize("switch", SWITCHES)
-def test_other_builds(switch: str) -> None:
-    """The same interpreted, and with every index checked."""
-    assert "2 passed" in few_steps(switch, __file__)

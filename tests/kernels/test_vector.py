@@ -38,6 +38,7 @@ def test_every_primitive_is_in_the_table() -> None:
     assert sorted(cases.TABLE) == sorted(set(vector.__all__) - {"LANES"})
 
 
+@pytest.mark.core
 @BOTH
 @pytest.mark.parametrize("name", NAMES)
 def test_equals_its_twin(name: str, dtype: type) -> None:
@@ -45,6 +46,7 @@ def test_equals_its_twin(name: str, dtype: type) -> None:
         compare_with_twin(name, call, cases.field(dtype))
 
 
+@pytest.mark.core
 @BOTH
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", NAMES)
@@ -58,6 +60,7 @@ def test_nan_and_infinity_go_where_they_go_in_the_twin(
         compare_with_twin(name, call, f)
 
 
+@pytest.mark.core
 @BOTH
 def test_all_finite_sees_every_place(dtype: type) -> None:
     for n in (1, 7, 8, 23, 64, 77):
@@ -70,6 +73,7 @@ def test_all_finite_sees_every_place(dtype: type) -> None:
                 assert cases.run("all_finite", ("f", n), x) == 0.0
 
 
+@pytest.mark.core
 @BOTH
 def test_streams_get_the_bits_of_a_single_vector(dtype: type) -> None:
     """matmat and matvec add in the same order, so a stream does not feel its neighbours."""
@@ -172,6 +176,7 @@ def test_float64_activations_are_accurate() -> None:
     assert abs(squashed(x, 2) - (0.5 + 0.5 * np.tanh(0.5 * x))).max() <= 4e-16
 
 
+@pytest.mark.core
 @BOTH
 def test_activations_saturate_and_let_nan_pass(dtype: type) -> None:
     x = np.array([np.inf, -np.inf, np.nan, 30.0, -30.0, -0.0, 1e-30, 1e4], dtype)
@@ -183,6 +188,7 @@ def test_activations_saturate_and_let_nan_pass(dtype: type) -> None:
     assert np.isnan([tanh[2], logistic[2], relu[2]]).all()
 
 
+@pytest.mark.core
 @BOTH
 def test_subnormal_traces_become_zero(dtype: type) -> None:
     tiny = np.finfo(dtype).tiny

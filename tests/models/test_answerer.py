@@ -134,7 +134,7 @@ def test_without_a_label_nothing_is_learned(kind: str) -> None:
 
 
 @both
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(cut=st.integers(0, 79), rule=st.sampled_from(["truncated", "rtrl"]))
 def test_a_copy_goes_on_to_the_bit(kind: str, cut: int, rule: str, tmp_path_factory: Any) -> None:
     model, Y = made(kind, rule=rule, delay=4), labels(kind, ROWS)

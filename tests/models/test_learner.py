@@ -116,6 +116,7 @@ def test_nothing_of_an_optimizer_turns_subnormal() -> None:
     assert np.isfinite(learner.step(X[0], Y[0])).all()
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("clip", [None, 0.05])
 def test_weights_move_as_the_optimizer_says(name: str, clip: float | None) -> None:
@@ -176,7 +177,7 @@ def test_traces_that_overflow_are_cleared_and_counted() -> None:
 
 
 # --------------------------------------------------------------------------- late labels
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.integers(0, 2**16))
 def test_late_labels_are_learned_from_the_right_step(waits: list[int], seed: int) -> None:
     """Labels in any order, at most four steps late, against a plain model of what should happen."""
