@@ -7,6 +7,8 @@ neither numba nor any optional package, and compiles nothing.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from rtlstm import schedules as schedules
+
 if TYPE_CHECKING:
     from rtlstm.errors import DamagedFileError as DamagedFileError
     from rtlstm.errors import FileTooLargeError as FileTooLargeError
@@ -37,9 +39,11 @@ if TYPE_CHECKING:
     from rtlstm.models.detector import Detection as Detection
     from rtlstm.models.detector import Detections as Detections
     from rtlstm.models.detector import Detector as Detector
+    from rtlstm.models.fitting import History as History
     from rtlstm.models.fleet import Fleet as Fleet
     from rtlstm.models.forecaster import Forecast as Forecast
     from rtlstm.models.forecaster import Forecaster as Forecaster
+    from rtlstm.models.jacobians import gradient_flow as gradient_flow
     from rtlstm.models.learner import Learner as Learner
     from rtlstm.models.load import load as load
     from rtlstm.models.network import Network as Network
@@ -90,6 +94,8 @@ _MODULES = {
     "rtlstm.export.verify": ("verify_onnx",),
     "rtlstm.models.fleet": ("Fleet",),
     "rtlstm.models.forecaster": ("Forecast", "Forecaster"),
+    "rtlstm.models.fitting": ("History",),
+    "rtlstm.models.jacobians": ("gradient_flow",),
     "rtlstm.models.learner": ("Learner",),
     "rtlstm.models.network": ("Network",),
     "rtlstm.training": ("SGD", "TBPTT", "Adam", "Hybrid", "RMSProp", "Rule"),

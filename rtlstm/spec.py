@@ -121,7 +121,8 @@ INITS = {
 
 def _init(value: str | float | Init) -> Init:
     if isinstance(value, Mapping):
-        return Init(**value)
+        made = Init(**value)
+        return next((known for known in INITS.values() if known == made), made)
     if isinstance(value, str) and value in INITS:
         return INITS[value]
     if _is_finite_number(value):
@@ -331,6 +332,9 @@ class NetworkSpec:
             )
         object.__setattr__(self, "layers", layers)
         object.__setattr__(self, "head_init", _init(self.head_init))
+        named = any(self.head_init is known for known in INITS.values())
+        if self.head_init.gate_bias and not named:
+            raise SpecError("head_init has a gate_bias, and a head has no gates: use bias=")
         _check_flag("head", self.head, (*HEADS, None))
         _check_flag("dtype", self.dtype, DTYPES)
         _check_flag("storage", self.storage, (None, "bfloat16"))

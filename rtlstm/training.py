@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtlstm.errors import SpecError
+from rtlstm.schedules import MAX_LR, Rate, from_dict, rate_at
 
 
 def _number(owner: str, name: str, value: Any, low: float, high: float) -> None:
@@ -15,19 +16,26 @@ def _number(owner: str, name: str, value: Any, low: float, high: float) -> None:
         raise SpecError(f"{owner}: {name} must be a number in [{low}, {high}), got {value!r}")
 
 
-MAX_LR = 1e9
+def _rate(optimizer: Any) -> None:
+    """Check an optimizer's learning rate: a number, or a schedule (see rtlstm.schedules)."""
+    owner = type(optimizer).__name__
+    object.__setattr__(optimizer, "lr", from_dict(optimizer.lr))
+    if callable(optimizer.lr):
+        rate_at(optimizer.lr, 0)
+    else:
+        _number(owner, "lr", optimizer.lr, 0.0, MAX_LR)
 
 
 @dataclass(frozen=True)
 class SGD:
     """w -= lr * d, d the momentum (PyTorch's form, without dampening) or the gradient itself."""
 
-    lr: float
+    lr: Rate
     momentum: float = 0.0
     nesterov: bool = False
 
     def __post_init__(self) -> None:
-        _number("SGD", "lr", self.lr, 0.0, MAX_LR)
+        _rate(self)
         _number("SGD", "momentum", self.momentum, 0.0, 1.0)
         if self.nesterov and not self.momentum:
             raise SpecError("SGD: nesterov=True needs a momentum above 0")
@@ -37,30 +45,37 @@ class SGD:
 class RMSProp:
     """w -= lr * g / (sqrt(v) + eps), v a running mean of g² with weight alpha."""
 
-    lr: float
+    lr: Rate
     alpha: float = 0.99
     eps: float = 1e-8
 
     def __post_init__(self) -> None:
-        _number("RMSProp", "lr", self.lr, 0.0, MAX_LR)
+        _rate(self)
         _number("RMSProp", "alpha", self.alpha, 0.0, 1.0)
         _number("RMSProp", "eps", self.eps, 1e-30, math.inf)
 
 
 @dataclass(frozen=True)
 class Adam:
-    """Kingma & Ba 2015, algorithm 1, with bias correction."""
+    """Kingma & Ba 2015, algorithm 1, with bias correction.
 
-    lr: float = 1e-3
+    With ``weight_decay`` every update first shrinks the weights by lr * weight_decay, apart from
+    the moments (Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2:
+    PyTorch's AdamW, Keras' Adam).
+    """
+
+    lr: Rate = 1e-3
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-8
+    weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        _number("Adam", "lr", self.lr, 0.0, MAX_LR)
+        _rate(self)
         _number("Adam", "beta1", self.beta1, 0.0, 1.0)
         _number("Adam", "beta2", self.beta2, 0.0, 1.0)
         _number("Adam", "eps", self.eps, 1e-30, math.inf)
+        _number("Adam", "weight_decay", self.weight_decay, 0.0, MAX_LR)
 
 
 Optimizer = SGD | RMSProp | Adam

@@ -20,7 +20,7 @@ LSTM, GRU, RNN = range(3)
 IDENTITY, TANH, LOGISTIC, RELU = range(4)
 NO_HEAD, LINEAR_HEAD, LOGISTIC_HEAD, SOFTMAX_HEAD = range(4)
 MSE, SSE, HUBER, CROSS_ENTROPY = range(4)
-SGD, RMSPROP, ADAM = range(3)
+SGD, RMSPROP, ADAM, SUM = range(4)  # SUM: gradients add up, and no weight moves
 
 # what a kernel returns
 OK, BAD_INPUT, BAD_OUTPUT, FULL = range(4)  # FULL: no room for a further step of the window
@@ -89,6 +89,12 @@ TANGENT_LEN = _number("units of the widest layer, padded")
 SOURCES = _array("f", "widest K", "u of that pass")
 SCRATCH = _array("f", "STATE_LEN", "what else the rule needs inside a step")
 NEXT = _number("elements of f from this learner to the next one of a fleet, or -1")
+# What training over recorded sequences adds; -1 elsewhere, but for SAMPLE.
+SAMPLE = _number("numbers of a sample: the inputs, then the mask of the head's features if any")
+MASK = _array("frame", "FEATURES_P", "what dropout multiplies the head's features by, or -1")
+AVERAGE = _array("f", "THETA_LEN", "running average of the weights, or -1")
+FROZEN = _array("plan", "FROZEN_LEN, 2", "ranges (start, end) of f that no optimizer moves, or -1")
+FROZEN_LEN = _number("number of those ranges")
 HEADER_LEN = HEADER.close(globals())
 
 # ---------------------------------------------------------------- one layer
@@ -213,6 +219,15 @@ D_LOSS = _number("loss of the last labelled step")
 D_NORM = _number("norm of the last gradient, before clipping")
 D_DELTA = _number("delta of the Huber loss")
 D_LEN = DOUBLES.close(globals())
+
+# Behind them, and not in a file: what follows from the specification, and a sum.
+UNSAVED = SlotTable("a learner's numbers that no file holds, in d", DOUBLES)
+_number = UNSAVED.number
+
+D_DECAY = _number("weight decay of AdamW")
+D_AVERAGE = _number("the most of the average of the weights that an update leaves")
+D_TOTAL = _number("losses of the labelled steps, added up")
+D_ALL = UNSAVED.close(globals())
 
 COUNTERS = SlotTable("a learner's int64 counters")
 _number = COUNTERS.number

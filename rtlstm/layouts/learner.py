@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import math
 from typing import Any
 
@@ -13,6 +14,7 @@ from rtlstm.kernels import plan as p
 from rtlstm.layouts import network as layout
 from rtlstm.layouts import rules
 from rtlstm.layouts.arena import Arena, ArenaLayout, ArrayLayout
+from rtlstm.schedules import rate_at, to_plain
 from rtlstm.spec import NetworkSpec
 from rtlstm.training import OPTIMIZERS, SGD, Adam, Optimizer, RMSProp, Rule
 
@@ -33,6 +35,10 @@ class LearnerSpec:
     delay: int = 0
     huber_delta: float = 1.0
     seed: int = 0
+    dropout: Any = (0.0, 0.0)  # of the inputs, and of what the head sees
+    input_noise: float = 0.0
+    average: float | None = None
+    frozen: tuple[str, ...] = ()  # patterns of names of parameters
 
     def __post_init__(self) -> None:
         if self.network.storage:
@@ -53,14 +59,33 @@ class LearnerSpec:
                 raise SpecError(f"{name} must be a finite number above 0, got {value!r}")
         if not isinstance(self.delay, int) or not 0 <= self.delay <= 1_000_000:
             raise SpecError(f"delay must be 0 to 1,000,000 steps, got {self.delay!r}")
+        self._check_training()
+
+    def _check_training(self) -> None:
+        """What acts in training alone: dropout, noise, the average of the weights."""
+        pair = self.dropout if isinstance(self.dropout, list | tuple) else (self.dropout,) * 2
+        if len(pair) != 2 or not all(_in_range(rate, 0.0, 1.0) for rate in pair):
+            raise SpecError(
+                "dropout must be a number in [0, 1), or two: of the inputs and before the head;"
+                f" got {self.dropout!r}"
+            )
+        object.__setattr__(self, "dropout", tuple(map(float, pair)))
+        if pair[1] and self.network.head is None:
+            raise SpecError("dropout before the head needs a head: dropout=(rate, 0)")
+        if not _in_range(self.input_noise, 0.0, math.inf):
+            raise SpecError(f"input_noise must be a finite number >= 0, got {self.input_noise!r}")
+        if self.average is not None and not _in_range(self.average, 0.0, 1.0):
+            raise SpecError(f"average must be a number in [0, 1), or None, got {self.average!r}")
+        object.__setattr__(self, "frozen", tuple(self.frozen))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary for a file; :meth:`from_dict` is its inverse."""
-        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        plain = {f.name: getattr(self, f.name) for f in _fields(self)}
         plain["network"] = self.network.to_dict()
         plain["rule"] = dataclasses.asdict(self.rule)
         kind = type(self.optimizer).__name__
-        plain["optimizer"] = {"kind": kind, **dataclasses.asdict(self.optimizer)}
+        settings = {f.name: getattr(self.optimizer, f.name) for f in _fields(self.optimizer)}
+        plain["optimizer"] = {"kind": kind, **settings, "lr": to_plain(self.optimizer.lr)}
         return plain
 
     @classmethod
@@ -77,6 +102,26 @@ class LearnerSpec:
             raise SpecError(f"not the description of a learner: {error}") from None
 
 
+LATER = {"dropout", "input_noise", "average", "frozen", "weight_decay"}
+
+
+def _fields(settings: Any) -> list[dataclasses.Field[Any]]:
+    """Fields for a file: those that came later only where they say something, so that what does
+    without them has the file that it always had.
+    """
+    return [
+        field
+        for field in dataclasses.fields(settings)
+        if field.name not in LATER or getattr(settings, field.name) != field.default
+    ]
+
+
+def _in_range(value: Any, low: float, high: float) -> bool:
+    """Whether a value is a number in [low, high)."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and low <= value < high
+
+
 @dataclasses.dataclass(frozen=True)
 class LearnerLayout:
     """The plan of a learner, the arena of its block, and where its queue of late labels lies."""
@@ -87,14 +132,19 @@ class LearnerLayout:
     arena: ArenaLayout
     queue_x: ArrayLayout | None
     queue_y: ArrayLayout | None
+    total: int  # f: (THETA_LEN) of a training layout, where gradients are summed up; else -1
 
 
-def lay_out(spec: LearnerSpec) -> LearnerLayout:
-    """Lay a learner out: first its network just as alone, then what learning adds."""
+def lay_out(spec: LearnerSpec, training: bool = False) -> LearnerLayout:
+    """Lay a learner out: first its network just as alone, then what learning adds.
+
+    training: with what `Learner.fit` needs beyond a stream of samples: a mask in every frame if
+    there is dropout before the head, and a place to sum gradients up.
+    """
     arena = ArenaLayout()
-    net = layout.network(spec.network, arena)
+    net = layout.network(spec.network, arena, training and spec.dropout[1] > 0)
     plan = net.plan.copy()
-    arena.reserve("d", p.D_LEN, save="settings")
+    arena.mark_saved("d", arena.reserve("d", p.D_ALL), p.D_LEN, "settings")
     arena.reserve("q", p.Q_LEN, save="counters")
     plan[p.LEARN_STATE], plan[p.AHEAD] = plan[p.STATE], plan[p.FRAME]
     queue_x = queue_y = None
@@ -115,33 +165,41 @@ def lay_out(spec: LearnerSpec) -> LearnerLayout:
     if isinstance(spec.optimizer, Adam):
         plan[p.MOMENT2] = arena.reserve("f", size, save="moment2")
     rules.rule_entry(spec.rule).lay_out(spec.network, plan, arena, spec.rule)
+    if spec.average is not None:
+        plan[p.AVERAGE] = arena.reserve("f", size, save="average")
+    total = arena.reserve("f", size) if training else -1
+    plan = _freeze(spec, plan, net)
     plan.setflags(write=False)
-    return LearnerLayout(spec, net, plan, arena, queue_x, queue_y)
+    return LearnerLayout(spec, net, plan, arena, queue_x, queue_y, total)
+
+
+def _freeze(spec: LearnerSpec, plan: Array, net: layout.NetworkLayout) -> Array:
+    """The plan with the ranges of the parameters that are frozen, in order, behind it."""
+    fixed = np.zeros(int(plan[p.THETA_LEN]), bool)
+    for name, at in net.parameters.items():
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in spec.frozen):
+            dataclasses.replace(at, offset=at.offset - int(plan[p.THETA])).view(fixed)[...] = True
+    if not fixed.any():
+        return plan
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], fixed, [False]]))) + plan[p.THETA]
+    longer = np.concatenate([plan, edges])
+    longer[p.FROZEN], longer[p.FROZEN_LEN] = len(plan), len(edges) // 2
+    return longer
 
 
 def write_settings(spec: LearnerSpec, arena: Arena) -> None:
     """Write a learner's settings into its arena, for the kernels to read."""
     d, o = arena.d, spec.optimizer
-    d[p.D_LR], d[p.D_LIMIT] = o.lr, LIMIT[spec.network.dtype]
+    d[p.D_LR], d[p.D_LIMIT] = rate_at(o.lr, 0), LIMIT[spec.network.dtype]
+    d[p.D_AVERAGE] = spec.average or 0.0
     d[p.D_CLIP] = math.inf if spec.clip is None else spec.clip
     d[p.D_POWER1] = d[p.D_POWER2] = 1.0
     d[p.D_DELTA], d[p.D_LOSS] = spec.huber_delta, math.nan
     if isinstance(o, Adam):
         d[p.D_HYPER], d[p.D_HYPER2], d[p.D_EPS] = o.beta1, o.beta2, o.eps
+        d[p.D_DECAY] = o.weight_decay
     elif isinstance(o, RMSProp):
         d[p.D_HYPER], d[p.D_HYPER2] = o.alpha, o.eps
     else:
         d[p.D_HYPER], d[p.D_HYPER2] = o.momentum, float(o.nesterov)
     arena.q[p.Q_SEED] = spec.seed
-
-
-def reset_state(plan: Array, f: Array, q: Array) -> None:
-    """State, traces and waiting labels of a learner to zero, in its parts f and q."""
-    for base, size in (
-        (p.STATE, p.STATE_LEN),
-        (p.LEARN_STATE, p.STATE_LEN),
-        (p.HISTORY, p.HISTORY_LEN),
-    ):
-        f[plan[base] : plan[base] + max(plan[size], 0)] = 0.0
-    q[[p.Q_WINDOW_STEPS, p.Q_SLOT, p.Q_PENDING, p.Q_UNITS]] = 0
-    q[p.Q_SETTLED] = q[p.Q_ISSUED]

@@ -43,8 +43,11 @@ class NetworkLayout:
             arena.f[offset : offset + len(values)] = values
 
 
-def network(spec: NetworkSpec, arena: ArenaLayout) -> NetworkLayout:
-    """Lay a network out in an arena: parameters first, then its state, then one frame."""
+def network(spec: NetworkSpec, arena: ArenaLayout, mask: bool = False) -> NetworkLayout:
+    """Lay a network out in an arena: parameters first, then its state, then one frame.
+
+    mask: a frame has room for factors of the head's features, which come behind every sample.
+    """
     theta, store = arena.sizes["f"], "h" if spec.storage == "bfloat16" else "f"
     records = [
         _record(layer, m, arena, store, 0 if number else float32_rows(spec))
@@ -64,6 +67,9 @@ def network(spec: NetworkSpec, arena: ArenaLayout) -> NetworkLayout:
     head[p.FEAT] = frame.reserve("f", int(head[p.FEATURES_P]))
     head[p.PRE] = frame.reserve("f", spec.outputs)
     head[p.OUT] = frame.reserve("f", spec.outputs)
+    if mask:
+        head[p.MASK] = frame.reserve("f", int(head[p.FEATURES_P]))
+        head[p.SAMPLE] += spec.layers[-1].units
     head[p.FRAME_LEN] = frame.sizes["f"]
     head[p.FRAME] = arena.reserve("f", int(head[p.FRAME_LEN]))
     plan = np.concatenate([head, *records])
@@ -171,6 +177,7 @@ def _rows(layer: Layer, r: np.ndarray[Any, Any]) -> None:
 
 def _head(spec: NetworkSpec, head: np.ndarray[Any, Any], arena: ArenaLayout) -> None:
     head[p.LAYERS], head[p.INPUTS], head[p.OUTPUTS] = len(spec.layers), spec.inputs, spec.outputs
+    head[p.SAMPLE] = spec.inputs
     head[p.HEAD] = HEADS[spec.head]
     features = spec.layers[-1].units
     if spec.head_inputs:

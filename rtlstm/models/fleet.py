@@ -13,13 +13,17 @@ from rtlstm.errors import LimitError, SampleError, SpecError, StateError
 from rtlstm.inputs.arrays import as_rows, as_targets, output_array
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.learn.driver import bind_rule
+from rtlstm.kernels.learn.step import begin_sequence
 from rtlstm.kernels.native.capi import address
 from rtlstm.layouts import rules
 from rtlstm.layouts.arena import Arena, ArrayLayout
-from rtlstm.layouts.learner import LearnerSpec, lay_out, reset_state
+from rtlstm.layouts.learner import LearnerSpec, lay_out
+from rtlstm.models import initialize as initial
 from rtlstm.models.base import Lock, Model
+from rtlstm.models.fitting import run_rows, split
 from rtlstm.models.learner import Learner
-from rtlstm.models.network import raise_for_status
+from rtlstm.models.network import chunk_rows, raise_for_status
+from rtlstm.models.trainable import MAX_CHUNK
 
 Array = np.ndarray[Any, Any]
 MAX_THREADS = 1024
@@ -69,6 +73,11 @@ class FleetSpec:
         return spec
 
 
+def _seedless(spec: LearnerSpec) -> LearnerSpec:
+    """The specification but for its seeds, which say nothing of how a learner is laid out."""
+    return dataclasses.replace(spec, seed=0, network=dataclasses.replace(spec.network, seed=0))
+
+
 def _check_keys(keys: Sequence[Any]) -> None:
     for key in keys:
         if isinstance(key, bool) or not isinstance(key, str | int):
@@ -84,7 +93,9 @@ class Fleet(Model):
     it is. ``keys``: the number of learners, or their keys (strings or integers; 0 … N - 1 if only
     the number is given). ``threads``: how many threads work at once, each on learners of its own;
     every learner is bit for bit what it would be alone, for any number of threads. ``max_keys``:
-    the largest number of learners that :meth:`add` may reach.
+    the largest number of learners that :meth:`add` may reach. ``seeds``: one a learner, from which
+    its initial weights and its random numbers are drawn anew, as if the network and the learner had
+    been made with that seed: so many trials of one experiment.
     """
 
     kind = "fleet"
@@ -95,6 +106,7 @@ class Fleet(Model):
         keys: int | Iterable[Any],
         threads: int = 1,
         max_keys: int | None = None,
+        seeds: Iterable[int] | None = None,
     ) -> None:
         if isinstance(keys, bool) or (isinstance(keys, int) and keys < 0):
             raise SpecError(f"a fleet has 0 learners or more, got {keys!r}")
@@ -102,7 +114,23 @@ class Fleet(Model):
         _check_keys(named)
         if learner.spec.delay:
             raise SpecError("a fleet learns labels with their samples: Learner(delay=0)")
+        if callable(learner.spec.optimizer.lr):
+            raise SpecError("the learners of a fleet have a learning rate that is a number")
         self._build(FleetSpec(learner.spec, named, max_keys), learner._arena, threads)
+        if seeds is not None:
+            self._start_from(list(seeds))
+
+    def _start_from(self, seeds: list[int]) -> None:
+        """Initial weights and random numbers of each learner from a seed of its own."""
+        if len(seeds) != len(self):
+            raise SpecError(f"{len(self)} learners need as many seeds, got {len(seeds)}")
+        spec = self._spec.learner
+        for row, seed in enumerate(seeds):
+            network = dataclasses.replace(spec.network, seed=seed)
+            f = self._matrix("f")[row]
+            places = self._one.network.parameters
+            initial.fill(network, {name: at.view(f) for name, at in places.items()})
+            self._matrix("q")[row, p.Q_SEED] = seed
 
     def _build(self, spec: FleetSpec, template: Arena, threads: int = 1) -> None:
         if not 1 <= threads <= MAX_THREADS:
@@ -148,6 +176,63 @@ class Fleet(Model):
                 list(self._pool.map(self._work, *parts))
         return P
 
+    def run(
+        self,
+        X: Sequence[Any],
+        Y: Sequence[Any],
+        lengths: Sequence[Any] | None = None,
+        keys: Iterable[Any] | None = None,
+    ) -> list[Array]:
+        """Run every learner, or those of ``keys``, over rows of its own, as :meth:`Learner.run`.
+
+        X, Y and, if given, lengths: one entry a learner, each as of :meth:`Learner.run`; they may
+        differ in length. Returns the predictions (T, outputs) of each. All is checked first. A
+        learner whose prediction is not finite stays as it was before that row, whose prediction is
+        NaN. Learners are shared out among the threads one by one.
+        """
+        who = self._who if keys is None else self._find(keys)
+        spec, dtype = self._spec.learner.network, np.dtype(self._spec.learner.network.dtype)
+        parts = (X, Y) if lengths is None else (X, Y, lengths)
+        if any(len(part) != len(who) for part in parts):
+            raise SampleError(f"X, Y and lengths need {len(who)} entries; nothing was changed")
+        jobs = []
+        for k, row in enumerate(who.tolist()):
+            x = as_rows(X[k], spec.inputs, dtype, f"X[{k}]")
+            y = as_targets(Y[k], len(x), spec, f"Y[{k}]")
+            ends = None if lengths is None else split(lengths[k], len(x))
+            jobs.append((row, x, y, np.empty((len(x), spec.outputs), dtype), ends))
+        with self._lock:
+            if self._rows == self._compile:
+                self._bind()
+            if self._pool is None:
+                for job in jobs:
+                    self._run_one(*job)
+            else:
+                list(self._pool.map(self._run_one, *zip(*jobs)))
+        return [job[3] for job in jobs]
+
+    def _run_one(self, row: int, x: Array, y: Array, out: Array, ends: list[int] | None) -> None:
+        """One learner over its rows, from sequence to sequence."""
+        which = np.full(MAX_CHUNK, row, np.int64)
+        spec = self._spec.learner
+        chunk = chunk_rows(spec.network, rules.rule_entry(spec.rule).cost(spec.network))
+        start, chunk = 0, min(chunk, MAX_CHUNK)
+        if ends is not None:
+            self._restart(row)
+        for end in [len(x)] if ends is None else ends:
+            part = (x[start:end], y[start:end], out[start:end])
+            run_rows(self._rows, address(which), part, chunk, skip=True)
+            start = end
+            if ends is not None:
+                self._restart(row)
+
+    def _restart(self, row: int) -> None:
+        """State and traces of one learner to zero, after its unfinished block was learned from."""
+        plan, (F, D, Q) = self._one.plan, self._matrices
+        if plan[p.WINDOW] >= 0:
+            rules.rule_entry(self._spec.learner.rule).kernels().close(plan, F[row], D[row], Q[row])
+        begin_sequence(plan, F[row], Q[row])
+
     def _work(self, who: Array, X: Array, Y: Array, P: Array) -> None:
         """Step these learners; one whose prediction is not finite is skipped."""
         start = 0
@@ -164,13 +249,16 @@ class Fleet(Model):
 
     def _compile(self, *args: Any) -> int:
         """Compile or load the kernel at the first call of ``_rows``, then replace it."""
+        self._bind()
+        return int(self._rows(*args))
+
+    def _bind(self) -> None:
         kernels = rules.rule_entry(self._spec.learner.rule).kernels()
         plan = self._one.plan.copy()
         if self._capacity > 1:
             plan[p.NEXT] = self._strides["f"]
         code = bind_rule(kernels.run, plan, *self._matrices)
         self._rows, self._machine = code.run, code  # which must live as long as it is called
-        return int(self._rows(*args))
 
     def _find(self, keys: Iterable[Any]) -> Array:
         named = list(keys)
@@ -202,7 +290,7 @@ class Fleet(Model):
         _check_keys([key])
         if key in self._row_of:
             raise StateError(f"key {key!r} is there already; nothing was changed")
-        if learner is not None and learner.spec != self._spec.learner:
+        if learner is not None and _seedless(learner.spec) != _seedless(self._spec.learner):
             raise SpecError("a learner of another specification cannot join; nothing was changed")
         limit = self._spec.max_keys
         if limit is not None and len(self) >= limit:
@@ -226,15 +314,10 @@ class Fleet(Model):
 
     def reset(self, key: str | int | None = None) -> None:
         """Set state and traces of one learner, or of all of them, to zero; weights stay."""
-        plan, (F, D, Q) = self._one.plan, self._matrices
         rows = self._who if key is None else self._find([key])
         with self._lock:
             for row in rows:
-                if plan[p.WINDOW] >= 0:
-                    rules.rule_entry(self._spec.learner.rule).kernels().close(
-                        plan, F[row], D[row], Q[row]
-                    )
-                reset_state(plan, F[row], Q[row])
+                self._restart(int(row))
 
     def learner(self, key: str | int) -> Learner:
         """Return an independent copy of one learner."""

@@ -34,6 +34,22 @@ class Uniform:
         z ^= z >> np.uint64(31)
         return ((z >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1.0).reshape(shape)
 
+    def normal(self, *shape: int) -> Array:
+        """Gaussian numbers of mean 0 and variance 1 (Box & Muller 1958), float64."""
+        u, angle = (self(*shape) + 1.0) / 2.0, np.pi * self(*shape)
+        return np.sqrt(-2.0 * np.log1p(-u)) * np.cos(angle)
+
+
+def mixed(*numbers: int) -> int:
+    """One seed from several whole numbers, by SplitMix64's finaliser after each."""
+    z, mask = 0, 2**64 - 1
+    for number in numbers:
+        z = (z + number + 0x9E3779B97F4A7C15) & mask
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        z ^= z >> 31
+    return z
+
 
 def orthogonal(rows: int, columns: int, uniform: Uniform) -> Array:
     """Return a matrix with orthonormal rows or columns (modified Gram–Schmidt).

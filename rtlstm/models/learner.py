@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -18,23 +18,26 @@ from rtlstm.kernels.native.capi import address
 from rtlstm.kernels.native.fastcall import FastCall, unavailable
 from rtlstm.layouts import rules
 from rtlstm.layouts.arena import Arena, ArrayLayout, arena_bytes
-from rtlstm.layouts.learner import LearnerSpec, lay_out, reset_state, write_settings
-from rtlstm.models.base import Model
-from rtlstm.models.network import (
-    GIL_RELEASE_NS,
-    Network,
-    chunk_rows,
-    raise_for_status,
-    step_nanoseconds,
-)
+from rtlstm.layouts.learner import LearnerSpec, lay_out, write_settings
+from rtlstm.models.fitting import run_rows, run_sequences
+from rtlstm.models.network import GIL_RELEASE_NS, Network, raise_for_status, step_nanoseconds
+from rtlstm.models.trainable import MAX_CHUNK, Trainable
+from rtlstm.schedules import rate_at
 from rtlstm.training import Adam, Optimizer, Rule, rule_of
 
 Array = np.ndarray[Any, Any]
 MEMORY_LIMIT = 4 << 30  # bytes
-MAX_CHUNK = 4096  # rows that one call into the kernels takes
 
 
-class Learner(Model):
+class TrainingOptions(TypedDict, total=False):
+    """Arguments of `Learner` that act in :meth:`Learner.fit`, or on what it keeps."""
+
+    dropout: float | tuple[float, float]
+    input_noise: float
+    average: float | None
+
+
+class Learner(Trainable):
     """A network with a learning rule, an optimizer and a loss, which learns from every sample.
 
     ``rule``: "truncated", "rtrl", "hybrid", "snap1", "uoro", "bptt" or rtlstm.TBPTT(k).
@@ -42,8 +45,11 @@ class Learner(Model):
     sum), "huber", "cross_entropy". ``clip``: the largest norm of a gradient, None for no clipping.
     ``delay``: by how many steps a target may come late (:meth:`predict`, :meth:`learn`).
     ``memory_limit``: the most bytes that it may hold (None: no limit). The learner adopts ``net``:
-    ``net.parameters`` then are the learned weights. Raises SpecError for combinations that are not
-    defined, LimitError above the limit.
+    ``net.parameters`` then are the learned weights. ``average``: keep a running average of the
+    weights, of which an update leaves this part (:meth:`averaged`). In :meth:`fit` alone:
+    ``dropout``: rate on the inputs and before the head, or the two as a pair; ``input_noise``:
+    standard deviation of Gaussian noise on the inputs. Raises SpecError for combinations that are
+    not defined, LimitError above the limit.
     """
 
     kind = "learner"
@@ -59,11 +65,15 @@ class Learner(Model):
         memory_limit: int | None = MEMORY_LIMIT,
         huber_delta: float = 1.0,
         seed: int = 0,
+        **training: Unpack[TrainingOptions],
     ) -> None:
+        unknown = set(training) - set(TrainingOptions.__annotations__)
+        if unknown:
+            raise TypeError(f"Learner() got an unexpected keyword argument {min(unknown)!r}")
         if optimizer is None:
             optimizer = Adam()
         self.spec = LearnerSpec(
-            net.spec, rule_of(rule), optimizer, loss, clip, delay, huber_delta, seed
+            net.spec, rule_of(rule), optimizer, loss, clip, delay, huber_delta, seed, **training
         )
         self._build(self.spec, net, memory_limit)
 
@@ -85,6 +95,9 @@ class Learner(Model):
         self._kernels = rules.rule_entry(spec.rule).kernels()
         self._who = np.zeros(MAX_CHUNK, np.int64)
         self._first = self._who[:1]
+        if spec.average is not None:
+            for name, view in self._by_name("average").items():
+                view[...] = net.parameters[name]
         self._rows: Callable[..., int] = self._compile
         self._fast_call: Callable[..., Any] = self._make_fast_call
         self._made: FastCall | None = None
@@ -147,30 +160,27 @@ class Learner(Model):
         """Run one step of the kernel on arrays that fit; returns its status."""
         return self._rows(*map(address, (self._first, x, y, answer)), 1)
 
-    def run(self, X: Any, Y: Any, out: Array | None = None) -> Array:
+    def run(self, X: Any, Y: Any, out: Array | None = None, lengths: Any = None) -> Array:
         """Predict, then learn, row by row: bit for bit what T calls of :meth:`step` do.
 
         X (T, inputs), Y (T, outputs); returns the predictions (T, outputs), each made before
         learning from its row. All rows of X are checked first; Ctrl-C is heard between chunks of
-        rows.
+        rows. ``lengths``: whole numbers that add up to T: the rows are so many sequences, one
+        behind the other, and :meth:`reset` is called before each and after the last.
         """
         spec, dtype = self.net.spec, self.net._dtype
         X = as_rows(X, spec.inputs, dtype, "X")
         Y = as_targets(Y, len(X), spec, "Y")
         P = output_array(out, (len(X), spec.outputs), dtype)
-        if self.spec.delay:
+        if lengths is not None:
+            run_sequences(self, X, Y, P, lengths)
+        elif self.spec.delay or self._schedule:
             for x, y, answer in zip(X, Y, P):
                 self.step(x, y, answer)
-            return P
-        chunk = min(MAX_CHUNK, chunk_rows(spec, rules.rule_entry(self.spec.rule).cost(spec)))
-        with self._lock:
-            self._need_room(len(X))
-            for start in range(0, len(X), chunk):
-                x, y, answer = (a[start : start + chunk] for a in (X, Y, P))
-                places = map(address, (self._who, x, y, answer))
-                status = self._rows(*places, len(x))
-                if status:
-                    raise_for_status(status, start)
+        else:
+            with self._lock:
+                self._need_room(len(X))
+                run_rows(self._rows, address(self._who), (X, Y, P), self._chunk())
         return P
 
     def _compile(self, *args: Any) -> int:
@@ -192,7 +202,23 @@ class Learner(Model):
             lock, lengths = self._lock.address, (*net._in, *net._out)
             self._made = FastCall("learn", self._machine, lock, lengths, net._dtype, long)
             self._fast_call = self._made.call
+        if self._schedule is not None:
+            self._fast_call = self._at_its_rate(self._fast_call)
         return self._fast_call(*args)
+
+    def _at_its_rate(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """A call of a step that first looks up the learning rate."""
+        d, q, schedule = self._arena.d, self._arena.q, self._schedule
+
+        def scheduled(*args: Any) -> Any:
+            d[p.D_LR] = rate_at(schedule, int(q[p.Q_UPDATES]))
+            return call(*args)
+
+        return scheduled
+
+    def _forget_code(self) -> None:
+        """See :meth:`Trainable._forget_code`."""
+        self._rows, self._fast_call = self._compile, self._make_fast_call
 
     def _need_room(self, rows: int) -> None:
         """Raise LimitError if `bptt` cannot store this many more steps."""
@@ -205,24 +231,6 @@ class Learner(Model):
                 " rtlstm.TBPTT(k) keeps k steps however long the sequence is,"
                 " rtlstm.Rule('bptt', steps) as many as you say. Nothing has changed"
             )
-
-    def fit(self, sequences: Iterable[tuple[Any, Any]], passes: int = 1) -> list[float]:
-        """Several passes over recorded (X, Y) sequences, reset before each; mean loss a pass.
-
-        The loss of a pass is the mean over its labelled steps of the loss before learning.
-        """
-        recorded, means = list(sequences), []
-        for _ in range(passes):
-            total, steps = 0.0, 0
-            for X, Y in recorded:
-                self.reset()
-                for x, y in zip(X, Y, strict=True):
-                    self.step(x, y)
-                    if self._arena.q[p.Q_KNOWN]:
-                        total, steps = total + self._arena.d[p.D_LOSS], steps + 1
-            means.append(total / max(steps, 1))
-        self.reset()
-        return means
 
     # ------------------------------------------------------------------ late labels
     def predict(self, x: Any, out: Array | None = None) -> tuple[Array, int]:
@@ -304,16 +312,6 @@ class Learner(Model):
 
     # ------------------------------------------------------------------ what it holds
     @property
-    def lr(self) -> float:
-        """The learning rate; it can be set at any time, also to 0."""
-        return float(self._arena.d[p.D_LR])
-
-    @lr.setter
-    def lr(self, value: float) -> None:
-        checked = dataclasses.replace(self.spec.optimizer, lr=value)
-        self._arena.d[p.D_LR] = checked.lr
-
-    @property
     def gradient(self) -> dict[str, Array]:
         """The gradient of the last loss before clipping, by parameter name (copies).
 
@@ -363,4 +361,4 @@ class Learner(Model):
         with self._lock:
             if self._plan[p.WINDOW] >= 0:
                 self._kernels.close(*self._parts)
-            reset_state(self._plan, self._arena.f, self._arena.q)
+            learning.begin_sequence(self._plan, self._arena.f, self._arena.q)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from rtlstm.errors import SampleError
-from rtlstm.inputs.arrays import as_rows, as_sample, output_array
+from rtlstm.inputs.arrays import as_rows, as_sample, as_targets, output_array
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.native.bind import bind
 from rtlstm.kernels.native.capi import address
@@ -149,16 +150,62 @@ class Network(Model):
         call, naming the row, and nothing moves. Ctrl-C is heard between chunks; the state is then
         that of a whole number of rows.
         """
+        return self._through(lambda *args: self._run(*args), X, out)
+
+    def _through(self, kernel: Callable[..., int], X: Any, out: Array | None = None) -> Array:
+        """Rows through a kernel, from where the state is."""
         X = as_rows(X, self.spec.inputs, self._dtype, "X")
         Y = output_array(out, (len(X), self.spec.outputs), self._dtype)
         chunk = chunk_rows(self.spec)
         with self._lock:
             for start in range(0, len(X), chunk):
                 x, y = X[start : start + chunk], Y[start : start + chunk]
-                status = self._run(address(x), address(y), len(x))
+                status = kernel(address(x), address(y), len(x))
                 if status:
                     raise_for_status(status, start)
         return Y
+
+    def evaluate(self, sequences: Iterable[tuple[Any, Any]], loss: str = "mse") -> float:
+        """The mean loss over all rows with a target of recorded sequences (X, Y).
+
+        X (T, inputs), Y (T, outputs), NaN where unknown; the state is zero at the start of each,
+        and afterwards what it was before. ``loss``: as of :class:`rtlstm.Learner`. NaN if no row
+        has a target.
+        """
+        from rtlstm.models.evaluation import losses  # few need it
+
+        of_rows, logits = losses(self.spec, loss), self._logits()
+        total, count = 0.0, 0
+        with self._lock:
+            before = self.snapshot()
+            try:
+                for X, Y in sequences:
+                    self.reset()
+                    Y = as_targets(Y, len(X), self.spec, "Y")
+                    rows = of_rows(self._through(logits, X), Y)
+                    total += float(np.nansum(rows))
+                    count += int((~np.isnan(rows)).sum())
+            finally:
+                self.restore(before)
+        return total / count if count else math.nan
+
+    def _logits(self) -> Callable[..., int]:
+        """The kernel behind :meth:`run` with a head that is linear, on the same arrays."""
+        plan = self._plan.copy()
+        if self.spec.head is not None:
+            plan[p.HEAD] = p.LINEAR_HEAD
+        self._head_less = bind(cells.run_at, 3, (plan, self._h, self._f), (self._h, self._f))
+        return self._head_less.run
+
+    def jacobian(self, x: Any) -> dict[tuple[str, str], Array]:
+        """The exact Jacobian of one step with x (inputs,), from the present state, which stays.
+
+        By pairs of names of :attr:`state`: ``J["layer0.y", "layer0.c"]`` is d(new y)/d(old c),
+        (entries of y, entries of c), float64.
+        """
+        from rtlstm.models.jacobians import step_jacobians  # few need it
+
+        return step_jacobians(self, x)
 
     def reset(self) -> None:
         """Set the state to zero."""

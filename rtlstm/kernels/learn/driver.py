@@ -33,7 +33,7 @@ def learner_rows(run: Any) -> Any:
         """
         ends = views.ints_at(at, 8)
         plan, which = views.ints_at(ends[0], ends[1]), views.ints_at(who, count)
-        m, n = plan[p.INPUTS], plan[p.OUTPUTS]
+        m, n = plan[p.SAMPLE], plan[p.OUTPUTS]
         x, y = views.numbers_at(X, count * m, numbers), views.numbers_at(Y, count * n, numbers)
         out = views.numbers_at(P, count * n, numbers)
         for t in range(count):

@@ -39,6 +39,9 @@ def begin_update(plan, f, d, q, norm2):
     norm = math.sqrt(norm2)
     d[p.D_NORM] = norm
     scale, c = 1.0, plan[p.OPT_CONST]
+    if plan[p.OPTIMIZER] == p.SUM:
+        q[p.Q_SKIPPED] += not math.isfinite(norm)
+        return math.isfinite(norm)
     if norm > d[p.D_CLIP]:
         scale = d[p.D_CLIP] / norm
     if not (math.isfinite(norm) and d[p.D_LR] * scale * norm <= d[p.D_LIMIT]):
@@ -53,13 +56,47 @@ def begin_update(plan, f, d, q, norm2):
         f[c] = d[p.D_LR] / (1.0 - d[p.D_POWER1])
         f[c + 2], f[c + 3], f[c + 4] = d[p.D_HYPER], d[p.D_HYPER2], d[p.D_EPS]
         f[c + 5] = 1.0 / math.sqrt(1.0 - d[p.D_POWER2])
+        f[c + 6] = 1.0 - d[p.D_LR] * d[p.D_DECAY]
     else:
         f[c], f[c + 2], f[c + 3] = d[p.D_LR], d[p.D_HYPER], d[p.D_HYPER2]
+    if plan[p.AVERAGE] >= 0:  # at first nearly all of it is new, as the first weights are noise
+        f[c + 7] = 1.0 - min(d[p.D_AVERAGE], q[p.Q_UPDATES] / (q[p.Q_UPDATES] + 9.0))
     return True
 
 
 @kernel
 def update_row(plan, f, theta, g, n):
+    """Move those of n weights at f[theta] that are not frozen by the gradient at f[g].
+
+    Adam first shrinks them if there is a decay (Loshchilov & Hutter 2019, algorithm 2, AdamW).
+    """
+    decays = plan[p.OPTIMIZER] == p.ADAM and f[plan[p.OPT_CONST] + 6] != 1.0
+    if plan[p.FROZEN] >= 0:
+        hold_frozen(plan, f, theta, g, n, decays)
+    elif decays:
+        v.scale(f, theta, f[plan[p.OPT_CONST] + 6], n)
+    move_row(plan, f, theta, g, n)
+
+
+@kernel
+def hold_frozen(plan, f, theta, g, n, decays):
+    """Zero the gradients of frozen weights, whose moments are 0, too; the decay of all others."""
+    at, end, shrunk = theta, theta + n, f[plan[p.OPT_CONST] + 6]
+    for k in range(plan[p.FROZEN_LEN] + 1):
+        start, stop = end, end
+        if k < plan[p.FROZEN_LEN]:
+            start = min(plan[plan[p.FROZEN] + 2 * k], end)
+            stop = min(plan[plan[p.FROZEN] + 2 * k + 1], end)
+        if decays:
+            for j in range(at, start):
+                f[j] *= shrunk
+        for j in range(max(start, at), stop):
+            f[g + j - theta] = 0.0
+        at = max(at, stop)
+
+
+@kernel
+def move_row(plan, f, theta, g, n):
     """Move n weights at f[theta] by the gradient at f[g]; moments lie as the weights do."""
     c, at = plan[p.OPT_CONST], theta - plan[p.THETA]
     prefetch_next(plan, f, theta, n)
@@ -70,8 +107,13 @@ def update_row(plan, f, theta, g, n):
         v.adam_row(f, theta, g, plan[p.MOMENT1] + at, plan[p.MOMENT2] + at, n, c)
     elif plan[p.OPTIMIZER] == p.RMSPROP:
         v.rmsprop_row(f, theta, g, plan[p.MOMENT1] + at, n, c)
+    elif plan[p.OPTIMIZER] == p.SUM:
+        v.axpy(f, plan[p.MOMENT1] + at, 1.0, f, g, n)
     else:
         v.sgd_row(f, theta, g, plan[p.MOMENT1] + at, n, c)
+    if plan[p.AVERAGE] >= 0 and plan[p.OPTIMIZER] != p.SUM:
+        v.scale(f, plan[p.AVERAGE] + at, 1.0 - f[c + 7], n)
+        v.axpy(f, plan[p.AVERAGE] + at, f[c + 7], f, theta, n)
 
 
 @kernel
@@ -123,6 +165,15 @@ def update_all(plan, f, d, q):
     if sane:
         update_row(plan, f, plan[p.THETA], g, n)
     return sane
+
+
+@kernel
+def update_from_sum(plan, f, d, q, total):
+    """One update from the gradients that have been summed up at f[total], which is zeroed."""
+    n = plan[p.THETA_LEN]
+    if begin_update(plan, f, d, q, v.norm2(f, total, n)):
+        update_row(plan, f, plan[p.THETA], total, n)
+    v.fill(f, total, 0.0, n)
 
 
 @kernel

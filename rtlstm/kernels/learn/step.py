@@ -63,6 +63,7 @@ def step_loss(plan, f, d, q, fr, wk, y):
         return False
     q[p.Q_LABELS] += 1
     d[p.D_LOSS] = loss(plan, f, d, fr, wk, y, known)
+    d[p.D_TOTAL] += d[p.D_LOSS]
     return True
 
 
@@ -85,6 +86,17 @@ def smallest_trace(f):
 
 
 @kernel
+def begin_sequence(plan, f, q):
+    """State, traces, history and waiting labels to zero; weights and moments stay."""
+    v.fill(f, plan[p.STATE], 0.0, plan[p.STATE_LEN])
+    v.fill(f, plan[p.LEARN_STATE], 0.0, plan[p.STATE_LEN])
+    v.fill(f, plan[p.HISTORY], 0.0, max(plan[p.HISTORY_LEN], 0))
+    q[p.Q_WINDOW_STEPS] = q[p.Q_WINDOW_LABELS] = 0
+    q[p.Q_SLOT] = q[p.Q_PENDING] = q[p.Q_UNITS] = 0
+    q[p.Q_SETTLED] = q[p.Q_ISSUED]
+
+
+@kernel
 def clear_overflow(plan, f, q):
     """Clear the rule's traces if one of them is not finite: nothing exact can come of them."""
     top = v.max_abs(f, plan[p.HISTORY], plan[p.HISTORY_LEN])
@@ -102,7 +114,7 @@ def over_rows(step):
 
     def run(plan, f, d, q, X, Y, P, rows):
         """Steps over flat rows; returns 0, or 4 * row + status of the first that was refused."""
-        m, n = plan[p.INPUTS], plan[p.OUTPUTS]
+        m, n = plan[p.SAMPLE], plan[p.OUTPUTS]
         mode = flush_denormals()
         refused = p.OK
         for t in range(rows):

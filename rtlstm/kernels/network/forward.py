@@ -256,6 +256,8 @@ def head(plan, w, f, fr):
         return finite_status(f, out, outputs)
     feat, width = fr + plan[p.FEAT], plan[p.FEATURES_P]
     v.copy(f, feat, f, fr + plan[last + p.F_YHAT], plan[last + p.N])
+    if plan[p.MASK] >= 0:
+        v.mul(f, feat, feat, fr + plan[p.MASK], plan[last + p.N])
     if plan[p.HEAD_INPUTS] >= 0:
         x = fr + plan[p.HEADER_LEN + p.F_U]
         v.copy(f, feat + plan[p.HEAD_INPUTS], f, x, plan[p.INPUTS])
@@ -330,12 +332,18 @@ def commit(plan, f, st, fr):
 
 @kernel
 def load_input(plan, f, fr, x):
-    """Check x and lay it into the first layer's u; BAD_INPUT leaves everything as it was."""
+    """Check x and lay it into the first layer's u; BAD_INPUT leaves everything as it was.
+
+    In training with dropout before the head, a mask of its features follows the inputs.
+    """
     m, u = plan[p.INPUTS], fr + plan[p.HEADER_LEN + p.F_U]
     if not v.all_finite(x, m):
         return p.BAD_INPUT
     for j in range(m):
         f[u + j] = x[j]
+    if plan[p.MASK] >= 0:
+        for j in range(plan[p.SAMPLE] - m):
+            f[fr + plan[p.MASK] + j] = x[m + j]
     return p.OK
 
 

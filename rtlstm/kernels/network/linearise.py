@@ -110,7 +110,7 @@ def backward(plan, w, f, fr, adjoint, wk, cut):
     state), which replaces the new one. cut = 1 stops at every read of a cell through a peephole.
     """
     top = layer_at(plan[p.LAYERS] - 1)
-    head_backward(plan, w, f, wk, wk + plan[top + p.W_DY], top)
+    head_backward(plan, w, f, fr, wk, top)
     for number in range(plan[p.LAYERS]):
         at = layer_at(plan[p.LAYERS] - 1 - number)
         through_path(plan, at, f, fr, wk)
@@ -123,9 +123,9 @@ def backward(plan, w, f, fr, adjoint, wk, cut):
 
 
 @kernel
-def head_backward(plan, w, f, wk, dy, top):
+def head_backward(plan, w, f, fr, wk, top):
     """dL/d(output of the top layer) from dL/d(PRE)."""
-    n, error = plan[top + p.NP], wk + plan[p.ERROR]
+    n, error, dy = plan[top + p.NP], wk + plan[p.ERROR], wk + plan[top + p.W_DY]
     v.fill(f, dy, 0.0, n)
     if plan[p.HEAD] == p.NO_HEAD:
         v.copy(f, dy, f, error, plan[p.OUTPUTS])
@@ -133,6 +133,8 @@ def head_backward(plan, w, f, wk, dy, top):
     units = plan[top + p.N]
     for j in range(plan[p.OUTPUTS]):
         v.axpy(f, dy, f[error + j], w, plan[p.HEAD_W] + j * plan[p.FEATURES_P], n)
+    if plan[p.MASK] >= 0:
+        v.mul(f, dy, dy, fr + plan[p.MASK], units)
     for j in range(units, n):
         f[dy + j] = 0.0
 
@@ -270,7 +272,7 @@ def add_gradient(plan, at, f, fr, wk, g):
 def backward_paths(plan, f, fr, wk):
     """dL/dy of every layer with all states held: through the head and the paths around cells."""
     top = layer_at(plan[p.LAYERS] - 1)
-    head_backward(plan, f, f, wk, wk + plan[top + p.W_DY], top)
+    head_backward(plan, f, f, fr, wk, top)
     for number in range(plan[p.LAYERS]):
         at = layer_at(plan[p.LAYERS] - 1 - number)
         v.fill(f, wk + plan[at + p.W_DA], 0.0, plan[at + p.R])
