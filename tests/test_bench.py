@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from places import TOOLS
 
 from rtlstm.cli.bench import bench
-from rtlstm.cli.table import Table, shown
 from rtlstm.cli.timing import Case, costs, tails
+from rtlstm.studies.table import Table, shown
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import click
 import numpy as np
 
 import rtlstm
-from rtlstm.cli.table import Table
 from rtlstm.cli.timing import Case, costs, pinned, tails
+from rtlstm.studies.table import Table
 
 _INPUTS, _ROWS, _TURNS, _CALLS = 8, 500, 10, 2_000
 _COLUMNS = ("units", "", "least", "median", "p50", "p99.9", "max")

@@ -14,6 +14,7 @@ _MODULES = {
     "warmup": "rtlstm.cli.warmup",
     "bench": "rtlstm.cli.bench",
     "compare": "rtlstm.cli.compare",
+    "reproduce": "rtlstm.cli.reproduce",
 }
 
 

@@ -8,9 +8,9 @@ import numpy as np
 
 import rtlstm
 from benching.setting import TAIL, Effort, network, rows_for, samples, step_tail
-from rtlstm.cli.table import Table
 from rtlstm.cli.timing import Case, costs, tails
 from rtlstm.kernels.native.fastcall import unavailable
+from rtlstm.studies.table import Table
 
 Array = np.ndarray[Any, Any]
 REQUIRED = {32: 6.0}  # µs of Learner.step on the machine that issue 7 names

@@ -10,8 +10,8 @@ import numpy as np
 import rtlstm
 from benching import peers
 from benching.setting import TAIL, Effort, network, rows_for, samples, step_tail
-from rtlstm.cli.table import Table
 from rtlstm.cli.timing import Case, costs
+from rtlstm.studies.table import Table
 
 # Streams: as ratios to onnxruntime with the same batch. The fleet: steps a second a core.
 STREAM_RATIO = {32: 200 / 208, 128: 1650 / 1709}

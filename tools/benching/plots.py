@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rtlstm.cli.table import Table
+from rtlstm.studies.table import Table
 
 SIZE = (7.0, 4.5)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from benching import native, peers
 from benching.setting import Effort, network
-from rtlstm.cli.table import Table
+from rtlstm.studies.table import Table
 
 TOOLS = Path(__file__).parent.parent
 WHOLE = """

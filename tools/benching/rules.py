@@ -12,8 +12,8 @@ import numpy as np
 
 import rtlstm
 from benching.setting import INPUTS, TAIL, Effort, network, samples, step_tail
-from rtlstm.cli.table import Table
 from rtlstm.cli.timing import Case, costs
+from rtlstm.studies.table import Table
 
 Array = np.ndarray[Any, Any]
 PARITY = 1e-4  # largest difference between a peer's gradient and ours, relative to its block

@@ -4,8 +4,8 @@ import rtlstm
 from benching import native, peers
 from benching.products import OurProduct
 from benching.setting import TAIL, Effort, network, rows_for, samples, step_tail
-from rtlstm.cli.table import Table
 from rtlstm.cli.timing import Case, costs, tails
+from rtlstm.studies.table import Table
 
 # What is required, as ratios of one run: net.step to onnxruntime, net.run to the product alone.
 STEP_RATIO = {8: 0.048, 16: 0.052, 32: 0.059, 64: 0.096, 128: 0.19, 256: 0.40}

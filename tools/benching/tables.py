@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from benching.setting import Effort
-from rtlstm.cli.table import Table
 from rtlstm.cli.timing import pinned
+from rtlstm.studies.table import Table
 
 # name: module, and whether the process stays on one processor meanwhile
 TABLES = {

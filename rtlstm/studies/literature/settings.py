@@ -1,0 +1,40 @@
+"""How an experiment is run: its size, its seeds, who hears of its progress."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def _silent(text: str) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line asks for.
+
+    quick: sizes that end within three minutes on one core. trials: how many, where the paper's
+    number is not wanted. only: parts of the experiment by name; none means all. data: where data is
+    read from. folder: where files are written (a search that can be resumed, figures).
+    """
+
+    quick: bool = False
+    trials: int | None = None
+    seed: int = 0
+    threads: int = os.cpu_count() or 1
+    only: tuple[str, ...] = ()
+    data: Path | None = None
+    folder: Path | None = None
+    hours: float | None = None
+    say: Callable[[str], None] = _silent
+
+    def wants(self, part: str) -> bool:
+        """Whether a part is to be run."""
+        return not self.only or part in self.only
+
+    def count(self, full: int, quick: int) -> int:
+        """How many trials: as asked for, else the paper's or the quick number."""
+        return self.trials or (quick if self.quick else full)

@@ -1,0 +1,160 @@
+"""Trials of one task: the same network from many seeds, each until it has learned or given up.
+
+Every trial draws sequences of its own, learns each as it comes (test-then-train: an error is that
+of the prediction before learning), and ends at the first sequence at which its criterion is met.
+All trials are one :class:`rtlstm.Fleet`, so they share the cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from rtlstm.models.fleet import Fleet
+from rtlstm.models.learner import Learner
+from rtlstm.studies.literature.settings import Settings
+
+Array = np.ndarray[Any, Any]
+Draw = Callable[[np.random.Generator, int], "Batch"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sequences one behind the other: X (rows, inputs), Y (rows, outputs, NaN: no target)."""
+
+    X: Array
+    Y: Array
+    lengths: Array
+
+    @property
+    def ends(self) -> Array:
+        """The last row of each sequence."""
+        return np.cumsum(self.lengths) - 1
+
+    def last_errors(self, P: Array) -> Array:
+        """The largest error of any output at the last row of each sequence."""
+        at = self.ends
+        return np.abs(P[at] - self.Y[at]).max(axis=1)  # type: ignore[no-any-return]
+
+
+class Criterion(Protocol):
+    """Decides when a trial has learned."""
+
+    def met(self, batch: Batch, P: Array, learner: Callable[[], Learner]) -> int:
+        """The sequence of the batch at which it is met, counted from 0; -1: not yet."""
+
+
+@dataclass
+class Streak:
+    """Of the last `count` sequences at most `bad` end with an error of `limit` or more, and their
+    mean error is below `mean`.
+    """
+
+    count: int
+    limit: float
+    mean: float = np.inf
+    bad: int = 0
+
+    def __post_init__(self) -> None:
+        self._before: Array = np.empty(0)
+
+    def met(self, batch: Batch, P: Array, learner: Callable[[], Learner]) -> int:
+        """See :class:`Criterion`."""
+        errors = np.concatenate([self._before, batch.last_errors(P)])
+        old, n = len(self._before), self.count
+        self._before = errors[-n:]
+        if len(errors) < n:
+            return -1
+        wrong = np.concatenate([[0], np.cumsum(~(errors < self.limit))])
+        sums = np.concatenate([[0.0], np.cumsum(errors)])
+        good = (wrong[n:] - wrong[:-n] <= self.bad) & ((sums[n:] - sums[:-n]) / n < self.mean)
+        hits = np.flatnonzero(good) + n - 1
+        hits = hits[hits >= old]
+        return int(hits[0] - old) if len(hits) else -1
+
+
+@dataclass
+class OnTest:
+    """Tested after every batch: at most `bad` sequences of a test set end with an error of `limit`
+    or more, and the mean error is below `mean`.
+    """
+
+    test: Batch
+    limit: float
+    mean: float = np.inf
+    bad: int = 0
+
+    def met(self, batch: Batch, P: Array, learner: Callable[[], Learner]) -> int:
+        """See :class:`Criterion`."""
+        errors = errors_of(learner(), self.test)
+        good = int((~(errors < self.limit)).sum()) <= self.bad and errors.mean() < self.mean
+        return len(batch.lengths) - 1 if good else -1
+
+
+@dataclass
+class Trial:
+    """What became of one trial: how many sequences it took, or None if it gave up."""
+
+    seed: int
+    count: int | None
+    learner: Learner
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task and how it is learned: a template of the learners, sequences, when one has learned.
+
+    limit: the most sequences; batch: how many are learned between two looks.
+    """
+
+    learner: Learner
+    draw: Draw
+    criterion: Callable[[int], Criterion]
+    limit: int
+    batch: int = 200
+
+
+def run_trials(task: Task, count: int, settings: Settings, name: str) -> list[Trial]:
+    """So many trials, seeded from the settings' seed on."""
+    seeds = [settings.seed + k for k in range(count)]
+    fleet = Fleet(task.learner, count, threads=settings.threads, seeds=seeds)
+    draws = [np.random.default_rng([seed, 1997]) for seed in seeds]
+    criteria = [task.criterion(seed) for seed in seeds]
+    done: dict[int, int | None] = {}
+    seen = 0
+    while len(done) < count and seen < task.limit:
+        active = [k for k in range(count) if k not in done]
+        batches = [task.draw(draws[k], task.batch) for k in active]
+        X, Y, lengths = ([getattr(b, part) for b in batches] for part in ("X", "Y", "lengths"))
+        answers = fleet.run(X, Y, lengths, keys=active)
+        for k, batch, P in zip(active, batches, answers, strict=True):
+            at = criteria[k].met(batch, P, lambda k=k: fleet.learner(k))  # type: ignore[misc]
+            if at >= 0:
+                done[k] = seen + at + 1
+        seen += task.batch
+        solved = len(done)
+        settings.say(f"{name}: {seen:,} of {task.limit:,} sequences, {solved}/{count} trials done")
+    return [Trial(seed, done.get(k), fleet.learner(k)) for k, seed in enumerate(seeds)]
+
+
+def errors_of(learner: Learner, batch: Batch) -> Array:
+    """The largest error at the end of each sequence, without learning."""
+    net, answers = learner.net, np.full_like(batch.Y, np.nan)
+    start = 0
+    for end in batch.ends + 1:
+        net.reset()
+        net.run(batch.X[start:end], out=answers[start:end])
+        start = end
+    return batch.last_errors(answers)
+
+
+def summary(trials: list[Trial]) -> tuple[float, int | None, str]:
+    """The share that learned, the mean count of those, and the range."""
+    counts = [trial.count for trial in trials if trial.count is not None]
+    share = len(counts) / max(len(trials), 1)
+    if not counts:
+        return share, None, "-"
+    return share, round(float(np.mean(counts))), f"{min(counts):,} – {max(counts):,}"
