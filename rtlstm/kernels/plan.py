@@ -14,6 +14,8 @@ from __future__ import annotations
 from rtlstm.kernels.slots import Slot, SlotTable
 
 LANES = 8  # units and columns are padded to a multiple of this
+STREAM_GROUP = 16  # streams whose frames are worked on at once: few enough for the first-level
+# cache, enough to share the reads of weights
 
 # cells, squashing functions, heads, losses, optimizers
 LSTM, GRU, RNN = range(3)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -34,10 +33,6 @@ class RuleEntry:
     check: Callable[[NetworkSpec], None] = lambda spec: None
     cost: Callable[[NetworkSpec], int] = lambda spec: 8  # of a step, in forward steps, roughly
     instead: str = "take a smaller network, or a higher limit"  # where it needs too much memory
-
-    def kernels(self) -> Any:
-        """The rule's kernel module."""
-        return import_module(f"rtlstm.kernels.learn.{self.module}")
 
 
 def _traces(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, rule: Rule) -> None:

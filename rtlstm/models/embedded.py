@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 
 from rtlstm.errors import LimitError, SpecError
+from rtlstm.kernels.native.bind import Kernels
+from rtlstm.kernels.native.capi import address
 from rtlstm.kernels.tasks import stream_plan as k
+from rtlstm.layouts import rules
 from rtlstm.layouts.arena import Arena, ArenaLayout, arena_bytes
 from rtlstm.layouts.learner import LearnerLayout
 from rtlstm.models.learner import Learner
 from rtlstm.models.network import Network
 from rtlstm.spec import Layer
+from rtlstm.training import Rule
 
 Array = np.ndarray[Any, Any]
 MEMORY_LIMIT = 4 << 30  # bytes
@@ -40,10 +44,19 @@ def embed_learner(
     return alone.net, arena
 
 
-def learning_buffers(plan: Array, f: Array) -> list[Array]:
-    """Return views of the learning trajectory's next input, target and prediction."""
-    sizes = ((k.LEARN_INPUT, k.INPUTS), (k.LEARN_TARGET, k.UNITS), (k.LEARN_OUT, k.UNITS))
-    return [f[plan[at] :][: plan[size]] for at, size in sizes]
+class LearningStep:
+    """The network's own learning step, on the input and target that wait in the arena."""
+
+    def __init__(self, rule: Rule, net: Array, plan: Array, arena: Arena) -> None:
+        parts = (part[np.newaxis] for part in (arena.f, arena.d, arena.q))
+        self._kernels = Kernels(rules.rule_entry(rule).module, net, *parts)
+        self._row = np.zeros(1, np.int64)
+        waiting = (arena.f[plan[at] :] for at in (k.LEARN_INPUT, k.LEARN_TARGET, k.LEARN_OUT))
+        self._places = [address(self._row), *map(address, waiting)]
+
+    def run(self) -> int:
+        """Make the step; returns the status of a refusal, 0 otherwise."""
+        return self._kernels.step(*self._places, 1)
 
 
 def as_layers(layers: Any) -> tuple[Layer, ...]:

@@ -18,9 +18,7 @@ import numpy as np
 from rtlstm.errors import LimitError, SampleError, SpecError
 from rtlstm.inputs.arrays import as_rows, as_targets
 from rtlstm.kernels import plan as p
-from rtlstm.kernels.learn.driver import bind_rule
-from rtlstm.kernels.learn.optimizers import update_from_sum
-from rtlstm.kernels.learn.step import begin_sequence
+from rtlstm.kernels.native.bind import Kernels
 from rtlstm.kernels.native.capi import address
 from rtlstm.layouts import rules
 from rtlstm.layouts.arena import Arena, arena_bytes
@@ -96,12 +94,11 @@ class Workplace:
 
     def __init__(self, learner: Learner, training: bool, longest: int) -> None:
         self.learner, self.training = learner, training
-        self.kernels = rules.rule_entry(learner.spec.rule).kernels()
         self.who = address(learner._first)
         if not training:
             self.spec, self.plan, self.arena = learner.spec, learner._plan, learner._arena
             self.rows = learner._rows
-            self.parts = learner._parts
+            self.kernels, self.common = learner._kernels, learner._common
             return
         self.spec = _with_room(learner.spec, longest)
         layout = lay_out(self.spec, training=True)
@@ -110,7 +107,8 @@ class Workplace:
         self.arena = Arena(layout.arena.sizes, self.spec.network.dtype)
         layout.network.prepare(self.arena)
         write_settings(self.spec, self.arena)
-        self.parts = (self.plan, self.arena.f, self.arena.d, self.arena.q)
+        self.blocks = [part[np.newaxis] for part in (self.arena.f, self.arena.d, self.arena.q)]
+        self.common = Kernels("learner", self.plan, *self.blocks)
         self.summing = self.plan.copy()
         self.summing[p.OPTIMIZER], self.summing[p.MOMENT1] = p.SUM, layout.total
 
@@ -118,10 +116,10 @@ class Workplace:
         """Get the machine code; summed: gradients are added up until `update`."""
         if not self.training:
             return
-        self.active = self.summing if summed else self.plan
-        blocks = (part[np.newaxis] for part in self.parts[1:])
-        self.code = bind_rule(self.kernels.run, self.active, *blocks)
-        self.rows = self.code.run
+        active = self.summing if summed else self.plan
+        module = rules.rule_entry(self.spec.rule).module
+        self.kernels = Kernels(module, active, *self.blocks)
+        self.rows = self.kernels.step
 
     def carry(self, inwards: bool) -> None:
         """What a file would hold, from the learner's own arena to here or back."""
@@ -140,16 +138,15 @@ class Workplace:
     def close(self) -> None:
         """Learn from the unfinished block of a rule that has blocks."""
         if self.plan[p.WINDOW] >= 0:
-            plan = self.active if self.training else self.plan
-            self.kernels.close(plan, *self.parts[1:])
+            self.kernels.close(0)
 
     def begin(self) -> None:
         """State and traces to zero."""
-        begin_sequence(self.plan, self.arena.f, self.arena.q)
+        self.common.begin(0)
 
     def update(self) -> None:
         """One update from the gradients that were summed up."""
-        update_from_sum(*self.parts, self.layout.total)
+        self.common.update(int(self.layout.total))
 
 
 def _with_room(spec: LearnerSpec, longest: int) -> LearnerSpec:

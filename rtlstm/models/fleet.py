@@ -12,8 +12,7 @@ import numpy as np
 from rtlstm.errors import LimitError, SampleError, SpecError, StateError
 from rtlstm.inputs.arrays import as_rows, as_targets, output_array
 from rtlstm.kernels import plan as p
-from rtlstm.kernels.learn.driver import bind_rule
-from rtlstm.kernels.learn.step import begin_sequence
+from rtlstm.kernels.native.bind import Kernels
 from rtlstm.kernels.native.capi import address
 from rtlstm.layouts import rules
 from rtlstm.layouts.arena import Arena, ArrayLayout
@@ -228,10 +227,9 @@ class Fleet(Model):
 
     def _restart(self, row: int) -> None:
         """State and traces of one learner to zero, after its unfinished block was learned from."""
-        plan, (F, D, Q) = self._one.plan, self._matrices
-        if plan[p.WINDOW] >= 0:
-            rules.rule_entry(self._spec.learner.rule).kernels().close(plan, F[row], D[row], Q[row])
-        begin_sequence(plan, F[row], Q[row])
+        if self._one.plan[p.WINDOW] >= 0:
+            self._kernels.close(row)
+        self._common.begin(row)
 
     def _work(self, who: Array, X: Array, Y: Array, P: Array) -> None:
         """Step these learners; one whose prediction is not finite is skipped."""
@@ -253,12 +251,7 @@ class Fleet(Model):
         return int(self._rows(*args))
 
     def _bind(self) -> None:
-        kernels = rules.rule_entry(self._spec.learner.rule).kernels()
-        plan = self._one.plan.copy()
-        if self._capacity > 1:
-            plan[p.NEXT] = self._strides["f"]
-        code = bind_rule(kernels.run, plan, *self._matrices)
-        self._rows, self._machine = code.run, code  # which must live as long as it is called
+        self._rows = self._kernels.step
 
     def _find(self, keys: Iterable[Any]) -> Array:
         named = list(keys)
@@ -359,7 +352,13 @@ class Fleet(Model):
             self._arena.parts[name].reshape(capacity, stride)
             for name, stride in self._strides.items()
         )
-        self._rows = self._compile  # which is bound to where the matrices lie
+        plan = self._one.plan.copy()
+        if capacity > 1:
+            plan[p.NEXT] = self._strides["f"]
+        module = rules.rule_entry(self._spec.learner.rule).module
+        self._kernels = Kernels(module, plan, *self._matrices)  # where the matrices lie now
+        self._common = Kernels("learner", plan, *self._matrices)
+        self._rows = self._compile
         for to, kept in zip(self._matrices, old, strict=False):
             to[: len(kept)] = kept
         self._rename(self.keys)

@@ -12,11 +12,11 @@ import numpy as np
 from rtlstm.errors import SampleError, SpecError
 from rtlstm.inputs.records import as_row, as_table, as_time, as_times
 from rtlstm.kernels import plan as p
-from rtlstm.kernels.tasks import forecast as forecasting
+from rtlstm.kernels.native.bind import Kernels
+from rtlstm.kernels.native.capi import address
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.kernels.tasks import rls
 from rtlstm.layouts import forecaster as outlook
-from rtlstm.layouts import rules
 from rtlstm.layouts.arena import ArrayLayout
 from rtlstm.layouts.forecaster import ForecasterSpec
 from rtlstm.models import embedded as inner
@@ -101,19 +101,15 @@ class Forecaster(Model):
         self.network, arena = inner.embed_learner(self.kind, plan.learner, plan.arena, fewer)
         self.spec, self._lock = spec, self.network._lock
         self._arena, self._plan, self._net = arena, plan.plan, plan.learner.plan
-        self._saved, self._rule = plan.arena.saved, rules.rule_entry(spec.rule).kernels()
+        self._saved = plan.arena.saved
         outlook.prepare(plan, arena.d, arena.q)
-        self._parts = (self._plan, self._net, arena.f, arena.d, arena.q)
-        self._step_parts = (
-            self._net,
-            arena.f,
-            arena.d,
-            arena.q,
-            *inner.learning_buffers(plan.plan, arena.f),
-        )
+        parts = self._net, arena.f, arena.d, arena.q
+        self._kernels = Kernels("forecaster", self._plan, *parts)
+        self._rule = inner.LearningStep(spec.rule, self._net, self._plan, arena)
         self._shape = (3, len(spec.horizons), len(spec.targets))
         self._stage = arena.q[self._plan[k.COUNTS] + k.STAGE :][:1]
         self._clock = arena.d[self._plan[k.CLOCK] :][: k.CLOCK_LEN]
+        self._time = np.zeros(1)  # where the kernels read the time of a row
 
     @classmethod
     def from_spec(cls, spec: ForecasterSpec) -> Forecaster:
@@ -146,7 +142,7 @@ class Forecaster(Model):
             self._finish()
             if unknown:
                 self._count(k.UNKNOWN_FIELDS, unknown)
-            self._take(values, seconds, learn, out.reshape(-1))
+            self._take(address(values), seconds, bool(learn), address(out))
             return Forecast(out[0], out[1], out[2], float(self._clock[k.ANOMALY]))
 
     def run(self, rows: Any, times: Any = None, learn: bool = True) -> Array:
@@ -160,43 +156,47 @@ class Forecaster(Model):
         seconds = as_times(times, len(table))
         answers = np.empty((len(table), *self._shape[1:]))
         out = np.zeros(self._shape)
-        flat = out.reshape(-1)
+        at, place = address(table), address(out)
         with self._lock:
             self._finish()
-            for t, values in enumerate(table):
-                self._take(values, float(seconds[t]), learn, flat)
+            for t in range(len(table)):
+                self._take(at + t * table.strides[0], float(seconds[t]), bool(learn), place)
                 answers[t] = out[0]
         return answers
 
-    def _take(self, values: Array, seconds: float, learn: bool, out: Array) -> None:
-        """Process one row; an interrupt finds it completed or untouched."""
+    def _take(self, row: int, seconds: float, learn: bool, out: int) -> None:
+        """Take in one row and forecast into `out`, both by address.
+
+        An interrupt finds the row done, or not begun, or `_finish` makes the rest of it.
+        """
         if seconds <= self._clock[k.TIME] and not self._accept(seconds):
-            forecasting.repeat_forecasts(self._plan, self._arena.d, self._arena.q, out)
+            self._kernels.repeat(out)
             return
         try:
-            arrived = forecasting.take_row(*self._parts, values, seconds, learn)
-            if arrived == forecasting.SKIPPED:
-                forecasting.repeat_forecasts(self._plan, self._arena.d, self._arena.q, out)
+            self._time[0] = seconds
+            arrived = self._kernels.take(row, address(self._time), learn)
+            if arrived == k.SKIPPED:
+                self._kernels.repeat(out)
                 return
-            if arrived == forecasting.DUE:
+            if arrived == k.DUE:
                 self._step()
-            forecasting.make_forecasts(*self._parts, learn, out)
+            self._kernels.make(learn, out)
         except BaseException:
             self._finish()
             raise
 
     def _step(self) -> None:
-        if self._rule.run(*self._step_parts, 1):
-            forecasting.reset_network(self._plan, *self._step_parts[:4])
+        if self._rule.run():
+            self._kernels.reset_network()
 
     def _finish(self) -> None:
-        """Complete a row that was interrupted between its kernels."""
+        """Make the rest of a row that was interrupted between its kernels."""
         if self._stage[0]:
             q = self._arena.q
             if q[p.Q_STEPS] == q[self._plan[k.COUNTS] + k.STEPS_BEFORE]:
                 self._step()
-            learn = bool(q[self._plan[k.COUNTS] + k.LEARNING])
-            forecasting.make_forecasts(*self._parts, learn, np.empty(self._shape).reshape(-1))
+            learn, unused = bool(q[self._plan[k.COUNTS] + k.LEARNING]), np.empty(self._shape)
+            self._kernels.make(learn, address(unused))
 
     def _accept(self, seconds: float) -> bool:
         """Decide by policy whether a row whose time is not after the last one's is taken."""
@@ -248,9 +248,10 @@ class Forecaster(Model):
         """Covariance of the readout weights (targets, regressors, regressors), noise 1."""
         plan, d = self._plan, self._arena.d.copy()
         T, n = int(plan[k.TARGETS]), int(plan[k.WIDTH])
+        covariance = Kernels("covariance", plan, d)
         stored = d[plan[k.COVARIANCE] :][: T * rls.packed(n)].reshape(T, -1)
         for j in range(T):
-            rls.apply_pending(plan, d, j)
+            covariance.settle(j)
             stored[j] *= d[plan[k.CSCALE] + j]
         size = int(plan[k.REGRESSORS])
         return np.array([rls.unpacked(P, n)[:size, :size] for P in stored])

@@ -14,7 +14,8 @@ import numpy as np
 from rtlstm.errors import SampleError, SpecError
 from rtlstm.inputs.arrays import as_rows, as_sample
 from rtlstm.kernels import plan as p
-from rtlstm.kernels.network.jacobian import step_jacobian
+from rtlstm.kernels.native.bind import Kernels
+from rtlstm.kernels.native.capi import address
 from rtlstm.layouts import network as layout
 from rtlstm.layouts import rules
 from rtlstm.layouts.arena import Arena, ArenaLayout
@@ -41,6 +42,7 @@ class Probe:
         self.f, self.plan, own = Arena(arena.sizes, net.spec.dtype).f, plan, net._own_size()
         with net._lock:
             self.f[:own] = net._f[:own]
+        self.kernels = Kernels("jacobian", self.plan, self.f)
         base = int(plan[p.STATE])
         self.places = {
             name: slice(at.offset - base, at.offset - base + at.shape[0])
@@ -49,7 +51,7 @@ class Probe:
 
     def step(self, x: Array) -> Array:
         """One step with x (inputs,); returns d(new state)/d(old state), padded, float64."""
-        if step_jacobian(self.plan, self.f, x):
+        if self.kernels.step(address(x)):
             raise SampleError("the prediction is not finite: weights or state are too large")
         start = int(self.plan[p.JACOBIAN])
         flat = self.f[start : start + self.size**2].astype(float)

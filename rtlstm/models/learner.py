@@ -12,8 +12,7 @@ import numpy as np
 from rtlstm.errors import LimitError, StateError
 from rtlstm.inputs.arrays import as_rows, as_sample, as_target, as_targets, output_array
 from rtlstm.kernels import plan as p
-from rtlstm.kernels.learn import step as learning
-from rtlstm.kernels.learn.driver import bind_rule
+from rtlstm.kernels.native.bind import Kernels
 from rtlstm.kernels.native.capi import address
 from rtlstm.kernels.native.fastcall import FastCall, unavailable
 from rtlstm.layouts import rules
@@ -91,8 +90,9 @@ class Learner(Trainable):
         net._adopt(arena, plan.network)
         self.net, self._layout, self._arena, self._plan = net, plan, arena, plan.plan
         self._lock, self._saved = net._lock, plan.arena.saved
-        self._parts = (self._plan, arena.f, arena.d, arena.q)
-        self._kernels = rules.rule_entry(spec.rule).kernels()
+        rows = self._plan, *(part[np.newaxis] for part in (arena.f, arena.d, arena.q))
+        self._kernels = Kernels(rules.rule_entry(spec.rule).module, *rows)
+        self._common = Kernels("learner", *rows)  # of every rule
         self._who = np.zeros(MAX_CHUNK, np.int64)
         self._first = self._who[:1]
         if spec.average is not None:
@@ -185,9 +185,8 @@ class Learner(Trainable):
 
     def _compile(self, *args: Any) -> int:
         """Compile or load the kernel at the first call of ``_rows``, then replace it."""
-        plan, *blocks = self._parts
-        code = bind_rule(self._kernels.run, plan, *(part[np.newaxis] for part in blocks))
-        self._rows, self._machine = code.run, code  # which must live as long as it is called
+        self._machine = self._kernels.bound("step")
+        self._rows = self._machine.run
         return int(self._rows(*args)) if args else 0
 
     def _make_fast_call(self, *args: Any) -> Any:
@@ -246,9 +245,7 @@ class Learner(Trainable):
         with self._lock:
             waiting = self._arena.q[p.Q_ISSUED] - self._arena.q[p.Q_SETTLED]
             self._need_room(int(waiting) + 1)
-            if not x.flags.writeable:  # a type of its own for numba, which would compile again
-                x = x.copy()
-            status = learning.predict_only(self._plan, self._arena.f, self._arena.q, x, answer)
+            status = self._common.predict(address(x), address(answer))
             if status:
                 raise_for_status(status)
             q, size = self._arena.q, self.spec.delay
@@ -321,7 +318,7 @@ class Learner(Trainable):
         """
         flat = np.zeros(self._plan[p.THETA_LEN], self.net._dtype)
         with self._lock:
-            self._kernels.gradient(self._plan, self._arena.f, flat)
+            self._kernels.gradient(0, address(flat))
         return {
             name: dataclasses.replace(at, offset=at.offset - int(self._plan[p.THETA])).view(flat)
             for name, at in self._layout.network.parameters.items()
@@ -360,5 +357,5 @@ class Learner(Trainable):
         """
         with self._lock:
             if self._plan[p.WINDOW] >= 0:
-                self._kernels.close(*self._parts)
-            learning.begin_sequence(self._plan, self._arena.f, self._arena.q)
+                self._kernels.close(0)
+            self._common.begin(0)

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from rtlstm.errors import SampleError
+from rtlstm.errors import RtlstmError, SampleError
 from rtlstm.inputs.arrays import as_rows, as_sample, as_targets, output_array
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.native.bind import bind
 from rtlstm.kernels.native.capi import address
 from rtlstm.kernels.native.fastcall import FastCall
-from rtlstm.kernels.network import forward as cells
 from rtlstm.layouts import network as layout
 from rtlstm.layouts.arena import Arena, ArenaLayout, ArrayLayout
 from rtlstm.models import initialize as initial
@@ -129,7 +128,7 @@ class Network(Model):
 
     def _compile(self, *args: Any) -> int:
         """Compile or load the kernel at the first call of ``_run``, then replace it."""
-        code = bind(cells.run_at, 3, (self._plan, self._h, self._f), (self._h, self._f))
+        code = bind("network.run", self._plan, self._h, self._f)
         long = step_nanoseconds(self.spec) > GIL_RELEASE_NS
         quick = FastCall(
             "step", code, self._lock.address, (*self._in, *self._out), self._dtype, long
@@ -194,7 +193,7 @@ class Network(Model):
         plan = self._plan.copy()
         if self.spec.head is not None:
             plan[p.HEAD] = p.LINEAR_HEAD
-        self._head_less = bind(cells.run_at, 3, (plan, self._h, self._f), (self._h, self._f))
+        self._head_less = bind("network.run", plan, self._h, self._f)
         return self._head_less.run
 
     def jacobian(self, x: Any) -> dict[tuple[str, str], Array]:
@@ -290,6 +289,8 @@ class Network(Model):
 
 def raise_for_status(status: int, start: int | None = None) -> NoReturn:
     """Raise the SampleError of a kernel's status; ``start``: number of the chunk's first row."""
+    if status < 0:
+        raise RtlstmError("a kernel failed within; the state may be that of an unfinished step")
     row, kind = divmod(status, 4)
     where = "" if start is None else f" at row {start + row}"
     if kind == p.BAD_INPUT:

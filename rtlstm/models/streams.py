@@ -10,7 +10,8 @@ import numpy as np
 from rtlstm.errors import SampleError, SpecError, StateError
 from rtlstm.inputs.arrays import as_rows, output_array
 from rtlstm.kernels import plan as p
-from rtlstm.kernels.network import streams
+from rtlstm.kernels.native.bind import BoundKernel, bind
+from rtlstm.kernels.native.capi import address
 from rtlstm.layouts.arena import Arena, ArenaLayout
 
 if TYPE_CHECKING:
@@ -34,9 +35,10 @@ class Streams:
         plan = net._layout.plan
         size = int(plan[p.STATE_LEN])
         self._states = (arena.reserve("f", count, size), arena.reserve("f", count, size))
-        self._frame = arena.reserve("f", min(count, streams.GROUP), int(plan[p.FRAME_LEN]))
+        self._frame = arena.reserve("f", min(count, p.STREAM_GROUP), int(plan[p.FRAME_LEN]))
         self._arena = Arena(arena.sizes, net.spec.dtype)
         self._now, self._lock = 0, threading.Lock()
+        self._made: BoundKernel | None = None
 
     def step(self, X: Any, out: Array | None = None) -> Array:
         """Predict from one sample of each stream, X (B, inputs); returns (B, outputs).
@@ -54,16 +56,22 @@ class Streams:
         Y = output_array(out, (self.count, net.spec.outputs), net._dtype)
         with self._lock, net._lock:
             old, new = self._states[self._now], self._states[1 - self._now]
-            status = streams.step(
-                net._plan, net._h, net._f, self._arena.f, old, new, self._frame,
-                X.ravel(), Y.ravel(), self.count,
-            )  # fmt: skip
+            places = old, new, self._frame, address(X), address(Y)
+            status = self._kernel().run(*places, self.count)
             if status:
                 stream, kind = divmod(status, 4)
                 what = "x must be finite" if kind == p.BAD_INPUT else "the answer is not finite"
                 raise SampleError(f"stream {stream}: {what}; no stream was changed")
             self._now = 1 - self._now
         return Y
+
+    def _kernel(self) -> BoundKernel:
+        """The kernel of a step over the arrays of today: a learner may have adopted the network."""
+        net, made = self.net, self._made
+        if made is None or made.arrays[2] is not net._f:
+            made = bind("streams.step", net._plan, net._h, net._f, self._arena.f)
+            self._made = made
+        return made
 
     def reset(self, index: Any = None) -> None:
         """Set the state of one stream (an index), of some (a sequence), or of all to zero."""

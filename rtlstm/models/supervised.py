@@ -11,10 +11,10 @@ import numpy as np
 from rtlstm.errors import SampleError, SpecError, StateError
 from rtlstm.inputs.records import UNCHANGED, as_row, as_table, as_time, as_times
 from rtlstm.kernels import plan as p
+from rtlstm.kernels.native.bind import Kernels
+from rtlstm.kernels.native.capi import address
 from rtlstm.kernels.tasks import stream_plan as k
-from rtlstm.kernels.tasks import supervised as answering
 from rtlstm.kernels.tasks import supervised_plan as w
-from rtlstm.layouts import rules
 from rtlstm.layouts import supervised as labelled
 from rtlstm.layouts.arena import ArrayLayout
 from rtlstm.layouts.supervised import SupervisedSpec
@@ -43,16 +43,11 @@ class SupervisedModel(Model):
         made.prepare(arena, self.numbers)
         self.spec, self._lock = spec, self.network._lock
         self._arena, self._saved, self._plan = arena, made.arena.saved, made.plan
-        self._net, self._rule = made.learner.plan, rules.rule_entry(spec.rule).kernels()
-        self._parts = (made.plan, made.lab, self._net, arena.f, arena.d, arena.q)
-        plan = made.plan
-        self._step_parts = (
-            self._net,
-            arena.f,
-            arena.d,
-            arena.q,
-            *inner.learning_buffers(plan, arena.f),
-        )
+        self._net, self._lab, plan = made.learner.plan, made.lab, made.plan
+        parts = self._net, arena.f, arena.d, arena.q
+        self._kernels = Kernels("supervised", plan, self._lab, *parts)
+        self._rule = inner.LearningStep(spec.rule, self._net, plan, arena)
+        self._time = np.zeros(1)  # where the kernels read the time of a row
         self._tally = arena.q[plan[w.TALLY] :][: w.TALLY_LEN]
         self._state = arena.q[plan[w.STATE] :][: spec.delay]
         self._unknown = np.full(len(spec.outputs), np.nan)
@@ -170,21 +165,23 @@ class SupervisedModel(Model):
             self._state[self._tally[w.SETTLED] % self.spec.delay] = 1
             self._tally[w.GIVEN_UP] += 1
             self._settle()
-        answering.predict_row(*self._parts, values, seconds, truth, out)
+        self._time[0] = seconds
+        places = (address(array) for array in (values, self._time, truth))
+        self._kernels.predict(*places, len(truth), address(out))
         self._settle()
 
     def _settle(self) -> None:
         """Learn the oldest waiting rows whose labels have come."""
         tally, size = self._tally, self.spec.delay
         while tally[w.SETTLED] < tally[w.ISSUED] and self._state[tally[w.SETTLED] % size]:
-            answering.learn_label(*self._parts)
+            self._kernels.learn()
             self._step()
 
     def _step(self) -> None:
         """Run the network's own learning step on the row whose label was just learned."""
-        if self._rule.run(*self._step_parts, 1):
-            answering.reset_network(self._plan, *self._step_parts[:4])
-        answering.catch_up(self._plan, self._net, self._arena.f, self._arena.q)
+        if self._rule.run():
+            self._kernels.reset_network()
+        self._kernels.catch_up()
 
     def _finish(self) -> None:
         """Complete a step that an interrupt left unfinished."""
@@ -192,7 +189,7 @@ class SupervisedModel(Model):
             if self._arena.q[p.Q_STEPS] == self._tally[w.STEPS_BEFORE]:
                 self._step()
             else:
-                answering.catch_up(self._plan, self._net, self._arena.f, self._arena.q)
+                self._kernels.catch_up()
         self._settle()
 
     # ------------------------------------------------------------------ what it holds

@@ -18,7 +18,7 @@ import numba
 import numpy as np
 import pytest
 
-from rtlstm.kernels.compiler import jit
+from rtlstm.kernels.compiler import cache, directory, jit
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("NUMBA_DISABLE_JIT", "0") != "0", reason="nothing is compiled"
@@ -44,10 +44,10 @@ PROGRAM = """
 import json, sys, warnings
 from pathlib import Path
 import numpy as np
-from rtlstm.kernels.compiler import jit
+from rtlstm.kernels.compiler import cache, directory, sources
 import numba
-jit.ROOT = Path(sys.argv[1])
-jit.SOURCES = jit._hash_sources()
+sources.ROOT = Path(sys.argv[1])
+sources.SOURCES = sources.hash_sources()
 sys.path.insert(0, sys.argv[1])
 {before}
 from probe import probe
@@ -151,7 +151,7 @@ def test_damaged_files_are_rebuilt_with_one_warning(warm: Case, damage: str) -> 
     assert_right(warm.run(), loaded=0, warnings=1)
     for path, before in damaged.items():
         after = path.read_bytes()
-        assert after != before and after == sealed(after[jit.DIGEST_BYTES :])
+        assert after != before and after == sealed(after[cache.DIGEST_BYTES :])
 
 
 def sealed(payload: bytes) -> bytes:
@@ -184,7 +184,7 @@ def test_without_a_cache_everything_runs_with_one_warning(
 
 
 def test_a_read_only_cache_serves_what_it_holds(warm: Case) -> None:
-    refuse = "jit._Store.save = lambda *_: (_ for _ in ()).throw(OSError(30, 'Read-only'))"
+    refuse = "cache._Store.save = lambda *_: (_ for _ in ()).throw(OSError(30, 'Read-only'))"
     assert_right(warm.run(refuse), loaded=1)
 
 
@@ -239,13 +239,13 @@ def test_entry_is_the_compiled_function() -> None:
 
 def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RTLSTM_CACHE_DIR", str(tmp_path / "own"))
-    assert jit.cache_directory().parent == tmp_path / "own"
+    assert directory.cache_directory().parent == tmp_path / "own"
     monkeypatch.delenv("RTLSTM_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert jit.cache_directory().parent == tmp_path / "xdg" / "rtlstm"
+    assert directory.cache_directory().parent == tmp_path / "xdg" / "rtlstm"
     for relative in ("", "here"):  # the XDG specification has relative paths ignored
         monkeypatch.setenv("XDG_CACHE_HOME", relative)
-        assert jit.cache_directory().parent == Path.home() / ".cache" / "rtlstm"
+        assert directory.cache_directory().parent == Path.home() / ".cache" / "rtlstm"
 
 
 def test_other_peoples_functions_still_count_from_the_end() -> None:

@@ -14,6 +14,7 @@ import pytest
 import rtlstm
 from rtlstm.kernels.native import capi
 from rtlstm.kernels.native import fastcall as quick
+from rtlstm.models.network import raise_for_status
 
 needs = pytest.mark.skipif(not capi.is_supported(), reason="every call is declined here")
 UNITS = (3, 200)  # the second lets the GIL go
@@ -219,3 +220,59 @@ def test_the_worst_step_is_told() -> None:
     for _ in range(3):
         teacher.step([0.0, 0.0], [0.0])
     assert 0 < teacher.health()["worst_step_ns"] < 10**10
+
+
+@needs
+@pytest.mark.parametrize("make", [network, learner])
+def test_a_fast_call_that_does_something_else_is_noticed(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The canary: an answer, a refusal or a byte left behind that is not the checked way's."""
+    fine = make()
+    fine.step([0.1, 0.2])
+    code = fine._machine if make is learner else fine._machine[0]
+    way, lengths = ("learn" if make is learner else "step"), (2, 1)
+    assert quick._agrees(way, code, lengths, fine._arena.f.dtype)
+    other = make()
+    other.step([0.1, 0.2])
+    elsewhere = other._machine if make is learner else other._machine[0]
+    copies = iter([quick._copy(elsewhere), quick._copy(code)])
+    elsewhere.arrays[1][...] = 0.5
+    copies = iter([quick._copy(elsewhere), quick._copy(code)])
+    with monkeypatch.context() as patch:
+        patch.setattr(quick, "_copy", lambda _: next(copies))
+        assert not quick._agrees(way, code, lengths, fine._arena.f.dtype)
+        patch.setattr(quick, "_sound", {})
+        patch.setattr(quick, "_agrees", lambda *_: False)
+        with pytest.warns(quick.FastCallWarning):
+            careful = make()
+            careful.step([0.1, 0.2])
+        assert careful._fast_call is quick.unavailable
+        patch.setattr(quick, "_sound", {})
+        patch.setattr(quick, "CANARY_BYTES", 0)
+        assert call_of(make()) is quick.unavailable  # too large to be copied, so not seen
+
+
+@needs
+def test_a_kernel_that_raises_is_no_answer() -> None:
+    """Its status is told in place of its result, which is garbage then."""
+    from numba import types
+
+    from rtlstm.kernels.compiler.jit import code_address, kernel
+    from rtlstm.kernels.native.memory import FAILED, run6
+
+    @kernel
+    def raising(a, b, c, d, e, f):  # type: ignore[no-untyped-def]
+        if f > 1:
+            raise ValueError
+        return a + f
+
+    @kernel
+    def calling(place, f):  # type: ignore[no-untyped-def]
+        return run6(place, 40, 0, 0, 0, 0, f)
+
+    place = code_address(raising, 6 * (types.int64,))
+    assert calling(place, 1) == 41
+    assert calling(place, 2) == FAILED
+    with pytest.raises(rtlstm.RtlstmError, match="failed within"):
+        raise_for_status(FAILED)

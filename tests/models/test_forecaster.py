@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import rtlstm
-from rtlstm.kernels.tasks import forecast as forecasting
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.models.forecaster import Forecaster
 
@@ -193,9 +192,9 @@ def test_an_interrupt_finds_a_row_done_or_not_begun(
         if broken == "step":
             patch.setattr(forecaster, "_step", _once(forecaster._step))
         elif broken == "issue":
-            patch.setattr(forecasting, "make_forecasts", _once(forecasting.make_forecasts))
+            patch.setattr(forecaster._kernels, "make", _once(forecaster._kernels.make))
         else:
-            patch.setattr(forecasting, "take_row", interrupted)
+            patch.setattr(forecaster._kernels, "take", interrupted)
         with pytest.raises(KeyboardInterrupt):
             forecaster.update(rows[30])
     forecaster.run(rows[30 if broken == "arrive" else 31 :])

@@ -51,3 +51,22 @@ install() {
     fi
     printf '%s' "$state" >"$stamp"
 }
+
+# .venv-oldest: this checkout with the lowest version of every dependency that pyproject.toml allows.
+install_oldest() {
+    local python state stamp=.venv-oldest/installed log=.venv-oldest/install.log
+    python=$(command -v python3.11 || find_python) || exit 1
+    state=$(sha256sum pyproject.toml)$PWD
+    if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$state" ]; then
+        return
+    fi
+    echo "Making .venv-oldest with $("$python" --version) and the lowest versions"
+    "$python" -m venv --clear .venv-oldest || fail "$python could not make .venv-oldest."
+    if ! "$python" tools/lib/floors.py >.venv-oldest/floors.txt ||
+        ! .venv-oldest/bin/python -m pip --disable-pip-version-check install -e . \
+            -r .venv-oldest/floors.txt >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        fail "" "The installation failed; the whole log is $log. Is the network there?"
+    fi
+    printf '%s' "$state" >"$stamp"
+}

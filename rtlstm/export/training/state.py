@@ -15,6 +15,7 @@ from rtlstm.errors import SpecError
 from rtlstm.export import cells, network
 from rtlstm.export.graph import Array
 from rtlstm.kernels import plan as p
+from rtlstm.kernels.native.bind import bind
 from rtlstm.layouts.network import record
 from rtlstm.models.learner import Learner
 from rtlstm.spec import LSTM, Layer
@@ -254,17 +255,15 @@ def _settled(learner: Learner) -> Array:
     """The float part of the block, with the influence matrix of `rtrl` pushed up to now."""
     if learner.spec.rule.name != "rtrl":
         return learner._arena.f
-    from rtlstm.kernels.learn import influence
-
     plan, f, q = learner._plan.copy(), learner._arena.f.copy(), learner._arena.q
     row = int(q[p.Q_WINDOW_STEPS])
     if q[p.Q_PENDING]:
         first = (q[p.Q_SLOT] + plan[p.RING] - row - plan[p.WINDOW]) % plan[p.RING]
-        influence.push(plan, f, first, q[p.Q_UNITS], influence.units(plan))
+        bind("rtrl.push", plan, f).run(int(first), int(q[p.Q_UNITS]))
     if row:
         first = (q[p.Q_SLOT] + plan[p.RING] - row) % plan[p.RING]
         plan[p.WINDOW] = row
-        influence.push(plan, f, first, 0, influence.units(plan))
+        bind("rtrl.push", plan, f).run(int(first), 0)
     return f
 
 

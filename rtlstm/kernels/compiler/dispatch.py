@@ -10,6 +10,7 @@ everything at once.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from llvmlite.binding import create_new_function_pass_manager
@@ -17,6 +18,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher
 
+from rtlstm.kernels.compiler import fallback
 from rtlstm.kernels.compiler.contexts import (
     Target,
     Typing,
@@ -29,10 +31,19 @@ __all__ = ["KernelDispatcher"]
 
 
 class KernelDispatcher(CPUDispatcher):  # type: ignore[misc]
-    """The dispatcher of a kernel; what its callers get is compiled by another one, `linked`."""
+    """The dispatcher of a kernel; what its callers get is compiled by another one, `linked`.
 
-    def __init__(self, py_func: Any, targetoptions: dict[str, Any]) -> None:
-        options = {"nopython": True, "boundscheck": None, **targetoptions}
+    Where the private way has failed, in this kernel or another, both are plain numba's instead.
+    """
+
+    def __init__(self, py_func: Any, c: bool = False) -> None:
+        options: dict[str, Any] = {
+            "nopython": True,
+            "boundscheck": None,
+            "nogil": True,
+            "error_model": "numpy",
+        }
+        options |= {"fastmath": set(fallback.FASTMATH), "no_cfunc_wrapper": not c}
         # Arrays are borrowed from the caller in Python and none is made, so nothing needs counting:
         # two slices a step took 70 of 230 ns. In linked kernels, whose options would otherwise be
         # this one's, a count of nothing is a test for null.
@@ -43,15 +54,36 @@ class KernelDispatcher(CPUDispatcher):  # type: ignore[misc]
             py_func, targetoptions=linked, pipeline_class=_LinkedCompiler
         )
 
+    @cached_property
+    def plain(self) -> Any:
+        """Plain numba's dispatcher of this kernel."""
+        return fallback.plain_kernel(self.py_func)
+
     def compile(self, sig: Any) -> Any:
-        with gc_paused(), nonnegative_indices():
-            return super().compile(sig)
+        if not fallback.is_active():
+            try:
+                with gc_paused(), nonnegative_indices():
+                    return super().compile(sig)
+            except Exception as error:
+                return fallback.try_plain(error, lambda: self.plain.compile(sig))
+        return self.plain.compile(sig)
+
+    def place(self, signature: Any, c: bool) -> int:
+        """Where the machine code for a signature lies, 0 of what plain numba compiled."""
+        found = self.overloads.get(signature)
+        if fallback.is_active() or found is None:
+            return 0
+        names = found.fndesc.llvm_func_name, found.fndesc.llvm_cfunc_wrapper_name
+        return found.library.get_pointer_to_function(names[c])  # type: ignore[no-any-return]
+
+    def _callee(self) -> Any:
+        return self.plain if fallback.is_active() else self.linked
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
-        return self.linked.get_call_template(args, kws)
+        return self._callee().get_call_template(args, kws)
 
     def get_overload(self, sig: Any) -> Any:
-        return self.linked.get_overload(sig)
+        return self._callee().get_overload(sig)
 
 
 class _LinkedDispatcher(CPUDispatcher):  # type: ignore[misc]

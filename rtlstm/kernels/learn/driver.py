@@ -1,7 +1,8 @@
-"""The one entry into a learning rule from Python, for a learner alone and for a fleet of them.
+"""The entries into a learning rule from Python, for a learner alone and for a fleet of them.
 
 A learner alone is a fleet of one. Both run the same machine code, so a learner in a fleet stays bit
 for bit the learner it would be alone, which two compilations of one kernel would not promise.
+Their table is that of plan, f, d, q (see `views`), the last three matrices of one learner a row.
 """
 
 from __future__ import annotations
@@ -9,14 +10,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import numpy as np
-
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.compiler.jit import kernel
+from rtlstm.kernels.learn import influence, optimizers, step
 from rtlstm.kernels.native import views
-from rtlstm.kernels.native.bind import BoundKernel, bind
-
-Array = np.ndarray[Any, Any]
 
 
 @cache
@@ -27,9 +24,8 @@ def learner_rows(run: Any) -> Any:
     def rows(at, numbers, who, X, Y, P, count):
         """Row t of X, Y, P (count rows, flat) is a step of the learner in row who[t] of the blocks.
 
-        All are addresses; `at` that of a table of plan, f, d, q (see `views`), the last three
-        matrices of one block a row; numbers: the dtype of f, X, Y and P. Returns 0, or
-        4 * row + status of the first row that was refused; later ones wait.
+        All are addresses; numbers: the dtype of f, X, Y and P. Returns 0, or 4 * row + status of
+        the first row that was refused; later ones wait.
         """
         ends = views.ints_at(at, 8)
         plan, which = views.ints_at(ends[0], ends[1]), views.ints_at(who, count)
@@ -49,10 +45,74 @@ def learner_rows(run: Any) -> Any:
     return rows
 
 
-def bind_rule(run: Any, plan: Array, F: Array, D: Array, Q: Array) -> BoundKernel:
-    """`rows` of a rule's `run` over these blocks, compiled or loaded now: f(who, X, Y, P, count).
+@cache
+def gradient(rule_gradient: Any) -> Any:
+    """The kernel that reads the gradient of one learner by a rule's `gradient`."""
 
-    plan; F, D, Q (learners, length), which must stay where they are. The arguments are addresses:
-    who (count,) int64; X (count * inputs,), Y and P (count * outputs,) of the dtype of F.
-    """
-    return bind(learner_rows(run), 5, (plan, F, D, Q), (F,))
+    @kernel
+    def gradient_at(at, numbers, row, g):
+        """The gradient of the learner in a row into g (THETA_LEN), given by address."""
+        ends = views.ints_at(at, 8)
+        plan = views.ints_at(ends[0], ends[1])
+        out = views.numbers_at(g, plan[p.THETA_LEN], numbers)
+        f = views.numbers_at(ends[2] + row * ends[3] * out.itemsize, ends[3], numbers)
+        rule_gradient(plan, f, out)
+        return p.OK
+
+    return gradient_at
+
+
+@cache
+def close(rule_close: Any) -> Any:
+    """The kernel that closes the unfinished block of one learner by a rule's `close`."""
+
+    @kernel
+    def close_at(at, numbers, row):
+        """Learn from the unfinished block of the learner in a row, if its rule has blocks."""
+        ends = views.ints_at(at, 8)
+        plan, one = views.ints_at(ends[0], ends[1]), views.numbers_at(ends[2], ends[3], numbers)
+        f = views.numbers_at(ends[2] + row * ends[3] * one.itemsize, ends[3], numbers)
+        d = views.doubles_at(ends[4] + row * ends[5] * views.WORD, ends[5])
+        q = views.ints_at(ends[6] + row * ends[7] * views.WORD, ends[7])
+        rule_close(plan, f, d, q)
+        return p.OK
+
+    return close_at
+
+
+@kernel
+def predict_at(at, numbers, x, out):
+    """`step.predict_only` of a learner alone; x (INPUTS) and out (OUTPUTS) by address."""
+    ends = views.ints_at(at, 8)
+    plan, f = views.ints_at(ends[0], ends[1]), views.numbers_at(ends[2], ends[3], numbers)
+    q, sample = views.ints_at(ends[6], ends[7]), views.numbers_at(x, plan[p.SAMPLE], numbers)
+    return step.predict_only(plan, f, q, sample, views.numbers_at(out, plan[p.OUTPUTS], numbers))
+
+
+@kernel
+def begin_at(at, numbers, row):
+    """`step.begin_sequence` of the learner in a row."""
+    ends = views.ints_at(at, 8)
+    plan, one = views.ints_at(ends[0], ends[1]), views.numbers_at(ends[2], ends[3], numbers)
+    f = views.numbers_at(ends[2] + row * ends[3] * one.itemsize, ends[3], numbers)
+    step.begin_sequence(plan, f, views.ints_at(ends[6] + row * ends[7] * views.WORD, ends[7]))
+    return p.OK
+
+
+@kernel
+def update_at(at, numbers, total):
+    """`optimizers.update_from_sum` of a learner alone."""
+    ends = views.ints_at(at, 8)
+    plan, f = views.ints_at(ends[0], ends[1]), views.numbers_at(ends[2], ends[3], numbers)
+    d, q = views.doubles_at(ends[4], ends[5]), views.ints_at(ends[6], ends[7])
+    optimizers.update_from_sum(plan, f, d, q, total)
+    return p.OK
+
+
+@kernel
+def push_at(at, numbers, first, start):
+    """Push an influence matrix to its end from unit `start` on; see `influence.push`."""
+    ends = views.ints_at(at, 4)
+    plan, f = views.ints_at(ends[0], ends[1]), views.numbers_at(ends[2], ends[3], numbers)
+    influence.push(plan, f, first, start, influence.units(plan))
+    return p.OK

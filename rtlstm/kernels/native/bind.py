@@ -1,17 +1,16 @@
-"""A kernel put together with the arrays that it works on for good."""
+"""An entry put together with the arrays that it works on for good."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
-from numba import types
 
+from rtlstm.kernels.compiler import entries, mode
 from rtlstm.kernels.compiler.jit import code_address, entry
-from rtlstm.kernels.native import views
 from rtlstm.kernels.native.capi import address
 
 Array = np.ndarray[Any, Any]
@@ -19,24 +18,72 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class BoundKernel:
-    """A kernel and its arrays. run: calls it, with addresses and counts, and releases the GIL."""
+    """An entry and its arrays. run: calls it, with addresses and counts, and releases the GIL."""
 
     run: Callable[..., int]
     place: int  # of the machine code; 0 where there is none
     table: Array
     arrays: tuple[Array, ...]  # what the table tells the places of
+    entry: entries.Entry
 
 
-def bind(
-    dispatcher: Any, numbers: int, arrays: Sequence[Array], like: Sequence[Array]
-) -> BoundKernel:
-    """Compile or load `dispatcher` for (table of `arrays`, a dtype for each of `like`, `numbers`).
+def bind(name: str, *arrays: Array) -> BoundKernel:
+    """The entry of a name over these arrays, one for each kind in its table; compiled now.
 
     The arrays must stay where they are.
     """
-    table = views.table(*arrays)
-    kinds = (views.kind_of(array) for array in like)
-    signature = (types.int64, *kinds, *numbers * (types.int64,))
-    code = entry(dispatcher, signature)
-    run = partial(code, address(table), *(array.dtype for array in like))
-    return BoundKernel(run, code_address(dispatcher, signature), table, tuple(arrays))
+    found = entries.find(name)
+    kinds = dict(zip(found.table, arrays, strict=True))
+    dtypes = [kinds[tag].dtype for tag in found.tags]
+    code, place = compiled(name, tuple(dtype.name for dtype in dtypes))
+    table = table_of(*arrays)
+    return BoundKernel(partial(code, address(table), *dtypes), place, table, arrays, found)
+
+
+def table_of(*arrays: Array) -> Array:
+    """Address and row length of each array, one after the other (2 * arrays,) int64.
+
+    The arrays must outlive the table's use, and stay where they are.
+    """
+    return np.array([end for a in arrays for end in (address(a), a.shape[-1])], np.int64)
+
+
+@cache
+def compiled(name: str, dtypes: tuple[str, ...]) -> tuple[Callable[..., int], int]:
+    """The function of an entry for these dtypes, one for each of its tags, and its place."""
+    found = entries.find(name)
+    dispatcher = found.load()
+    if mode.INTERPRETED:
+        return dispatcher, 0
+    from numba import from_dtype, types
+
+    kinds = (types.DType(from_dtype(np.dtype(dtype))) for dtype in dtypes)
+    table = (types.int64,) if found.table else ()
+    signature = (*table, *kinds, *len(found.numbers) * (types.int64,))
+    place = code_address(dispatcher, signature, c=not found.table)
+    return entry(dispatcher, signature), place
+
+
+class Kernels:
+    """The entries of one family over the same arrays, each compiled when it is first called.
+
+    ``Kernels("forecaster", plan, ...).take(...)`` calls "forecaster.take". The arrays must stay
+    where they are.
+    """
+
+    def __init__(self, family: str, *arrays: Array) -> None:
+        self._family, self._arrays = family, arrays
+        self._bound: dict[str, BoundKernel] = {}
+
+    def bound(self, name: str) -> BoundKernel:
+        """The entry of a name, bound once."""
+        if name not in self._bound:
+            self._bound[name] = bind(f"{self._family}.{name}", *self._arrays)
+        return self._bound[name]
+
+    def __getattr__(self, name: str) -> Callable[..., int]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        run = self.bound(name).run
+        setattr(self, name, run)  # so that it is found without this from here on
+        return run

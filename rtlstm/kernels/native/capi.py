@@ -1,4 +1,4 @@
-"""What kernels that are called like C functions know of Python and numpy: see `quick`.
+"""What kernels that are called like C functions know of Python and numpy: see `fastcall`.
 
 They read fields of objects whose places are part of numpy's binary interface (numpy's C-API
 reference, "PyArrayObject"); `is_supported` compares them with what numpy says of an array.
@@ -13,7 +13,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import config
+
+from rtlstm.kernels.compiler import mode
 
 # Bytes from the start of an object to a field of it.
 TYPE = 8  # of every object
@@ -83,7 +84,7 @@ def _numpy_function(number: int) -> int:
 @cache
 def is_supported() -> bool:
     """Whether objects lie here as kernels read them, and one lock of the interpreter guards all."""
-    if config.DISABLE_JIT or config.BOUNDSCHECK or sys.implementation.name != "cpython":
+    if mode.INTERPRETED or mode.CHECKED or sys.implementation.name != "cpython":
         return False
     if not getattr(sys, "_is_gil_enabled", lambda: True)() or sys.maxsize < 2**62:
         return False

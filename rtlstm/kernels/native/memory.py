@@ -1,7 +1,7 @@
 """Single words of memory by their address, and calls of functions by theirs, inside kernels.
 
 What a kernel needs to read Python's own objects and to call C, and nothing that is interpreted: see
-`quick`.
+`fastcall_kernels`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numba.extending import intrinsic
 
 WORD, HALF, BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 INT = types.int64
+FAILED = -1  # in place of the status of a kernel that has raised
 
 
 @intrinsic
@@ -62,8 +63,8 @@ def _calls(arguments: int) -> Any:
 def _runs(arguments: int) -> Any:
     """An intrinsic that calls a compiled kernel, as numba does, with so many words, for one.
 
-    A numba function takes the places of its result and of an exception first, which no kernel of
-    ours raises, and returns whether there is one.
+    A numba function takes the places of its result and of an exception first, and returns whether
+    there is one. No kernel of ours raises; FAILED would be the result of one that did.
     """
     places = [WORD.as_pointer(), BYTE.as_pointer().as_pointer()]
     kind = ir.FunctionType(HALF, places + [WORD] * arguments)
@@ -71,8 +72,9 @@ def _runs(arguments: int) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         result, raised = alloca_once(builder, WORD), alloca_once(builder, BYTE.as_pointer())
         function = builder.inttoptr(given[0], kind.as_pointer())
-        builder.call(function, [result, raised, *given[1:]])
-        return builder.load(result)
+        status = builder.call(function, [result, raised, *given[1:]])
+        fine = builder.icmp_signed("==", status, HALF(0))
+        return builder.select(fine, builder.load(result), WORD(FAILED))
 
     return INT(*[INT] * (1 + arguments)), codegen
 

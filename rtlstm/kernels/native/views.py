@@ -1,8 +1,8 @@
 """Arrays by their address, so that a call from Python hands over whole numbers alone.
 
 Numba takes an array argument apart, at 30 ns each, and a whole number at 15. What an object holds
-for good crosses the border as the address of a table of addresses (`table`), what a call brings as
-the address of its first element; C code that calls a kernel has nothing else to give anyway.
+for good crosses the border as the address of a table of addresses (`bind.table_of`), what a call
+brings as the address of its first element; C code that calls a kernel has nothing else to give.
 """
 
 from __future__ import annotations
@@ -11,23 +11,15 @@ import ctypes
 from typing import Any
 
 import numpy as np
-from numba import config, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from rtlstm.kernels.native.capi import address
+from rtlstm.kernels.compiler import mode
 
 Array = np.ndarray[Any, Any]
 WORD = 8  # bytes of a number in a table
-
-
-def table(*arrays: Array) -> Array:
-    """Address and row length of each array, one after the other (2 * arrays,) int64.
-
-    The arrays must outlive the table's use, and stay where they are.
-    """
-    return np.array([end for a in arrays for end in (address(a), a.shape[-1])], np.int64)
 
 
 def _at(place: int, length: int, kind: Any) -> Array:
@@ -36,7 +28,7 @@ def _at(place: int, length: int, kind: Any) -> Array:
     return np.frombuffer(room, kind)
 
 
-if config.DISABLE_JIT:
+if mode.INTERPRETED:
 
     def ints_at(place: int, length: int) -> Array:
         """The int64 array of `length` elements at an address."""
@@ -98,11 +90,3 @@ else:
         """The array of `length` elements of a dtype at an address."""
         result, codegen = _view(kind.dtype)
         return result(types.int64, types.int64, kind), codegen
-
-
-def kind_of(array: Array) -> Any:
-    """The type of an argument that says of what type an array is: see `numbers_at`."""
-    return types.DType(types.uint16 if array.dtype == np.uint16 else _FLOATS[array.dtype.itemsize])
-
-
-_FLOATS = {4: types.float32, 8: types.float64}

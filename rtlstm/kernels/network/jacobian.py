@@ -9,6 +9,7 @@ from __future__ import annotations
 from rtlstm.kernels import plan as p
 from rtlstm.kernels import vector as v
 from rtlstm.kernels.compiler.jit import kernel
+from rtlstm.kernels.native import views
 from rtlstm.kernels.network.adjoints import rows_back
 from rtlstm.kernels.network.forward import commit, forward, load_input
 from rtlstm.kernels.network.linearise import linearise
@@ -34,3 +35,11 @@ def step_jacobian(plan, f, x):
     rows_back(plan, f, f, fr, plan[p.JACOBIAN], plan[p.JACOBIAN_WORK], n)
     commit(plan, f, st, fr)
     return p.OK
+
+
+@kernel
+def step_jacobian_at(at, numbers, x):
+    """`step_jacobian`, of what is given by address: the way in from Python; x (INPUTS)."""
+    ends = views.ints_at(at, 4)
+    plan, f = views.ints_at(ends[0], ends[1]), views.numbers_at(ends[2], ends[3], numbers)
+    return step_jacobian(plan, f, views.numbers_at(x, plan[p.INPUTS], numbers))

@@ -1,8 +1,8 @@
 """One step of many streams that share one set of weights.
 
-Weights are read once for a group of GROUP streams (a product of matrices instead of vectors), the
-rest of a step runs stream by stream in the kernels of `cells`. Old states stand at `old`, stream
-after stream, new ones go to `new`; so a refused step has changed nothing.
+Weights are read once for STREAM_GROUP streams (a product of matrices instead of vectors), the rest
+of a step runs stream by stream in the kernels of `forward`. Old states stand at `old`, stream after
+stream, new ones go to `new`; so a refused step has changed nothing.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from __future__ import annotations
 from rtlstm.kernels import plan as p
 from rtlstm.kernels import vector as v
 from rtlstm.kernels.compiler.jit import kernel
+from rtlstm.kernels.native import views
 from rtlstm.kernels.native.denormals import flush_denormals, restore_mode
 from rtlstm.kernels.network.forward import cell, commit, head, layer_at, layer_inputs, load_input
-
-GROUP = 16  # frames at once: few enough for the first-level cache, enough to share reads
 
 
 @kernel
@@ -47,8 +46,8 @@ def advance(plan, h, w, f, old, new, frame, X, Y, streams):
     Returns 0, or 4 * stream + status of the first stream that was refused; `old` is never written.
     """
     m, n, size, length = plan[p.INPUTS], plan[p.OUTPUTS], plan[p.STATE_LEN], plan[p.FRAME_LEN]
-    for start in range(0, streams, GROUP):
-        count = min(GROUP, streams - start)
+    for start in range(0, streams, p.STREAM_GROUP):
+        count = min(p.STREAM_GROUP, streams - start)
         for b in range(count):
             x = X[(start + b) * m : (start + b + 1) * m]
             if load_input(plan, f, frame + b * length, x) != p.OK:
@@ -62,3 +61,18 @@ def advance(plan, h, w, f, old, new, frame, X, Y, streams):
             commit(plan, f, new + (start + b) * size, fr)
             v.copy(Y, (start + b) * n, f, fr + plan[p.OUT], n)
     return p.OK
+
+
+@kernel
+def step_at(at, matrices, numbers, old, new, frame, X, Y, streams):
+    """`step`, of what is given by address: the way in from Python.
+
+    at: a table of plan, h, w and f (see `views`); matrices: the dtype of h; numbers: of all else.
+    """
+    ends = views.ints_at(at, 8)
+    plan, h = views.ints_at(ends[0], ends[1]), views.numbers_at(ends[2], ends[3], matrices)
+    w = views.numbers_at(ends[4], ends[5], numbers)
+    f = views.numbers_at(ends[6], ends[7], numbers)
+    x = views.numbers_at(X, streams * plan[p.INPUTS], numbers)
+    y = views.numbers_at(Y, streams * plan[p.OUTPUTS], numbers)
+    return step(plan, h, w, f, old, new, frame, x, y, streams)

@@ -25,7 +25,6 @@ from rtlstm.kernels.tasks.conformal import pair
 from rtlstm.kernels.tasks.scaling import clipped, field
 
 TRUST_ROWS = 1000.0
-DUE, SKIPPED, EARLY = range(3)  # what `take_row` returns
 
 
 @kernel
@@ -38,7 +37,7 @@ def take_row(plan, net, f, d, q, row, time, learn):
     """
     counts = plan[k.COUNTS]
     if scaling.fill_row(plan, d, q, row):
-        return SKIPPED
+        return k.SKIPPED
     anomaly.see(plan, d, q, row, learn)
     v.fill(f, plan[k.LEARN_TARGET], 0.0, plan[k.UNITS])
     for h in range(plan[k.HORIZONS]):
@@ -63,7 +62,7 @@ def take_row(plan, net, f, d, q, row, time, learn):
     q[counts + k.STEPS_BEFORE] = q[p.Q_STEPS] if due else -1
     q[counts + k.LEARNING] = learn
     q[counts + k.STAGE] = 1
-    return DUE if due else EARLY
+    return k.DUE if due else k.EARLY
 
 
 @kernel

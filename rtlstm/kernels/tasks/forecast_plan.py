@@ -11,6 +11,9 @@ from rtlstm.kernels.slots import SlotTable
 from rtlstm.kernels.tasks.stream_plan import *  # noqa: F403 - one plan, one name for the kernels
 from rtlstm.kernels.tasks.stream_plan import STREAM
 
+# what taking in a row returns: the learning trajectory has a step to make; the row was skipped;
+# there is no row yet for which it could make one
+DUE, SKIPPED, EARLY = range(3)
 HOURLY = 8  # first calendar columns, by which each factor is multiplied
 PRODUCTS = 4 * HOURLY  # factors: last value, last change, change since last season, earlier change
 SEASONS = 8  # how many seasons back

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import config, types
+from numba.core import types
 from numba.extending import intrinsic
 
+from rtlstm.kernels.compiler import mode
 from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.vector.emit import I64, Emitter, Slice, Value, declare
 
@@ -33,7 +34,7 @@ def primitive(emission: Emission, inline: bool = True) -> Callable[[Callable[...
     """
 
     def decorate(twin: Callable[..., Any]) -> Any:
-        if config.DISABLE_JIT or config.BOUNDSCHECK:
+        if mode.INTERPRETED or mode.CHECKED:
             return kernel(twin)
         parameters = list(inspect.signature(twin).parameters.values())
 

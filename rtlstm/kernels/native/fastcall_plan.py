@@ -1,0 +1,33 @@
+"""The table of a fast call: what its kernel knows of the object that it steps."""
+
+from __future__ import annotations
+
+READABLE, WRITABLE = 0x101, 0x501  # flags of numpy's: contiguous and aligned; writeable, too
+
+(
+    HELD,  # address of the lock's two numbers
+    ARRAY,  # identities of numpy's array type, the dtype, None
+    KIND,
+    DOUBLE,  # that of float64 where it has to be cast, or 0
+    NONE,
+    NEW,  # addresses of C functions, in the order of capi.FUNCTIONS
+    OWN,
+    DROP,
+    NUMBER,
+    LET_GO,
+    TAKE_BACK,
+    CLOCK,
+    CODE,  # of the machine code, and of its table
+    AT,
+    INPUTS,
+    OUTPUTS,
+    ROOM_X,  # addresses of room for cast inputs (INPUTS) and targets (OUTPUTS)
+    ROOM_Y,
+    UNKNOWN,  # address of targets (OUTPUTS) that are all NaN
+    WHO,  # address of a 0
+    LONG,  # 1: let the GIL go meanwhile
+    WORST,  # the longest step, in ns
+    SECONDS,  # what the clock answers
+    NANOSECONDS,
+    LENGTH,
+) = range(25)

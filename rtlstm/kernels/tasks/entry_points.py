@@ -1,0 +1,113 @@
+"""The entries into the kernels of tasks from Python: their arrays by address (see `views`).
+
+A forecaster's table is that of plan, net, f, d, q; that of a classifier or regressor of plan, lab,
+net, f, d, q.
+"""
+
+from __future__ import annotations
+
+from rtlstm.kernels import plan as p
+from rtlstm.kernels.compiler.jit import kernel
+from rtlstm.kernels.native import views
+from rtlstm.kernels.tasks import forecast, rls, supervised
+from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.tasks import supervised_plan as w
+
+
+@kernel
+def forecaster_arrays(at, numbers):
+    """The arrays of a forecaster's table."""
+    ends = views.ints_at(at, 10)
+    plan, net = views.ints_at(ends[0], ends[1]), views.ints_at(ends[2], ends[3])
+    f, d = views.numbers_at(ends[4], ends[5], numbers), views.doubles_at(ends[6], ends[7])
+    return plan, net, f, d, views.ints_at(ends[8], ends[9])
+
+
+@kernel
+def supervised_arrays(at, numbers):
+    """The arrays of a classifier's or regressor's table."""
+    ends = views.ints_at(at, 12)
+    plan, lab = views.ints_at(ends[0], ends[1]), views.ints_at(ends[2], ends[3])
+    net, f = views.ints_at(ends[4], ends[5]), views.numbers_at(ends[6], ends[7], numbers)
+    return plan, lab, net, f, views.doubles_at(ends[8], ends[9]), views.ints_at(ends[10], ends[11])
+
+
+@kernel
+def pairs_out(plan, out):
+    """Room for the forecasts and both bounds (3 H T) at an address."""
+    return views.doubles_at(out, 3 * plan[k.HORIZONS] * plan[k.TARGETS])
+
+
+@kernel
+def take_row_at(at, numbers, row, time, learn):
+    """`forecast.take_row`; row (COLUMNS) and time (1) float64."""
+    plan, net, f, d, q = forecaster_arrays(at, numbers)
+    values, seconds = views.doubles_at(row, plan[k.COLUMNS]), views.doubles_at(time, 1)[0]
+    return forecast.take_row(plan, net, f, d, q, values, seconds, learn)
+
+
+@kernel
+def make_forecasts_at(at, numbers, learn, out):
+    """`forecast.make_forecasts`; out (3 H T) float64."""
+    plan, net, f, d, q = forecaster_arrays(at, numbers)
+    forecast.make_forecasts(plan, net, f, d, q, learn, pairs_out(plan, out))
+    return p.OK
+
+
+@kernel
+def repeat_forecasts_at(at, numbers, out):
+    """`forecast.repeat_forecasts`; out (3 H T) float64."""
+    plan, _net, _f, d, q = forecaster_arrays(at, numbers)
+    forecast.repeat_forecasts(plan, d, q, pairs_out(plan, out))
+    return p.OK
+
+
+@kernel
+def reset_forecaster_at(at, numbers):
+    """`forecast.reset_network`."""
+    plan, net, f, d, q = forecaster_arrays(at, numbers)
+    forecast.reset_network(plan, net, f, d, q)
+    return p.OK
+
+
+@kernel
+def settle_at(at, target):
+    """`rls.apply_pending` of one target; at: a table of plan and d."""
+    ends = views.ints_at(at, 4)
+    plan, d = views.ints_at(ends[0], ends[1]), views.doubles_at(ends[2], ends[3])
+    rls.apply_pending(plan, d, target)
+    return p.OK
+
+
+@kernel
+def predict_row_at(at, numbers, row, time, truth, known, out):
+    """`supervised.predict_row`; row (COLUMNS), time (1), truth (known) and out float64."""
+    plan, lab, net, f, d, q = supervised_arrays(at, numbers)
+    values, seconds = views.doubles_at(row, plan[k.COLUMNS]), views.doubles_at(time, 1)[0]
+    label, answer = views.doubles_at(truth, known), views.doubles_at(out, plan[w.OUTPUTS])
+    supervised.predict_row(plan, lab, net, f, d, q, values, seconds, label, answer)
+    return p.OK
+
+
+@kernel
+def learn_label_at(at, numbers):
+    """`supervised.learn_label`."""
+    plan, lab, net, f, d, q = supervised_arrays(at, numbers)
+    supervised.learn_label(plan, lab, net, f, d, q)
+    return p.OK
+
+
+@kernel
+def reset_supervised_at(at, numbers):
+    """`supervised.reset_network`."""
+    plan, _lab, net, f, d, q = supervised_arrays(at, numbers)
+    supervised.reset_network(plan, net, f, d, q)
+    return p.OK
+
+
+@kernel
+def catch_up_at(at, numbers):
+    """`supervised.catch_up`."""
+    plan, _lab, net, f, _d, q = supervised_arrays(at, numbers)
+    supervised.catch_up(plan, net, f, q)
+    return p.OK
