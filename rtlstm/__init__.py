@@ -4,10 +4,17 @@ This module is the face of the package. Its names are found on first use, so `im
 neither numba nor any optional package, and compiles nothing.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from rtlstm import schedules as schedules
+
+if not getattr(sys, "_is_gil_enabled", lambda: True)():
+    raise ImportError(
+        "rtlstm relies on the global interpreter lock, which this free-threaded Python"
+        " runs without: start it with PYTHON_GIL=1 or -X gil=1, or use the ordinary build"
+    )
 
 if TYPE_CHECKING:
     from rtlstm.errors import DamagedFileError as DamagedFileError

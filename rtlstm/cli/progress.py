@@ -1,7 +1,6 @@
 """What a person at a terminal sees of a running stream."""
 
 import math
-import resource
 import sys
 import time
 from pathlib import Path
@@ -53,7 +52,9 @@ class Progress:
         if self._live is not None:
             self._drawn = time.monotonic()
             rate = rows / max(self._drawn - self._started, 1e-9)
-            title = f"{rows:,} rows   {rate:,.0f} rows/s   {resident_mib():.0f} MiB"
+            size = resident_mib()
+            memory = "" if size is None else f"   {size:.0f} MiB"
+            title = f"{rows:,} rows   {rate:,.0f} rows/s{memory}"
             self._live.update(self._page.table(title), refresh=True)
 
     def __enter__(self) -> Self:
@@ -99,8 +100,15 @@ def titled(title: str) -> "Table":
     return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
 
 
-def resident_mib() -> float:
-    """Resident size of this process in MiB, or its highest so far where the system hides it."""
+def resident_mib() -> float | None:
+    """Resident size of this process in MiB, its highest so far where the system tells that alone.
+
+    None where it tells neither.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:

@@ -4,12 +4,15 @@ The bytes go to a temporary file in the same directory, which is synced, renamed
 and the directory synced. A temporary is called ``.NAME.<8 hex digits>.tmp``, and its writer holds
 a lock on it that the kernel drops when the process dies. So a temporary without a lock is
 litter of a dead process, whichever machine or container that was, and the next write removes it.
+
+Where the system has no such calls (Windows has neither locks of this kind nor open directories),
+the file is still written beside its target, synced and renamed. Litter then stays, since nothing
+tells whether its writer lives, and what a power failure leaves is up to the file system.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import secrets
@@ -20,8 +23,25 @@ from typing import Any
 
 from rtlstm.errors import StorageError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+def _flags(*names: str) -> int:
+    """Flags of `os.open` by name; 0 for one that this system has not."""
+    found = 0
+    for name in names:
+        found |= getattr(os, name, 0)
+    return found
+
+
 # A planted link is never followed, a planted pipe never waited for.
-_SAFE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_SAFE = _flags("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")
+CLOSED = -1  # no descriptor
+_FOLDERS_OPEN = hasattr(os, "O_DIRECTORY") and os.open in os.supports_dir_fd
+_FULL_SYNC = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync alone stops at the drive's cache
 
 
 def replace(path: str | os.PathLike[str], chunks: Sequence[Any]) -> None:
@@ -37,13 +57,10 @@ def replace(path: str | os.PathLike[str], chunks: Sequence[Any]) -> None:
     full = file_name(path)
     folder, name = os.path.split(full)
     try:
-        home = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            # "." stands for a path that ends in a slash, and is refused as a directory.
-            _replace(home, name or ".", views)
-            _sync_folder(home, full)
-        finally:
-            _close(home)
+        if _FOLDERS_OPEN:
+            _replace_in_open_folder(folder or ".", name or ".", views, full)
+        else:
+            _replace(None, folder, name or ".", views)
     except StorageError:
         raise
     except OSError as error:
@@ -64,18 +81,38 @@ def file_name(path: str | os.PathLike[str]) -> str:
     return name
 
 
-def _replace(home: int, name: str, views: list[memoryview]) -> None:
-    mode = _mode(home, name)
-    _sweep(home, name)
-    temporary, file = _create(home, name, 0o666 if mode is None else mode)
+def _replace_in_open_folder(folder: str, name: str, views: list[memoryview], full: str) -> None:
+    """Replace `name` in a directory that no rename on the way can exchange for another.
+
+    "." stands for a path that ends in a slash, and is refused as a directory.
+    """
+    home = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _replace(home, "", name, views)
+        _sync_folder(home, full)
+    finally:
+        _close(home)
+
+
+def _replace(home: int | None, folder: str, name: str, views: list[memoryview]) -> None:
+    """Write, sync and rename; names are in the open directory `home`, or below `folder`."""
+    target = os.path.join(folder, name)
+    mode = _mode(home, target)
+    if fcntl and home is not None:
+        _sweep(home, name)
+    temporary, file = _create(home, folder, name, 0o666 if mode is None else mode)
     try:
         for view in views:
             _write(file, view)
-        if mode is not None:
+        if mode is not None and hasattr(os, "fchmod"):
             os.fchmod(file, mode)  # undo what the umask took away
-        os.fsync(file)
-        os.replace(temporary, name, src_dir_fd=home, dst_dir_fd=home)
+        _sync(file)
+        if not fcntl:  # no lock to hold on to, and Windows renames no open file
+            file = _close(file)
+        os.replace(temporary, target, src_dir_fd=home, dst_dir_fd=home)
     except BaseException:
+        if not fcntl:
+            file = _close(file)
         with suppress(OSError):
             os.unlink(temporary, dir_fd=home)
         raise
@@ -83,7 +120,15 @@ def _replace(home: int, name: str, views: list[memoryview]) -> None:
         _close(file)
 
 
-def _mode(home: int, name: str) -> int | None:
+def _sync(file: int) -> None:
+    """Have the file's bytes on the medium."""
+    if _FULL_SYNC is not None:
+        with suppress(OSError):  # a file system without it; fsync does what there is
+            fcntl.fcntl(file, _FULL_SYNC)
+    os.fsync(file)
+
+
+def _mode(home: int | None, name: str) -> int | None:
     """Permissions of the file to be replaced, None if there is none; refuses all but a file."""
     try:
         found = os.stat(name, dir_fd=home, follow_symlinks=False).st_mode
@@ -98,11 +143,13 @@ def _mode(home: int, name: str) -> int | None:
     return stat.S_IMODE(found) & 0o777
 
 
-def _create(home: int, name: str, mode: int) -> tuple[str, int]:
+def _create(home: int | None, folder: str, name: str, mode: int) -> tuple[str, int]:
     """A new, locked, empty temporary: its name and descriptor."""
     while True:
-        temporary = f".{name}.{secrets.token_hex(4)}.tmp"
+        temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE, mode, dir_fd=home)
+        if not fcntl:
+            return temporary, file
         with suppress(OSError):  # a file system without locks: nothing is swept there either
             fcntl.flock(file, fcntl.LOCK_EX)
             try:
@@ -126,10 +173,15 @@ def _sweep(home: int, name: str) -> None:
                 _close(file)
 
 
-def _close(file: int) -> None:
-    """Close; the sync has told every fault before, and the file may already be in place."""
-    with suppress(OSError):
-        os.close(file)
+def _close(file: int) -> int:
+    """Close what is open; the sync has told every fault before, and the file may be in place.
+
+    Returns CLOSED, which closes nothing a second time.
+    """
+    if file != CLOSED:
+        with suppress(OSError):
+            os.close(file)
+    return CLOSED
 
 
 def _write(file: int, view: memoryview) -> None:

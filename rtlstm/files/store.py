@@ -188,8 +188,9 @@ def _opened(path: PathLike, max_bytes: int) -> Iterator[tuple[io.BufferedIOBase,
     """The file and its size; every error then names the path, and is of our own kinds."""
     name = atomic.file_name(path)
     try:
-        # O_NONBLOCK: a pipe is refused at once, not waited for.
-        with open(name, "rb", opener=lambda p, flags: os.open(p, flags | os.O_NONBLOCK)) as file:
+        # O_NONBLOCK, where there is one: a pipe is refused at once, not waited for.
+        more = getattr(os, "O_NONBLOCK", 0)
+        with open(name, "rb", opener=lambda p, flags: os.open(p, flags | more)) as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise ForeignFileError("it is a pipe or device, not a file")

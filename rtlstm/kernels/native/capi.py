@@ -88,7 +88,15 @@ def is_supported() -> bool:
         return False
     if not getattr(sys, "_is_gil_enabled", lambda: True)() or sys.maxsize < 2**62:
         return False
-    return _fields_agree(np.zeros(3, np.float32)) and hasattr(ctypes.CDLL(None), "clock_gettime")
+    return _fields_agree(np.zeros(3, np.float32)) and _has_clock()
+
+
+def _has_clock() -> bool:
+    """Whether clock_gettime can be looked up; on Windows, nothing can be in this way."""
+    try:
+        return hasattr(ctypes.CDLL(None), "clock_gettime")
+    except (OSError, TypeError):
+        return False
 
 
 def _fields_agree(sample: np.ndarray[Any, Any]) -> bool:
