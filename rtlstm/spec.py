@@ -14,9 +14,11 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
+from rtlstm import cells
 from rtlstm.errors import SpecError
+from rtlstm.kernels import tables
 
 MAX_UNITS = 65_536
 MAX_INPUTS = 1_048_576
@@ -53,7 +55,7 @@ class Squash:
     beta: float = 1.0
 
 
-SQUASHES = {kind: Squash(kind) for kind in ("identity", "tanh", "logistic", "relu")}
+SQUASHES = {row.name: Squash(row.name) for row in tables.SQUASHES}
 
 
 def scaled_tanh(alpha: float, beta: float) -> Squash:
@@ -63,10 +65,13 @@ def scaled_tanh(alpha: float, beta: float) -> Squash:
     return Squash("tanh", float(alpha), float(beta))
 
 
-def _squash(value: str | Squash, allowed: tuple[str, ...], what: str) -> Squash:
+def _squash(value: str | Squash, layer: str, what: str) -> Squash:
+    # the identity, number 0, is named last
+    first, *others = (row.name for row in tables.SQUASHES if layer in row.layers)
+    allowed = [*others, first]
     if isinstance(value, Mapping):  # as read back from a file
         value = Squash(**value)
-    squash = SQUASHES.get(value) if isinstance(value, str) else value
+    squash = Squash(value) if isinstance(value, str) else value
     if not isinstance(squash, Squash) or squash.kind not in allowed:
         names = ", ".join(repr(name) for name in allowed)
         raise SpecError(f"{what} must be one of {names} or scaled_tanh(alpha, beta), got {value!r}")
@@ -177,6 +182,8 @@ RECURRENCES = ("outputs", "gates", "all", "none")
 class _Layer:
     """What every layer has: its units, how it starts, and a path around it."""
 
+    cell: ClassVar[cells.CellShape]
+
     units: int
     init: Any = field(default="standard", kw_only=True)
     residual: bool = field(default=False, kw_only=True)
@@ -212,6 +219,8 @@ class LSTM(_Layer):
     ``bias``: True, False, or "gates" (none on the block input).
     """
 
+    cell = cells.LSTM
+
     variant: str = "standard"
     input_gate: Any = field(default=None, kw_only=True)
     forget_gate: Any = field(default=None, kw_only=True)
@@ -232,7 +241,7 @@ class LSTM(_Layer):
             if getattr(self, part.name) is None:
                 object.__setattr__(self, part.name, getattr(row, part.name))
         for name in ("input_squash", "output_squash"):
-            squash = _squash(getattr(self, name), ("tanh", "logistic", "identity"), name)
+            squash = _squash(getattr(self, name), "LSTM", name)
             object.__setattr__(self, name, squash)
         self._check()
 
@@ -262,7 +271,7 @@ class LSTM(_Layer):
         """The gates that have weights of their own, in the order of the columns."""
         forget = self.forget_gate is True
         present = {"o": self.output_gate, "i": self.input_gate, "f": forget}
-        return tuple(letter for letter in "oif" if present[letter])
+        return tuple(letter for letter in self.cell.gates if present[letter])
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -284,22 +293,26 @@ class LSTM(_Layer):
 class GRU(_Layer):
     """Gated recurrent units, reset-after form (PyTorch; ONNX ``linear_before_reset = 1``)."""
 
+    cell = cells.GRU
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_gate_bias(("r", "z", "n", "hn"), self.units)
+        self._check_gate_bias(self.cell.biases, self.units)
 
 
 @dataclass(frozen=True)
 class RNN(_Layer):
     """Simple recurrent units y = g(W x + R y' + b) with g "tanh", "relu" or "identity"."""
 
+    cell = cells.RNN
+
     activation: Any = "tanh"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        squash = _squash(self.activation, ("tanh", "relu", "identity"), "activation")
+        squash = _squash(self.activation, "RNN", "activation")
         object.__setattr__(self, "activation", squash)
-        self._check_gate_bias(("a",), self.units)
+        self._check_gate_bias(self.cell.biases, self.units)
 
 
 Layer = LSTM | GRU | RNN

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rtlstm.errors import SpecError
+from rtlstm.kernels import tables
 from rtlstm.schedules import MAX_LR, Rate, from_dict, rate_at
 
 
@@ -27,7 +29,24 @@ def _rate(optimizer: Any) -> None:
 
 
 @dataclass(frozen=True)
-class SGD:
+class Optimizer:
+    """How a gradient moves the weights: the base of all descriptions.
+
+    A description is a frozen dataclass; its fields are `lr` and at most four hyper-parameters, the
+    fourth a weight decay.
+    Which kernels belong to it, its row in :data:`rtlstm.kernels.tables.OPTIMIZERS` says.
+    """
+
+    lr: Rate
+
+    @property
+    def hyper_parameters(self) -> dict[str, Any]:
+        """The learning rate, and what else there is, by name and in order."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
     """w -= lr * d, d the momentum (PyTorch's form, without dampening) or the gradient itself."""
 
     lr: Rate
@@ -42,7 +61,7 @@ class SGD:
 
 
 @dataclass(frozen=True)
-class RMSProp:
+class RMSProp(Optimizer):
     """w -= lr * g / (sqrt(v) + eps), v a running mean of g² with weight alpha."""
 
     lr: Rate
@@ -56,7 +75,7 @@ class RMSProp:
 
 
 @dataclass(frozen=True)
-class Adam:
+class Adam(Optimizer):
     """Kingma & Ba 2015, algorithm 1, with bias correction.
 
     With ``weight_decay`` every update first shrinks the weights by lr * weight_decay, apart from
@@ -78,8 +97,21 @@ class Adam:
         _number("Adam", "weight_decay", self.weight_decay, 0.0, MAX_LR)
 
 
-Optimizer = SGD | RMSProp | Adam
-OPTIMIZERS: dict[str, type] = {kind.__name__: kind for kind in (SGD, RMSProp, Adam)}
+def optimizer_row(optimizer: Optimizer) -> tables.OptimizerRow:
+    """The row of the table for an optimizer; raises SpecError if it has none."""
+    try:
+        return tables.row(tables.OPTIMIZERS, type(optimizer).__name__)
+    except KeyError:
+        names = ", ".join(f"rtlstm.{row.name}" for row in tables.OPTIMIZERS)
+        raise SpecError(f"optimizer must be one of {names}, got {optimizer!r}") from None
+
+
+def optimizer_from(settings: Mapping[str, Any]) -> Optimizer:
+    """The optimizer of these settings, "kind" its name; raises KeyError or TypeError for others."""
+    values = dict(settings)
+    description = tables.resolve(tables.row(tables.OPTIMIZERS, values.pop("kind")).description)
+    made: Optimizer = description(**values)
+    return made
 
 
 @dataclass(frozen=True)
@@ -93,20 +125,20 @@ class Rule:
     block: int | None = None
 
     def __post_init__(self) -> None:
-        if self.name not in RULES:
-            names = ", ".join(RULES)
+        rows = {row.name: row for row in tables.RULES}
+        if self.name not in rows:
+            names = ", ".join(rows)
             raise SpecError(f"rule must be one of {names} or TBPTT(k), got {self.name!r}")
-        if self.block is not None and self.name not in BLOCK_RULES:
+        window = rows[self.name].window
+        if self.block is not None and window == "no":
             raise SpecError(f"rule {self.name!r} has no block length")
-        if self.name == "tbptt" and self.block is None:
+        if self.block is None and window == "must":
             raise SpecError("rule 'tbptt' needs its number of steps: rtlstm.TBPTT(k)")
         whole = isinstance(self.block, int) and not isinstance(self.block, bool)
         if self.block is not None and not (whole and 1 <= self.block <= MAX_BLOCK):
             raise SpecError(f"a block has 1 to {MAX_BLOCK} steps, got {self.block!r}")
 
 
-RULES = ("rtrl", "hybrid", "truncated", "snap1", "uoro", "tbptt", "bptt")
-BLOCK_RULES = ("rtrl", "hybrid", "tbptt", "bptt")
 MAX_BLOCK = 1_000_000
 
 

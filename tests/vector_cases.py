@@ -13,7 +13,7 @@ from functools import cache
 import numba
 import numpy as np
 
-from rtlstm.kernels import vector
+from rtlstm.kernels import tables, vector
 
 SIZE, POSITIVE, CONSTANTS = 16_000, 7_000, 15_990
 LENGTHS = (8, 16, 24, 40, 264)
@@ -72,7 +72,7 @@ def _streams(n: int) -> Iterator[tuple]:
 
 
 def _kinds(n: int) -> Iterator[tuple]:
-    for kind in range(4):
+    for kind in range(len(tables.SQUASHES)):
         yield from (("f", dst, B, n, kind, 1.3, -0.7) for dst in (A, B))
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 
 import click
 
+from rtlstm.kernels import tables
 from rtlstm.kernels.compiler.directory import cache_directory
 from rtlstm.kernels.compiler.entries import ENTRIES, RULES, Entry
 from rtlstm.kernels.native.bind import compiled
-from rtlstm.layouts import rules
 from rtlstm.spec import DTYPES
 
 
@@ -25,7 +25,8 @@ def warmup(chosen: str | None, dtypes: str, rule: str | None, float64: bool) -> 
     They are kept on disk, so that later processes start without a wait. Prints what it compiled,
     how long each took and where they lie. Set RTLSTM_CACHE_DIR to keep them elsewhere.
     """
-    names = _chosen("--rules", chosen or rule or ",".join(rules.RULE_ENTRIES), rules.RULE_ENTRIES)
+    known = [row.name for row in tables.RULES]
+    names = _chosen("--rules", chosen or rule or ",".join(known), known)
     precisions = _chosen("--dtypes", "float32,float64" if float64 else dtypes, DTYPES)
     for entry, kinds in _jobs(names, precisions):
         started = time.perf_counter()
@@ -50,7 +51,7 @@ def _chosen(option: str, value: str, known: Iterable[str]) -> list[str]:
 
 def _jobs(names: list[str], precisions: list[str]) -> Iterator[tuple[Entry, tuple[str, ...]]]:
     """The entries that are wanted, in the dtypes that are."""
-    wanted = {rules.RULE_ENTRIES[name].module for name in names}
+    wanted = {tables.row(tables.RULES, name).kernels for name in names}
     for entry in ENTRIES:
         family = entry.name.split(".")[0]
         if family in RULES and family not in wanted:

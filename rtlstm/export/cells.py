@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtlstm.export.graph import Array, Graph
+from rtlstm.export.squashing import graph_functions
 from rtlstm.spec import GRU, LSTM, RNN, Layer, Squash
 
 Values = dict[str, str]
@@ -51,8 +52,8 @@ class Parts:
 
 def part(g: Graph, layer: Layer, widths: dict[str, int], a: str) -> Parts:
     """Columns (rows, R) of pre-activations in parts; gates stand first."""
-    free = {LSTM: "" if getattr(layer, "peeps", ()) else "oif", GRU: "rz", RNN: ""}[type(layer)]
-    opened = {v: width for v, width in widths.items() if v in f"t{free}"}
+    free = () if getattr(layer, "peeps", ()) else layer.cell.gates
+    opened = {v: width for v, width in widths.items() if v in ("t", *free)}
     if not opened:
         return Parts(dict(zip(widths, g.split(a, list(widths.values())), strict=True)), {}, "")
     others = {v: width for v, width in widths.items() if v not in opened}
@@ -69,7 +70,7 @@ def letters(layer: Layer) -> dict[str, int]:
     if isinstance(layer, LSTM):
         blocks = n // layer.block_size
         return {letter: n if letter == "z" else blocks for letter in layer.columns}
-    return dict.fromkeys(("r", "z", "n", "nh") if isinstance(layer, GRU) else ("a",), n)
+    return dict.fromkeys(layer.cell.graph, n)
 
 
 def fed_back(layer: Layer) -> tuple[str, ...]:
@@ -111,12 +112,8 @@ def pack(layer: Layer, weights: Mapping[str, Array], inputs: int) -> Packed:
 
 def squash(g: Graph, how: Squash, v: str) -> str:
     """The squashing function of a value."""
-    if how.kind == "tanh":
-        inner = v if how.beta == 1.0 else g.op("Mul", v, g.const(how.beta))
-        outer = g.op("Tanh", inner)
-        return outer if how.alpha == 1.0 else g.op("Mul", outer, g.const(how.alpha))
-    operator = {"logistic": "Sigmoid", "relu": "Relu"}.get(how.kind)
-    return g.op(operator, v) if operator else v
+    value: str = graph_functions(how).value(g, how, v)
+    return value
 
 
 def spread(g: Graph, layer: LSTM, gate: str) -> str:

@@ -55,7 +55,7 @@ def slots(spec: NetworkSpec) -> list[Slot]:
 def _slots(spec: NetworkSpec) -> Iterator[Slot]:
     for k, layer in enumerate(spec.layers):
         yield Slot(k, "h", layer.units)
-        if isinstance(layer, LSTM):
+        if "c" in layer.cell.state:
             yield Slot(k, "c", layer.units)
         for letter in cells.fed_back(layer):
             yield Slot(k, letter, cells.letters(layer)[letter])

@@ -17,25 +17,37 @@ import numpy as np
 from rtlstm.export import weights as w
 from rtlstm.export.cells import Values
 from rtlstm.export.graph import Array, Graph
+from rtlstm.kernels import tables
 from rtlstm.spec import GRU, LSTM, RNN, SQUASHES, Layer, Squash
-
-# ONNX's order of the gates in W, R and B, in our letters; peepholes run i o f.
-ORDER: dict[type, str] = {LSTM: "iofz", GRU: "zrn", RNN: "a"}
-PEEPS = "iof"
 
 
 def why_not(layer: Layer) -> str | None:
     """Why a layer has no operator, or None if it has."""
+    absent = [how.kind for how in squashes(layer) if how.kind != "identity" and not _operator(how)]
+    if absent:
+        return f"the squashing function {absent[0]!r}"
     if not isinstance(layer, LSTM):
         return None
     if layer.recurrence != "outputs":
         return f"recurrence {layer.recurrence!r}"
     if layer.block_size > 1:
         return "memory blocks of several cells"
-    absent = [
+    gates = [
         name for name in ("input_gate", "forget_gate", "output_gate") if not getattr(layer, name)
     ]
-    return f"no {absent[0].replace('_', ' ')}" if absent else None
+    return f"no {gates[0].replace('_', ' ')}" if gates else None
+
+
+def squashes(layer: Layer) -> list[Squash]:
+    """The squashing functions that a layer names, in ONNX's order; those of its gates left out."""
+    if isinstance(layer, LSTM):
+        return [layer.input_squash, layer.output_squash]
+    return [layer.activation] if isinstance(layer, RNN) else []
+
+
+def _operator(how: Squash) -> str:
+    """ONNX's name of an activation, or ""."""
+    return tables.row(tables.SQUASHES, how.kind).operator
 
 
 def is_standard(layer: Layer) -> bool:
@@ -45,17 +57,16 @@ def is_standard(layer: Layer) -> bool:
         return bool(layer.activation == tanh)
     if isinstance(layer, GRU):
         return True
-    squashes = (layer.input_squash, layer.output_squash)
-    plain = squashes == (tanh, tanh) and layer.forget_gate is True and not layer.peepholes
+    plain = squashes(layer) == [tanh, tanh] and layer.forget_gate is True and not layer.peepholes
     return plain and why_not(layer) is None
 
 
-def activations(squashes: list[Squash]) -> dict[str, Any]:
+def activations(functions: list[Squash]) -> dict[str, Any]:
     """The attributes that name activation functions; only those that need constants get them."""
     names: list[str] = []
     alphas: list[float] = []
     betas: list[float] = []
-    for how in squashes:
+    for how in functions:
         if how.kind == "tanh" and (how.alpha, how.beta) != (1.0, 1.0):
             names.append("ScaledTanh")
             alphas.append(how.alpha)
@@ -65,7 +76,7 @@ def activations(squashes: list[Squash]) -> dict[str, Any]:
             alphas.append(1.0)
             betas.append(0.0)
         else:
-            names.append({"tanh": "Tanh", "logistic": "Sigmoid", "relu": "Relu"}[how.kind])
+            names.append(_operator(how))
     found: dict[str, Any] = {"activations": names}
     return found | ({"activation_alpha": alphas, "activation_beta": betas} if alphas else {})
 
@@ -76,8 +87,8 @@ def _attributes(layer: Layer) -> dict[str, Any]:
         return {"linear_before_reset": 1}
     if isinstance(layer, RNN):
         return activations([layer.activation])
-    squashes = [logistic, layer.input_squash, layer.output_squash]
-    found = {} if squashes == [logistic, tanh, tanh] else activations(squashes)
+    functions = [logistic, *squashes(layer)]
+    found = {} if functions == [logistic, tanh, tanh] else activations(functions)
     return found | ({"input_forget": 1} if layer.forget_gate == "coupled" else {})
 
 
@@ -94,7 +105,7 @@ def run(
 
     parameters: of this layer, "W.i" …; before: "h" and, for an LSTM, "c", (batch, units).
     """
-    order, n = ORDER[type(layer)], layer.units
+    order, n = layer.cell.onnx, layer.units
 
     def stacked(kind: str, letters: str) -> list[Array]:
         inputs = parameters[f"W.{order[-1]}"].shape[0]
@@ -114,7 +125,9 @@ def run(
         *start,
     ]
     if getattr(layer, "peeps", ()):
-        inputs.append(g.const(np.concatenate(stacked("p", PEEPS))[None], f"{scope}.P"))
+        inputs.append(
+            g.const(np.concatenate(stacked("p", layer.cell.onnx_peepholes))[None], f"{scope}.P")
+        )
     kind = type(layer).__name__
     names = [g.unique(f"{scope}.{end}") for end in ("Y", "Y_h", "Y_c")[: 1 + len(start)]]
     y, *ends = g.ops(kind, names, *inputs, hidden_size=n, **_attributes(layer))

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from rtlstm.cells import CELLS
 from rtlstm.errors import SpecError
 from rtlstm.importers.build import Array, ImportedLayer, build_network, floats
 from rtlstm.models.network import Network
 from rtlstm.spec import GRU, LSTM, RNN, Layer
 
-_ORDER = {4: "ifzo", 3: "zrn", 1: "a"}  # by how many gates stand in the recurrent kernel
+_ORDER = {len(c.keras): c.keras for c in CELLS}  # by the gates in the recurrent kernel
 _ACTIVATIONS = {"tanh": "tanh", "linear": "identity", "relu": "relu", "sigmoid": "logistic"}
 
 
@@ -67,7 +68,7 @@ def _named(order: str, kernel: Array, recurrent: Array) -> dict[str, Array]:
 
 
 def _biases(order: str, bias: Array, width: int) -> dict[str, Array]:
-    twice = order == "zrn"  # input and recurrent biases, which the reset gate keeps apart
+    twice = order == GRU.cell.keras  # input and recurrent biases, which the reset gate keeps apart
     if bias.shape != ((2, width) if twice else (width,)):
         raise SpecError(
             f"bias must have shape {(2, width) if twice else (width,)}, got {bias.shape}"
@@ -82,12 +83,12 @@ def _biases(order: str, bias: Array, width: int) -> dict[str, Array]:
 
 
 def _layer(order: str, units: int, squash: str, bias: bool, reset_after: bool) -> Layer:
-    if order == "zrn":
+    if order == GRU.cell.keras:
         if not reset_after:
             raise SpecError("a GRU with reset_after=False cannot be expressed: only reset-after is")
         if squash != "tanh":
             raise SpecError(f"the candidate of a GRU is squashed by tanh here, got {squash!r}")
         return GRU(units)
-    if order == "a":
+    if order == RNN.cell.keras:
         return RNN(units, squash)
     return LSTM(units, bias=bias, input_squash=squash, output_squash=squash)

@@ -9,14 +9,15 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from rtlstm.cells import CELLS
 from rtlstm.errors import SpecError
-from rtlstm.export.operators import ORDER, PEEPS
 from rtlstm.importers.build import Array, ImportedLayer, floats
+from rtlstm.kernels import tables
 from rtlstm.spec import GRU, LSTM, RNN, Layer, Squash
 
-KINDS: dict[str, type] = {"LSTM": LSTM, "GRU": GRU, "RNN": RNN}
+KINDS = {shape.name: shape for shape in CELLS}
 _DEFAULTS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
-_PLAIN = {"tanh": "tanh", "sigmoid": "logistic", "relu": "relu"}
+_PLAIN = {row.operator.lower(): row.name for row in tables.SQUASHES if row.operator}
 
 
 def imported_layer(node: onnx.NodeProto, constants: Mapping[str, Array]) -> ImportedLayer:
@@ -31,7 +32,7 @@ def imported_layer(node: onnx.NodeProto, constants: Mapping[str, Array]) -> Impo
     _check(node, attributes, inputs, constants)
     W, R = _constant(node, inputs, constants, "W"), _constant(node, inputs, constants, "R")
     units = R.shape[-1]
-    order = ORDER[KINDS[node.op_type]]
+    order = KINDS[node.op_type].onnx
     if W.shape[1] != len(order) * units or R.shape[1] != len(order) * units:
         raise _error(node, f"W {W.shape} and R {R.shape} do not fit {len(order)} gates")
     parts = _split("W", W[0].T, order) | _split("R", R[0].T, order)
@@ -41,7 +42,9 @@ def imported_layer(node: onnx.NodeProto, constants: Mapping[str, Array]) -> Impo
         halves = np.split(_constant(node, inputs, constants, "B")[0], 2)
         parts |= _biases(order, *halves)
     if inputs.get("P"):
-        parts |= _split("p", _constant(node, inputs, constants, "P")[0], PEEPS)
+        parts |= _split(
+            "p", _constant(node, inputs, constants, "P")[0], KINDS[node.op_type].onnx_peepholes
+        )
     if node.op_type == "GRU":
         return ImportedLayer(GRU(units), _gru(node, attributes, parts))
     if node.op_type == "RNN":

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from rtlstm.cells import CELLS
 from rtlstm.errors import SpecError
 from rtlstm.importers.build import Array, ImportedLayer, build_network, floats
 from rtlstm.models.network import Network
 from rtlstm.spec import GRU, LSTM, RNN, Layer
 
-_ORDER = {4: "ifzo", 3: "rzn", 1: "a"}  # by how many gates stand in weight_hh
+_ORDER = {len(cell.torch): cell.torch for cell in CELLS}  # by how many gates stand in weight_hh
 _KEY = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh)_l(\d+)$")
 
 
@@ -126,7 +127,7 @@ def _imported_layer(
             weights["b.n"], weights["b.hn"] = parts["bias_ih"][k], parts["bias_hh"][k]
         else:
             weights[f"b.{letter}"] = parts["bias_ih"][k] + parts["bias_hh"][k]
-    layer: Layer = GRU(units) if order == "rzn" else RNN(units, activation)
-    if order == "ifzo":
+    layer: Layer = GRU(units) if order == GRU.cell.torch else RNN(units, activation)
+    if order == LSTM.cell.torch:
         layer = LSTM(units, bias="bias_ih" in parts)
     return ImportedLayer(layer, weights)

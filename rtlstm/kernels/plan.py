@@ -17,12 +17,11 @@ LANES = 8  # units and columns are padded to a multiple of this
 STREAM_GROUP = 16  # streams whose frames are worked on at once: few enough for the first-level
 # cache, enough to share the reads of weights
 
-# cells, squashing functions, heads, losses, optimizers
+# cells, heads, losses; squashing functions and optimizers are numbered by rtlstm.kernels.tables
 LSTM, GRU, RNN = range(3)
-IDENTITY, TANH, LOGISTIC, RELU = range(4)
 NO_HEAD, LINEAR_HEAD, LOGISTIC_HEAD, SOFTMAX_HEAD = range(4)
 MSE, SSE, HUBER, CROSS_ENTROPY = range(4)
-SGD, RMSPROP, ADAM, SUM = range(4)  # SUM: gradients add up, and no weight moves
+SUM = -1  # in place of an optimizer: gradients add up, and no weight moves
 
 # what a kernel returns
 OK, BAD_INPUT, BAD_OUTPUT, FULL = range(4)  # FULL: no room for a further step of the window
@@ -212,9 +211,9 @@ _number = DOUBLES.number
 D_LR = _number("learning rate")
 D_CLIP = _number("largest norm of a gradient, infinity for no clipping")
 D_LIMIT = _number("largest step of a weight that is not taken for a fault")
-D_HYPER = _number("the optimizer's first hyper-parameter: momentum, alpha or beta1")
-D_HYPER2 = _number("its second: nesterov, eps or beta2")
-D_EPS = _number("its third: Adam's eps")
+D_HYPER = _number("the optimizer's first hyper-parameter after lr, as in its description")
+D_HYPER2 = _number("its second")
+D_HYPER3 = _number("its third")
 D_POWER1 = _number("beta1**t")
 D_POWER2 = _number("beta2**t")
 D_LOSS = _number("loss of the last labelled step")

@@ -11,12 +11,13 @@ import numpy as np
 
 from rtlstm.errors import SpecError
 from rtlstm.kernels import plan as p
+from rtlstm.kernels import tables
 from rtlstm.layouts import network as layout
 from rtlstm.layouts import rules
 from rtlstm.layouts.arena import Arena, ArenaLayout, ArrayLayout
 from rtlstm.schedules import rate_at, to_plain
 from rtlstm.spec import NetworkSpec
-from rtlstm.training import OPTIMIZERS, SGD, Adam, Optimizer, RMSProp, Rule
+from rtlstm.training import Optimizer, Rule, optimizer_from, optimizer_row
 
 Array = np.ndarray[Any, Any]
 LOSSES = {"mse": p.MSE, "sse": p.SSE, "huber": p.HUBER, "cross_entropy": p.CROSS_ENTROPY}
@@ -43,11 +44,8 @@ class LearnerSpec:
     def __post_init__(self) -> None:
         if self.network.storage:
             raise SpecError("a network with bfloat16 storage cannot learn; net.stored(None) can")
-        rules.rule_entry(self.rule).check(self.network)
-        if not isinstance(self.optimizer, Optimizer):
-            raise SpecError(
-                f"optimizer must be rtlstm.SGD, RMSProp or Adam, got {self.optimizer!r}"
-            )
+        rules.check_rule(self.rule, self.network)
+        optimizer_row(self.optimizer)  # refuses what is none
         if self.loss not in LOSSES:
             raise SpecError(f"loss must be one of {', '.join(LOSSES)}, got {self.loss!r}")
         if self.loss == "cross_entropy" and self.network.head not in ("softmax", "logistic"):
@@ -95,8 +93,7 @@ class LearnerSpec:
             values = dict(plain)
             network = NetworkSpec.from_dict(values.pop("network"))
             rule = Rule(**values.pop("rule"))
-            settings = dict(values.pop("optimizer"))
-            optimizer = OPTIMIZERS[settings.pop("kind")](**settings)
+            optimizer = optimizer_from(values.pop("optimizer"))
             return cls(network, rule, optimizer, **values)
         except (KeyError, TypeError, AttributeError) as error:
             raise SpecError(f"not the description of a learner: {error}") from None
@@ -158,13 +155,14 @@ def lay_out(spec: LearnerSpec, training: bool = False) -> LearnerLayout:
     arena.mark_saved("f", int(plan[p.FRAME]), int(plan[p.FRAME_LEN]), "frame")
     rules.backward_scratch(spec.network, plan, arena)
     plan[p.LOSS] = LOSSES[spec.loss]
-    plan[p.OPTIMIZER] = {SGD: p.SGD, RMSProp: p.RMSPROP, Adam: p.ADAM}[type(spec.optimizer)]
+    row = optimizer_row(spec.optimizer)
+    plan[p.OPTIMIZER] = tables.code(tables.OPTIMIZERS, row.name)
     plan[p.OPT_CONST] = arena.reserve("f", 8)
     size = int(plan[p.THETA_LEN])
     plan[p.MOMENT1] = arena.reserve("f", size, save="moment1")
-    if isinstance(spec.optimizer, Adam):
+    if row.moments == 2:
         plan[p.MOMENT2] = arena.reserve("f", size, save="moment2")
-    rules.rule_entry(spec.rule).lay_out(spec.network, plan, arena, spec.rule)
+    rules.lay_out_rule(spec.rule, spec.network, plan, arena)
     if spec.average is not None:
         plan[p.AVERAGE] = arena.reserve("f", size, save="average")
     total = arena.reserve("f", size) if training else -1
@@ -195,11 +193,7 @@ def write_settings(spec: LearnerSpec, arena: Arena) -> None:
     d[p.D_CLIP] = math.inf if spec.clip is None else spec.clip
     d[p.D_POWER1] = d[p.D_POWER2] = 1.0
     d[p.D_DELTA], d[p.D_LOSS] = spec.huber_delta, math.nan
-    if isinstance(o, Adam):
-        d[p.D_HYPER], d[p.D_HYPER2], d[p.D_EPS] = o.beta1, o.beta2, o.eps
-        d[p.D_DECAY] = o.weight_decay
-    elif isinstance(o, RMSProp):
-        d[p.D_HYPER], d[p.D_HYPER2] = o.alpha, o.eps
-    else:
-        d[p.D_HYPER], d[p.D_HYPER2] = o.momentum, float(o.nesterov)
+    slots = p.D_HYPER, p.D_HYPER2, p.D_HYPER3, p.D_DECAY
+    for slot, value in zip(slots, list(o.hyper_parameters.values())[1:]):
+        d[slot] = value
     arena.q[p.Q_SEED] = spec.seed

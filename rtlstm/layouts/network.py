@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from rtlstm.kernels import plan as p
+from rtlstm.kernels import tables
 from rtlstm.layouts.arena import Arena, ArenaLayout, ArrayLayout, padded
 from rtlstm.spec import GRU, LSTM, RNN, Layer, NetworkSpec, Squash
 
 FEW_INPUTS = 16  # inputs, or a quarter of the units: see `float32_rows`
 CELLS: dict[type, int] = {LSTM: p.LSTM, GRU: p.GRU, RNN: p.RNN}
-KINDS = {"identity": p.IDENTITY, "tanh": p.TANH, "logistic": p.LOGISTIC, "relu": p.RELU}
 HEADS = {
     None: p.NO_HEAD,
     "linear": p.LINEAR_HEAD,
@@ -105,9 +105,8 @@ def _widths(spec: NetworkSpec) -> list[tuple[Layer, int]]:
 
 def _groups(layer: Layer) -> list[str]:
     """Letters of the column groups that act on the cell, in order."""
-    if isinstance(layer, LSTM):
-        return [letter for letter in layer.columns if letter != "o"]
-    return ["n", "r", "z", "nh"] if isinstance(layer, GRU) else ["a"]
+    absent = set(layer.cell.groups) - set(layer.columns) if isinstance(layer, LSTM) else set()
+    return [letter for letter in layer.cell.groups if letter not in absent]
 
 
 def _record(
@@ -117,7 +116,7 @@ def _record(
     n, size = layer.units, getattr(layer, "block_size", 1)
     r[p.CELL], r[p.M], r[p.N], r[p.NP] = CELLS[type(layer)], m, n, padded(n)
     r[p.S], r[p.NB], r[p.NBP] = size, n // size, padded(n // size)
-    r[p.TIED] = not isinstance(layer, LSTM)
+    r[p.TIED] = "c" not in layer.cell.state
     r[p.COUPLED] = getattr(layer, "forget_gate", None) == "coupled"
     r[p.RESIDUAL], r[p.HIGHWAY] = layer.residual, layer.highway
     _columns(layer, r)
@@ -203,7 +202,7 @@ def _constants(
     else:
         squashes = ((p.G_KIND, p.G_CONST, Squash("tanh")),)
     for kind, at, squash in squashes:
-        r[kind], r[at] = KINDS[squash.kind], arena.reserve("f", 2)
+        r[kind], r[at] = tables.code(tables.SQUASHES, squash.kind), arena.reserve("f", 2)
         yield int(r[at]), (squash.alpha, squash.beta)
 
 
@@ -302,7 +301,7 @@ def _state(
 ) -> Iterator[tuple[str, ArrayLayout]]:
     for number, (layer, r) in enumerate(zip(spec.layers, records)):
         n, nb = int(r[p.N]), int(r[p.NB])
-        if isinstance(layer, LSTM):
+        if "c" in layer.cell.state:
             yield f"layer{number}.c", ArrayLayout("f", base + int(r[p.S_C]), (n,), (1,))
         yield f"layer{number}.y", ArrayLayout("f", base + int(r[p.S_Y]), (n,), (1,))
         backs = {"o": r[p.O_BACK], **{g: r[p.GROUP_BACK + k] for k, g in enumerate(_groups(layer))}}

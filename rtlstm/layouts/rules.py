@@ -1,21 +1,20 @@
 """What each learning rule keeps in a learner's block, and which kernels drive it.
 
-A rule is one kernel module with `run` (steps over flat rows) and `gradient`, and one function here
-that takes its arrays from the arena and notes them in the plan. A rule's module is imported, and
-so compiled, only when a learner uses it.
+A rule is a row of :data:`rtlstm.kernels.tables.RULES`: one kernel module with `run` (steps over
+flat rows) and `gradient`, and one function, here or in `history`, that takes its arrays from the
+arena and notes them in the plan. A rule's module is imported, and so compiled, only when a learner
+uses it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from rtlstm.errors import SpecError
 from rtlstm.kernels import plan as p
-from rtlstm.layouts import history as block_layout
+from rtlstm.kernels import tables
 from rtlstm.layouts.arena import ArenaLayout, padded
 from rtlstm.layouts.network import record
 from rtlstm.spec import LSTM, NetworkSpec
@@ -24,18 +23,7 @@ from rtlstm.training import Rule
 Plan = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
-class RuleEntry:
-    """One row of the table of rules."""
-
-    module: str  # its kernels
-    lay_out: Callable[[NetworkSpec, Plan, ArenaLayout, Rule], None]
-    check: Callable[[NetworkSpec], None] = lambda spec: None
-    cost: Callable[[NetworkSpec], int] = lambda spec: 8  # of a step, in forward steps, roughly
-    instead: str = "take a smaller network, or a higher limit"  # where it needs too much memory
-
-
-def _traces(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, rule: Rule) -> None:
+def cell_traces(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, rule: Rule) -> None:
     """One trace a weight and cell that it feeds: (K, GROUPS, NP), peepholes (gates, S, NP)."""
     plan[p.HISTORY] = arena.sizes["f"]
     for number, layer in enumerate(spec.layers):
@@ -49,7 +37,7 @@ def _traces(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, rule: Rule) -> No
     plan[p.HISTORY_LEN] = arena.sizes["f"] - plan[p.HISTORY]
 
 
-def _block_traces(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, rule: Rule) -> None:
+def block_traces(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, rule: Rule) -> None:
     """Per weight the state of the block it feeds: (K, PARTS, columns), and the tiles of snap1."""
     _keep_gradient(plan, arena)
     sizes = []
@@ -70,7 +58,7 @@ def _block_traces(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, rule: Rule)
     _tangents(plan, arena, len(spec.layers))
 
 
-def _rank_one(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, rule: Rule) -> None:
+def rank_one(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, rule: Rule) -> None:
     """s~ and theta~ of uoro."""
     _keep_gradient(plan, arena)
     plan[p.HISTORY_LEN] = plan[p.STATE_LEN] + plan[p.THETA_LEN]
@@ -91,7 +79,7 @@ def _tangents(plan: Plan, arena: ArenaLayout, layers: int) -> None:
     plan[p.SOURCES] = arena.reserve("f", max(int(r[p.K]) for r in records))
 
 
-def _only_lstm(spec: NetworkSpec) -> None:
+def only_lstm(spec: NetworkSpec) -> None:
     for number, layer in enumerate(spec.layers):
         if not isinstance(layer, LSTM):
             raise SpecError(
@@ -101,24 +89,28 @@ def _only_lstm(spec: NetworkSpec) -> None:
             )
 
 
-CHEAPER_RULES = (
-    "take 'snap1', 'uoro' or TBPTT(k), which keep no influence matrix, or a higher limit"
-)
-
-RULE_ENTRIES: dict[str, RuleEntry] = {
-    "truncated": RuleEntry("truncated", _traces, _only_lstm),
-    "uoro": RuleEntry("uoro", _rank_one, cost=lambda spec: 16),
-    "rtrl": RuleEntry("rtrl", block_layout.rtrl, cost=lambda spec: 8, instead=CHEAPER_RULES),
-    "hybrid": RuleEntry("hybrid", block_layout.hybrid, cost=lambda spec: 8, instead=CHEAPER_RULES),
-    "tbptt": RuleEntry("bptt", block_layout.window_rule, cost=lambda spec: 16),
-    "bptt": RuleEntry("bptt", block_layout.window_rule, cost=lambda spec: 16),
-    "snap1": RuleEntry("snap1", _block_traces, cost=lambda spec: 16),
-}
-
-
-def rule_entry(rule: Rule) -> RuleEntry:
+def rule_row(rule: Rule) -> tables.RuleRow:
     """The row of the table for a rule."""
-    return RULE_ENTRIES[rule.name]
+    return tables.row(tables.RULES, rule.name)
+
+
+def check_rule(rule: Rule, spec: NetworkSpec) -> None:
+    """Raise SpecError for a network that the rule is not defined for."""
+    check = rule_row(rule).check
+    if check:
+        tables.resolve(check)(spec)
+
+
+def lay_out_rule(rule: Rule, spec: NetworkSpec, plan: Plan, arena: ArenaLayout) -> None:
+    """Take what the rule keeps from the arena, and note in the plan where it lies."""
+    tables.resolve(rule_row(rule).layout)(spec, plan, arena, rule)
+
+
+def cheaper(rule: Rule) -> str:
+    """What to take instead of a rule that needs too much memory."""
+    if rule_row(rule).influence:
+        return "take 'snap1', 'uoro' or TBPTT(k), which keep no influence matrix, or a higher limit"
+    return "take a smaller network, or a higher limit"
 
 
 def backward_scratch(spec: NetworkSpec, plan: Plan, arena: ArenaLayout) -> None:

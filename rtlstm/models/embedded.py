@@ -49,7 +49,7 @@ class LearningStep:
 
     def __init__(self, rule: Rule, net: Array, plan: Array, arena: Arena) -> None:
         parts = (part[np.newaxis] for part in (arena.f, arena.d, arena.q))
-        self._kernels = Kernels(rules.rule_entry(rule).module, net, *parts)
+        self._kernels = Kernels(rules.rule_row(rule).kernels, net, *parts)
         self._row = np.zeros(1, np.int64)
         waiting = (arena.f[plan[at] :] for at in (k.LEARN_INPUT, k.LEARN_TARGET, k.LEARN_OUT))
         self._places = [address(self._row), *map(address, waiting)]

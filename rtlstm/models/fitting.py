@@ -117,7 +117,7 @@ class Workplace:
         if not self.training:
             return
         active = self.summing if summed else self.plan
-        module = rules.rule_entry(self.spec.rule).module
+        module = rules.rule_row(self.spec.rule).kernels
         self.kernels = Kernels(module, active, *self.blocks)
         self.rows = self.kernels.step
 

@@ -214,7 +214,7 @@ class Fleet(Model):
         """One learner over its rows, from sequence to sequence."""
         which = np.full(MAX_CHUNK, row, np.int64)
         spec = self._spec.learner
-        chunk = chunk_rows(spec.network, rules.rule_entry(spec.rule).cost(spec.network))
+        chunk = chunk_rows(spec.network, rules.rule_row(spec.rule).cost)
         start, chunk = 0, min(chunk, MAX_CHUNK)
         if ends is not None:
             self._restart(row)
@@ -355,7 +355,7 @@ class Fleet(Model):
         plan = self._one.plan.copy()
         if capacity > 1:
             plan[p.NEXT] = self._strides["f"]
-        module = rules.rule_entry(self._spec.learner.rule).module
+        module = rules.rule_row(self._spec.learner.rule).kernels
         self._kernels = Kernels(module, plan, *self._matrices)  # where the matrices lie now
         self._common = Kernels("learner", plan, *self._matrices)
         self._rows = self._compile

@@ -82,7 +82,7 @@ class Learner(Trainable):
         if memory_limit is not None and size > memory_limit:
             raise LimitError(
                 f"rule {spec.rule.name!r} would hold {size} bytes here, and memory_limit is"
-                f" {memory_limit}: {rules.rule_entry(spec.rule).instead}. The network is unchanged"
+                f" {memory_limit}: {rules.cheaper(spec.rule)}. The network is unchanged"
             )
         arena = Arena(plan.arena.sizes, spec.network.dtype)
         own = net._own_size()
@@ -91,7 +91,7 @@ class Learner(Trainable):
         self.net, self._layout, self._arena, self._plan = net, plan, arena, plan.plan
         self._lock, self._saved = net._lock, plan.arena.saved
         rows = self._plan, *(part[np.newaxis] for part in (arena.f, arena.d, arena.q))
-        self._kernels = Kernels(rules.rule_entry(spec.rule).module, *rows)
+        self._kernels = Kernels(rules.rule_row(spec.rule).kernels, *rows)
         self._common = Kernels("learner", *rows)  # of every rule
         self._who = np.zeros(MAX_CHUNK, np.int64)
         self._first = self._who[:1]
@@ -194,10 +194,7 @@ class Learner(Trainable):
         self._compile()
         self._fast_call, net = unavailable, self.net
         if not (self._delay or self._bounded):
-            long = (
-                step_nanoseconds(net.spec, rules.rule_entry(self.spec.rule).cost(net.spec))
-                > GIL_RELEASE_NS
-            )
+            long = step_nanoseconds(net.spec, rules.rule_row(self.spec.rule).cost) > GIL_RELEASE_NS
             lock, lengths = self._lock.address, (*net._in, *net._out)
             self._made = FastCall("learn", self._machine, lock, lengths, net._dtype, long)
             self._fast_call = self._made.call

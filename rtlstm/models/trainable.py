@@ -74,7 +74,7 @@ class Trainable(Model):
     def _chunk(self) -> int:
         """Rows that one call into the kernels may take."""
         spec = self.net.spec
-        return min(MAX_CHUNK, chunk_rows(spec, rules.rule_entry(self.spec.rule).cost(spec)))
+        return min(MAX_CHUNK, chunk_rows(spec, rules.rule_row(self.spec.rule).cost))
 
     # ------------------------------------------------------------------ weights
     def freeze(self, pattern: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx_help import Client, of_row, verify_onnx
+from optimizer_cases import OPTIMIZERS as TABLE
 
 import rtlstm
 from rtlstm.export import onnx_file as model_file
@@ -82,14 +84,8 @@ def test_every_cell_learns_as_in_process(row, rule, tmp_path: Path) -> None:
     assert verify_onnx(path, learner, (X[:20], Y[:20])).difference <= 1e-5
 
 
-OPTIMIZERS = {
-    "sgd": rtlstm.SGD(0.02),
-    "momentum": rtlstm.SGD(0.01, momentum=0.9),
-    "nesterov": rtlstm.SGD(0.01, momentum=0.9, nesterov=True),
-    "rmsprop": rtlstm.RMSProp(1e-3),
-    "adam": rtlstm.Adam(1e-3),
-    "still": rtlstm.SGD(0.0),
-}
+OPTIMIZERS = {name: replace(ours, lr=ours.lr / 10) for name, (ours, _) in TABLE.items()}
+OPTIMIZERS["still"] = rtlstm.SGD(0.0)
 
 
 @pytest.mark.parametrize("clip", [None, 0.1])

@@ -11,11 +11,11 @@ import pytest
 
 import rtlstm
 from rtlstm.kernels import plan as p
+from rtlstm.kernels import tables
 from rtlstm.kernels.compiler import mode
 from rtlstm.kernels.compiler.entries import ENTRIES, KINDS, Entry, find
 from rtlstm.kernels.native.bind import Kernels, bind
 from rtlstm.kernels.native.capi import address
-from rtlstm.layouts import rules
 
 ROOT = Path(rtlstm.__file__).parent
 names = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
@@ -35,8 +35,8 @@ def test_an_entry_says_what_its_kernel_takes(entry: Entry) -> None:
 
 def test_names_are_used_once_and_every_rule_has_its_entries() -> None:
     assert len({entry.name for entry in ENTRIES}) == len(ENTRIES)
-    for row in rules.RULE_ENTRIES.values():
-        assert find(f"{row.module}.step") and find(f"{row.module}.gradient")
+    for row in tables.RULES:
+        assert find(f"{row.kernels}.step") and find(f"{row.kernels}.gradient")
 
 
 def kernels_of(path: Path) -> set[str]:

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optimizer_cases import OPTIMIZERS
 from reference import optimizers
 
 import rtlstm
 from rtlstm.kernels import plan as p
 
 RULES = ["truncated", "snap1", "uoro", "rtrl", rtlstm.Hybrid(3), rtlstm.TBPTT(4)]
-OPTIMIZERS: dict[str, tuple[Any, Callable[[], Any]]] = {
-    "sgd": (rtlstm.SGD(0.1), lambda: optimizers.SGD(0.1)),
-    "momentum": (rtlstm.SGD(0.1, 0.9), lambda: optimizers.SGD(0.1, 0.9)),
-    "nesterov": (rtlstm.SGD(0.1, 0.9, True), lambda: optimizers.SGD(0.1, 0.9, True)),
-    "rmsprop": (rtlstm.RMSProp(0.01), lambda: optimizers.RMSProp(0.01)),
-    "adam": (rtlstm.Adam(0.01), lambda: optimizers.Adam(0.01)),
-}
 
 
 def make(rule: Any = "truncated", dtype: str = "float64", **more: Any) -> rtlstm.Learner:
@@ -37,6 +30,16 @@ def stream(steps: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     Y[3::7] = np.nan
     Y[5::9, 0] = np.nan
     return draw.standard_normal((steps, 2)), Y
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_goes_on_bit_for_bit(name: str, tmp_path: Any) -> None:
+    X, Y = stream(20)
+    whole, part = make(optimizer=OPTIMIZERS[name][0]), make(optimizer=OPTIMIZERS[name][0])
+    want = whole.run(X, Y)
+    part.run(X[:9], Y[:9])
+    part.save(tmp_path / "learner")
+    assert np.array_equal(rtlstm.load(tmp_path / "learner").run(X[9:], Y[9:]), want[9:])
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)

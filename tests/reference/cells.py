@@ -35,14 +35,16 @@ def logistic(v: Array) -> Array:
     return 0.5 + 0.5 * np.tanh(0.5 * v)
 
 
+SQUASHES: dict[str, Callable[[Squash, Array], Array]] = {
+    "identity": lambda how, v: v,
+    "tanh": lambda how, v: how.alpha * np.tanh(how.beta * v),
+    "logistic": lambda how, v: logistic(v),
+    "relu": lambda how, v: np.where(v.real > 0, v, 0.0),
+}
+
+
 def squash(how: Squash, v: Array) -> Array:
-    if how.kind == "tanh":
-        return how.alpha * np.tanh(how.beta * v)
-    if how.kind == "logistic":
-        return logistic(v)
-    if how.kind == "relu":
-        return np.where(v.real > 0, v, 0.0)
-    return v
+    return SQUASHES[how.kind](how, v)
 
 
 # --------------------------------------------------------------------------- shapes

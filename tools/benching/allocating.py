@@ -15,7 +15,7 @@ from typing import Any
 import rtlstm
 from benching.setting import network, samples
 from rtlstm.cli.progress import resident_mib
-from rtlstm.layouts.rules import RULE_ENTRIES
+from rtlstm.kernels.tables import RULES
 
 
 def subjects() -> dict[str, tuple[str, dict[str, Any], int]]:
@@ -33,7 +33,7 @@ def subjects() -> dict[str, tuple[str, dict[str, Any], int]]:
         "Learner.step(x, y, out=p)": ("step(x, y, out)", row | {"step": learner.step}, 1),
         "Learner.run(X, Y, out=P)": ("run(X, Y, P)", block | {"run": learner.run}, 1000),
         "streams.step(X, out=Y)": ("step(B, P)", {"step": bank.step, "B": B, "P": bank.step(B)}, 1),
-        **{f"Learner.run, {rule}": _run_of(rule, block) for rule in RULE_ENTRIES},
+        **{f"Learner.run, {row.name}": _run_of(row.name, block) for row in RULES},
     }
 
 

@@ -30,13 +30,10 @@ from rtlstm.export.training.interface import Previous, StepContext
 from rtlstm.export.training.linearise import Stage
 from rtlstm.export.training.losses import loss_and_error
 from rtlstm.export.training.optimizers import Update
-from rtlstm.export.training.rtrl import rtrl
-from rtlstm.export.training.snap1 import snap1
 from rtlstm.export.training.state import Shape
-from rtlstm.export.training.truncated import truncated
+from rtlstm.kernels import tables
+from rtlstm.layouts.rules import rule_row
 from rtlstm.models.learner import Learner
-
-RULES = {"truncated": truncated, "snap1": snap1, "rtrl": rtrl}
 
 
 def export_onnx_learner(learner: Learner, path: str | os.PathLike[str], opset: int = 14) -> None:
@@ -153,7 +150,7 @@ class _Writer:
             rows = g.op("Slice", before["weights.head"], g.const(np.array([0])), units)
             dhat = g.op("Gemm", error, rows, transB=1)
             gradients["weights.head"] = g.op("Gemm", features, error, transA=1)
-        rule = RULES[self.learner.spec.rule.name]
+        rule = tables.resolve(rule_row(self.learner.spec.rule).graph)
         found = rule(StepContext(g, stages, dhat, bad, before))
         gradients |= {name: self._masked(name, value) for name, value in found.gradients.items()}
         after, finite = Update(g, self.learner, before).apply(gradients, learnable)

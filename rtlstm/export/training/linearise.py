@@ -14,11 +14,10 @@ import numpy as np
 from rtlstm.export import cells
 from rtlstm.export.cells import Values, gather, spread
 from rtlstm.export.graph import Graph
+from rtlstm.export.squashing import Factor, graph_functions
 from rtlstm.export.training.state import Shape
 from rtlstm.kernels import plan as p
 from rtlstm.spec import GRU, LSTM, RNN, Squash
-
-Factor = str | None  # None: 1
 
 
 def times(g: Graph, *factors: Factor) -> Factor:
@@ -44,16 +43,8 @@ def sech2_slope(g: Graph, s: str) -> str:
 
 def slope(g: Graph, how: Squash, v: str) -> Factor:
     """The slope of a squashing function from its value v."""
-    if how.kind == "tanh":
-        square = g.op("Mul", v, v)
-        if how.beta != how.alpha:
-            square = g.op("Mul", square, g.const(how.beta / how.alpha))
-        return g.op("Sub", g.const(how.alpha * how.beta), square)
-    if how.kind == "logistic":
-        return sech2_slope(g, v)
-    if how.kind == "relu":
-        return g.op("Cast", g.op("Greater", v, g.const(0.0)), to=1)
-    return None
+    factor: Factor = graph_functions(how).slope(g, how, v)
+    return factor
 
 
 @dataclass

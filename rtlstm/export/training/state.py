@@ -6,8 +6,9 @@ holds, entry by entry, the offset in the float part of the block (-1: no place, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,13 +16,13 @@ from rtlstm.errors import SpecError
 from rtlstm.export import cells, network
 from rtlstm.export.graph import Array
 from rtlstm.kernels import plan as p
+from rtlstm.kernels import tables
 from rtlstm.kernels.native.bind import bind
 from rtlstm.layouts.network import record
+from rtlstm.layouts.rules import rule_row
 from rtlstm.models.learner import Learner
 from rtlstm.spec import LSTM, Layer
-from rtlstm.training import SGD, Adam
-
-RULES = ("truncated", "snap1", "rtrl")
+from rtlstm.training import Optimizer, optimizer_row
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Shape:
         """(R,) the column of the block's W of each column here."""
         r, starts = self.r, {}
         letters = cells.letters(self.layer)
-        acting = ["n", "r", "z", "nh"] if "nh" in letters else [v for v in letters if v != "o"]
+        acting = [letter for letter in self.layer.cell.groups if letter in letters]
         starts = {"t": r[p.COL_T], "o": r[p.O_COL]}
         starts |= {letter: r[p.GROUP_COL + k] for k, letter in enumerate(acting)}
         return np.concatenate([starts[v] + np.arange(n) for v, n in self.widths.items()])
@@ -103,15 +104,15 @@ class Shape:
         r, layer = self.r, self.layer
         if letter in "hc":
             return np.arange(layer.units) + int(r[p.S_Y if letter == "h" else p.S_C])
-        acting = [v for v in cells.letters(layer) if v != "o"]
+        acting = [v for v in layer.cell.groups if v in cells.letters(layer)]
         back = r[p.O_BACK] if letter == "o" else r[p.GROUP_BACK + acting.index(letter)]
         return np.arange(r[p.NB]) + int(r[p.S_GATES] + back * r[p.NBP])
 
     @property
     def sources(self) -> list[str]:
         """The layer's state in the order of the influence matrix: what W reads, then c."""
-        tail = ["c"] if isinstance(self.layer, LSTM) else []
-        return ["h", *cells.fed_back(self.layer), *tail]
+        output, *rest = self.layer.cell.state
+        return [output, *cells.fed_back(self.layer), *rest]
 
     @property
     def all_state(self) -> Array:
@@ -146,7 +147,7 @@ def _items(learner: Learner) -> Iterator[Item]:
         for which, owner, places in weights:
             name = kind if which == "weights" else f"peephole_{kind}"
             yield Item(name, owner, plan[entry] - plan[p.THETA] + places)
-    traces = {"truncated": _truncated, "snap1": _snap1, "rtrl": _rtrl}[learner.spec.rule.name]
+    traces = tables.resolve(rule_row(learner.spec.rule).traces)
     for number, shape in enumerate(layers):
         for kind, places in traces(shape, layers[number:], plan):
             yield Item(kind, f"layer{number}", places)
@@ -167,21 +168,24 @@ def _weights(learner: Learner, layers: list[Shape]) -> Iterator[tuple[str, str, 
         )
 
 
+def graph_update(optimizer: Optimizer) -> Any:
+    """The class that writes an optimizer's update (see `optimizers.OptimizerUpdate`)."""
+    return tables.resolve(optimizer_row(optimizer).graph)
+
+
 def _moments(learner: Learner) -> list[tuple[str, int]]:
     optimizer = learner.spec.optimizer
-    if isinstance(optimizer, SGD) and not optimizer.momentum:
-        return []
-    second = [("moment2", p.MOMENT2)] if isinstance(optimizer, Adam) else []
-    return [("moment1", p.MOMENT1), *second]
+    both = [("moment1", p.MOMENT1), ("moment2", p.MOMENT2)]
+    return both[: graph_update(optimizer).moments(optimizer)]
 
 
-def _truncated(shape: Shape, above: list[Shape], plan: Array) -> Iterator[tuple[str, Array]]:
+def truncated_traces(shape: Shape, above: list[Shape], plan: Array) -> Iterator[tuple[str, Array]]:
     """(K, groups · units) and, for peepholes, (gates i and f, S, units)."""
     r, n = shape.r, shape.layer.units
     groups, width = int(r[p.GROUPS]), int(r[p.NP])
     cell = (np.arange(groups)[:, None] * width + np.arange(n)).reshape(-1)
     rows = np.arange(r[p.K])[:, None] * groups * width
-    yield "trace", np.where(_live(shape, "ifz"), r[p.TRACE] + rows + cell, -1)
+    yield "trace", np.where(_live(shape, shape.layer.cell.groups), r[p.TRACE] + rows + cell, -1)
     # the block keeps its groups in the order i f z, which is that of the letters
     gates = sum(letter in shape.peeps for letter in "if")
     if gates:
@@ -189,7 +193,7 @@ def _truncated(shape: Shape, above: list[Shape], plan: Array) -> Iterator[tuple[
         yield "peephole_trace", r[p.TRACE_PEEP] + lines + np.arange(n)
 
 
-def _live(shape: Shape, letters: str) -> Array:
+def _live(shape: Shape, letters: Sequence[str]) -> Array:
     """(K, groups · units) whether a weight is there, a gate's column once for each of its cells."""
     widths, at, found = shape.widths, 0, []
     for letter, width in widths.items():
@@ -200,7 +204,7 @@ def _live(shape: Shape, letters: str) -> Array:
     return np.concatenate(found, axis=1)
 
 
-def _snap1(shape: Shape, above: list[Shape], plan: Array) -> Iterator[tuple[str, Array]]:
+def snap1_traces(shape: Shape, above: list[Shape], plan: Array) -> Iterator[tuple[str, Array]]:
     """(columns, K, parts) and, for peepholes, (blocks, gates · S, parts)."""
     r = shape.r
     first = r[p.O_COL] if r[p.O_COL] >= 0 else r[p.COL_C]
@@ -215,7 +219,7 @@ def _snap1(shape: Shape, above: list[Shape], plan: Array) -> Iterator[tuple[str,
         yield "peephole_trace", r[p.TRACE_PEEP] + np.arange(r[p.NB])[:, None, None] + lines + entry
 
 
-def _rtrl(shape: Shape, above: list[Shape], plan: Array) -> Iterator[tuple[str, Array]]:
+def rtrl_traces(shape: Shape, above: list[Shape], plan: Array) -> Iterator[tuple[str, Array]]:
     """(K · R, N) and, for peepholes, (gates · units, N); N: the state of this layer and above."""
     r, n = shape.r, shape.layer.units
     state = np.concatenate([other.all_state for other in above]) - r[p.FIRST]
@@ -232,7 +236,7 @@ def _rtrl(shape: Shape, above: list[Shape], plan: Array) -> Iterator[tuple[str, 
     live = np.repeat(shape.live.reshape(-1, 1) > 0, len(state), axis=1)
     yield "trace", np.where(live, panels(rows, shape.columns, int(r[p.R])), -1)
     if shape.peeps:
-        order = [letter for letter in "ifo" if letter in shape.peeps]  # the block's
+        order = [v for v in (*shape.layer.cell.groups, "o") if v in shape.peeps]  # the block's
         lines = np.array([order.index(letter) for letter in shape.peeps])
         starts = r[p.TRACE_PEEP] + lines * r[p.REACH] * r[p.NP]
         yield "peephole_trace", panels(starts, np.arange(n), int(r[p.NP]))
@@ -243,11 +247,7 @@ def current(learner: Learner) -> dict[str, Array]:
     """The current state by the names of the graph's inputs, float32."""
     f = np.append(_settled(learner), 0.0)  # where what has no place is read
     state = {item.source: f[item.places].astype(np.float32) for item in items(learner)}
-    if isinstance(learner.spec.optimizer, Adam):
-        d = learner._arena.d
-        # 1 - beta**t, which float32 keeps to its last digit where beta**t would not
-        gone = np.array([[1.0 - d[p.D_POWER1], 1.0 - d[p.D_POWER2]]])
-        state["correction0.adam"] = gone.astype(np.float32)
+    state |= graph_update(learner.spec.optimizer).scalars(learner._arena.d)
     return state
 
 
@@ -275,8 +275,9 @@ def check(learner: Learner) -> None:
             " written, and export_onnx writes the graph that answers"
         )
     name = learner.spec.rule.name
-    if name not in RULES:
-        raise SpecError(f"a learner with rule {name!r} has no graph; {', '.join(RULES)} have")
+    if not rule_row(learner.spec.rule).graph:
+        those = ", ".join(row.name for row in tables.RULES if row.graph)
+        raise SpecError(f"a learner with rule {name!r} has no graph; {those} have")
     if learner.spec.delay:
         raise SpecError("a learner that waits for late labels has no graph: its delay must be 0")
 
@@ -317,6 +318,4 @@ def _write(learner: Learner, given: Mapping[str, Array]) -> None:
         block.f[item.places[there]] = given[item.source][there]
     if learner.spec.rule.name == "rtrl":
         block.q[p.Q_WINDOW_STEPS] = block.q[p.Q_UNITS] = block.q[p.Q_PENDING] = 0
-    if "correction0.adam" in given:
-        first, second = 1.0 - given["correction0.adam"][0].astype(np.float64)
-        block.d[p.D_POWER1], block.d[p.D_POWER2] = first, second
+    graph_update(learner.spec.optimizer).restore(block.d, given)

@@ -22,7 +22,9 @@ def truncated(s: StepContext) -> RuleResult:
         da, _, dhat = stage.backward(dhat, cut=True, below=number > 0)
         one = g.const(np.ones((1, layer.units)))
         phi = s.unless_bad(stage.phi or one, 1.0)
-        groups = [letter for letter in stage.shape.widths if letter in "ifz"]
+        groups = [
+            letter for letter in stage.shape.widths if letter in stage.shape.layer.cell.groups
+        ]
         factors = stage.tail or g.join([stage.kappa[letter] or one for letter in groups])
         kappa = s.unless_bad(factors, 0.0)
         kept = g.op("Mul", s.traces[f"trace.{owner}"], g.join([phi] * len(groups)))

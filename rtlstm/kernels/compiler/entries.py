@@ -15,6 +15,8 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from rtlstm.kernels import tables
+
 __all__ = ["ENTRIES", "FLOATS", "RULES", "Entry", "find"]
 
 # What a table may hold the place of: whole numbers that say what a network is and where its arrays
@@ -72,8 +74,8 @@ def _load(place: str) -> Any:
     return getattr(import_module(f"rtlstm.kernels.{module}"), name)
 
 
-BLOCK_RULES = ("rtrl", "hybrid", "bptt")  # which learn from blocks of steps
-RULES = ("truncated", "snap1", "uoro", *BLOCK_RULES)  # modules of kernels/learn
+RULES = tuple(dict.fromkeys(row.kernels for row in tables.RULES))  # modules of kernels/learn
+BLOCK_RULES = {row.kernels for row in tables.RULES if row.window != "no"}  # learn from windows
 
 
 def _rule(name: str) -> tuple[Entry, ...]:

@@ -10,10 +10,45 @@ from __future__ import annotations
 import math
 
 from rtlstm.kernels import plan as p
+from rtlstm.kernels import tables
 from rtlstm.kernels import vector as v
+from rtlstm.kernels.compiler.choose import choose
 from rtlstm.kernels.compiler.jit import kernel
 
 SMALLEST_POWER = 1e-300
+
+
+# ---------------------------------------------------------------- constants of an update
+@kernel
+def write_constants(f, d, c):
+    """f[c] = lr and f[c+2:c+5] = the hyper-parameters; f[c+1]: clip scale, f[c+6]: decay."""
+    f[c], f[c + 2], f[c + 3], f[c + 4] = d[p.D_LR], d[p.D_HYPER], d[p.D_HYPER2], d[p.D_HYPER3]
+    f[c + 6] = 1.0
+
+
+@kernel
+def write_adam_constants(f, d, c):
+    """As `write_constants`, lr and f[c+5] with the corrections of Adam's bias; moves its powers."""
+    # 1 less this is 1 long before; a subnormal number would slow every step down from then on.
+    d[p.D_POWER1] *= d[p.D_HYPER] if d[p.D_POWER1] > SMALLEST_POWER else 0.0
+    d[p.D_POWER2] *= d[p.D_HYPER2] if d[p.D_POWER2] > SMALLEST_POWER else 0.0
+    f[c] = d[p.D_LR] / (1.0 - d[p.D_POWER1])
+    f[c + 2], f[c + 3], f[c + 4] = d[p.D_HYPER], d[p.D_HYPER2], d[p.D_HYPER3]
+    f[c + 5] = 1.0 / math.sqrt(1.0 - d[p.D_POWER2])
+    f[c + 6] = 1.0 - d[p.D_LR] * d[p.D_DECAY]
+
+
+# ---------------------------------------------------------------- the table
+def _branches():
+    """For each row the primitive that moves weights, given all its parameters and its moments."""
+    return [
+        (tables.resolve(row.move), "f, theta, g, " + "one, two, "[: 5 * row.moments] + "n, c")
+        for row in tables.OPTIMIZERS
+    ]
+
+
+prepare = choose("prepare", "f, d, c", [tables.resolve(row.prepare) for row in tables.OPTIMIZERS])
+move = choose("move", "f, theta, g, one, two, n, c", *zip(*_branches()))
 
 
 @kernel
@@ -49,16 +84,7 @@ def begin_update(plan, f, d, q, norm2):
         return False
     q[p.Q_UPDATES] += 1
     f[c + 1] = scale
-    if plan[p.OPTIMIZER] == p.ADAM:
-        # 1 less this is 1 long before; a subnormal number would slow every step down from then on.
-        d[p.D_POWER1] *= d[p.D_HYPER] if d[p.D_POWER1] > SMALLEST_POWER else 0.0
-        d[p.D_POWER2] *= d[p.D_HYPER2] if d[p.D_POWER2] > SMALLEST_POWER else 0.0
-        f[c] = d[p.D_LR] / (1.0 - d[p.D_POWER1])
-        f[c + 2], f[c + 3], f[c + 4] = d[p.D_HYPER], d[p.D_HYPER2], d[p.D_EPS]
-        f[c + 5] = 1.0 / math.sqrt(1.0 - d[p.D_POWER2])
-        f[c + 6] = 1.0 - d[p.D_LR] * d[p.D_DECAY]
-    else:
-        f[c], f[c + 2], f[c + 3] = d[p.D_LR], d[p.D_HYPER], d[p.D_HYPER2]
+    prepare(plan[p.OPTIMIZER], f, d, c)
     if plan[p.AVERAGE] >= 0:  # at first nearly all of it is new, as the first weights are noise
         f[c + 7] = 1.0 - min(d[p.D_AVERAGE], q[p.Q_UPDATES] / (q[p.Q_UPDATES] + 9.0))
     return True
@@ -68,9 +94,10 @@ def begin_update(plan, f, d, q, norm2):
 def update_row(plan, f, theta, g, n):
     """Move those of n weights at f[theta] that are not frozen by the gradient at f[g].
 
-    Adam first shrinks them if there is a decay (Loshchilov & Hutter 2019, algorithm 2, AdamW).
+    They first shrink by the factor f[c+6] if the optimizer has one
+    (Loshchilov & Hutter 2019, algorithm 2, AdamW).
     """
-    decays = plan[p.OPTIMIZER] == p.ADAM and f[plan[p.OPT_CONST] + 6] != 1.0
+    decays = plan[p.OPTIMIZER] != p.SUM and f[plan[p.OPT_CONST] + 6] != 1.0
     if plan[p.FROZEN] >= 0:
         hold_frozen(plan, f, theta, g, n, decays)
     elif decays:
@@ -101,17 +128,13 @@ def move_row(plan, f, theta, g, n):
     c, at = plan[p.OPT_CONST], theta - plan[p.THETA]
     prefetch_next(plan, f, theta, n)
     prefetch_next(plan, f, plan[p.MOMENT1] + at, n)
-    if plan[p.OPTIMIZER] == p.ADAM:
+    if plan[p.MOMENT2] >= 0:
         prefetch_next(plan, f, plan[p.MOMENT2] + at, n)
-    if plan[p.OPTIMIZER] == p.ADAM:
-        v.adam_row(f, theta, g, plan[p.MOMENT1] + at, plan[p.MOMENT2] + at, n, c)
-    elif plan[p.OPTIMIZER] == p.RMSPROP:
-        v.rmsprop_row(f, theta, g, plan[p.MOMENT1] + at, n, c)
-    elif plan[p.OPTIMIZER] == p.SUM:
+    if plan[p.OPTIMIZER] == p.SUM:
         v.axpy(f, plan[p.MOMENT1] + at, 1.0, f, g, n)
-    else:
-        v.sgd_row(f, theta, g, plan[p.MOMENT1] + at, n, c)
-    if plan[p.AVERAGE] >= 0 and plan[p.OPTIMIZER] != p.SUM:
+        return
+    move(plan[p.OPTIMIZER], f, theta, g, plan[p.MOMENT1] + at, plan[p.MOMENT2] + at, n, c)
+    if plan[p.AVERAGE] >= 0:
         v.scale(f, plan[p.AVERAGE] + at, 1.0 - f[c + 7], n)
         v.axpy(f, plan[p.AVERAGE] + at, f[c + 7], f, theta, n)
 

@@ -14,8 +14,9 @@ import math
 from collections.abc import Callable
 
 from rtlstm.kernels import plan as p
+from rtlstm.kernels import tables
 from rtlstm.kernels.compiler.jit import kernel
-from rtlstm.kernels.vector.activations import sigmoid, tanh
+from rtlstm.kernels.vector.activations import SQUASHES, sigmoid, squash_value
 from rtlstm.kernels.vector.emit import Emitter, Slice, Value
 from rtlstm.kernels.vector.primitive import Array, Plan, primitive
 
@@ -56,10 +57,10 @@ class _Cells:
         """The layer's function g or h."""
         e, kind_, place = self.e, self.field(kind), self.field(const)
         alpha, beta = e.at(self.w, place), e.at(self.w, place + 1)
-        twice = beta + beta
-        cases: list[tuple[int, Callable[[Value], Value]]] = [
-            (p.TANH, lambda v: alpha * tanh(e, twice * v)),
-            (p.LOGISTIC, lambda v: sigmoid(e, v)),
+        cases = [
+            (number, function.emit(e, alpha, beta))
+            for number, (function, row) in enumerate(zip(SQUASHES, tables.SQUASHES))
+            if number and "LSTM" in row.layers  # number 0 is what remains
         ]
 
         def value(v: Value, rest: list[tuple[int, Callable[[Value], Value]]]) -> Value:
@@ -100,12 +101,8 @@ def _lstm_cells(e: Emitter, plan: Slice, at: Value, w: Slice, f: Slice, fr: Valu
 @kernel
 def _squashed(plan, at, w, v, kind, const):
     """The layer's function g or h of one number."""
-    alpha, beta = w[plan[at + const]], w[plan[at + const] + 1]
-    if plan[at + kind] == p.TANH:
-        return alpha * math.tanh(beta * v)
-    if plan[at + kind] == p.LOGISTIC:
-        return 0.5 + 0.5 * math.tanh(0.5 * v)
-    return v
+    const = plan[at + const]
+    return squash_value(plan[at + kind], v, w[const], w[const + 1])
 
 
 @kernel

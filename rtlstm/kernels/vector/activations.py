@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from rtlstm.kernels import tables
+from rtlstm.kernels.compiler.choose import choose
+from rtlstm.kernels.compiler.jit import kernel
+from rtlstm.kernels.tables import resolve
 from rtlstm.kernels.vector.emit import Emitter, Slice, Value
 from rtlstm.kernels.vector.primitive import Array, primitive
-
-IDENTITY, TANH, LOGISTIC, RELU = range(4)
 
 LN2 = math.log(2.0)
 LN2_HIGH = float.fromhex("0x1.62e42fefa3800p-1")  # eleven low bits are zero: times k it is exact
@@ -82,77 +84,134 @@ def logistic(f: Array, dst: int, src: int, n: int) -> None:
         f[dst + j] = 0.5 + 0.5 * math.tanh(0.5 * f[src + j])
 
 
+# ---------------------------------------------------------------- squashing functions
+# `emit` and `emit_slope` write what both need once and return the function of a vector; `value` and
+# `slope` are the same of one number, as kernels. The slope is that where the function has value y.
+Function = Callable[[Value], Value]
+
+
+class Identity:
+    """v."""
+
+    @staticmethod
+    def emit(e: Emitter, alpha: Value, beta: Value) -> Function:
+        return lambda v: v
+
+    @staticmethod
+    def emit_slope(e: Emitter, alpha: Value, beta: Value) -> Function:
+        return lambda y: e.constant(1.0)
+
+    @staticmethod
+    def value(v: float, alpha: float, beta: float) -> float:
+        return v
+
+    @staticmethod
+    def slope(y: float, alpha: float, beta: float) -> float:
+        return 1.0
+
+
+class Tanh:
+    """alpha tanh(beta v)."""
+
+    @staticmethod
+    def emit(e: Emitter, alpha: Value, beta: Value) -> Function:
+        twice = beta + beta
+        return lambda v: alpha * tanh(e, twice * v)
+
+    @staticmethod
+    def emit_slope(e: Emitter, alpha: Value, beta: Value) -> Function:
+        top, curve = alpha * beta, 0.0 - beta / alpha
+        return lambda y: e.fma(curve * y, y, top)
+
+    @staticmethod
+    def value(v: float, alpha: float, beta: float) -> float:
+        return alpha * math.tanh(beta * v)
+
+    @staticmethod
+    def slope(y: float, alpha: float, beta: float) -> float:
+        return beta * (alpha - y * y / alpha)
+
+
+class Logistic:
+    """1 / (1 + exp(-v))."""
+
+    @staticmethod
+    def emit(e: Emitter, alpha: Value, beta: Value) -> Function:
+        return lambda v: sigmoid(e, v)
+
+    @staticmethod
+    def emit_slope(e: Emitter, alpha: Value, beta: Value) -> Function:
+        return lambda y: y * (1.0 - y)
+
+    @staticmethod
+    def value(v: float, alpha: float, beta: float) -> float:
+        return 0.5 + 0.5 * math.tanh(0.5 * v)
+
+    @staticmethod
+    def slope(y: float, alpha: float, beta: float) -> float:
+        return y * (1.0 - y)
+
+
+class Relu:
+    """max(v, 0)."""
+
+    @staticmethod
+    def emit(e: Emitter, alpha: Value, beta: Value) -> Function:
+        return lambda v: e.where(v < 0.0, 0.0, v)
+
+    @staticmethod
+    def emit_slope(e: Emitter, alpha: Value, beta: Value) -> Function:
+        return lambda y: e.where(y > 0.0, e.constant(1.0), 0.0)
+
+    @staticmethod
+    def value(v: float, alpha: float, beta: float) -> float:
+        return 0.0 if v < 0.0 else v
+
+    @staticmethod
+    def slope(y: float, alpha: float, beta: float) -> float:
+        return 1.0 if y > 0.0 else 0.0
+
+
+SQUASHES = [resolve(row.kernel) for row in tables.SQUASHES]  # by the number that a plan holds
+squash_value = choose("squash_value", "v, alpha, beta", [kernel(s.value) for s in SQUASHES])
+squash_slope_value = choose("slope_value", "y, alpha, beta", [kernel(s.slope) for s in SQUASHES])
+
+
+def _sweep_each(
+    e: Emitter, f: Slice, dst: Value, src: Value, n: Value, kind: Value, functions: list[Function]
+) -> None:
+    """One sweep for each function; the plan's number says which of them runs."""
+
+    def sweep(function: Function) -> Callable[[], None]:
+        return lambda: e.sweep(n, lambda j: e.store(f, dst + j, function(e.load(f, src + j))))
+
+    first, *others = map(sweep, functions)
+    e.switch(kind, dict(enumerate(others, 1)), first)
+
+
 def _squash(
     e: Emitter, f: Slice, dst: Value, src: Value, n: Value, kind: Value, alpha: Value, beta: Value
 ) -> None:
-    twice = beta + beta
-
-    def sweep(function: Callable[[Value], Value]) -> Callable[[], None]:
-        return lambda: e.sweep(n, lambda j: e.store(f, dst + j, function(e.load(f, src + j))))
-
-    e.switch(
-        kind,
-        {
-            TANH: sweep(lambda v: alpha * tanh(e, twice * v)),
-            LOGISTIC: sweep(lambda v: sigmoid(e, v)),
-            RELU: sweep(lambda v: e.where(v < 0.0, 0.0, v)),
-        },
-        sweep(lambda v: v),
-    )
+    _sweep_each(e, f, dst, src, n, kind, [s.emit(e, alpha, beta) for s in SQUASHES])
 
 
 @primitive(_squash)
 def squash(f: Array, dst: int, src: int, n: int, kind: int, alpha: float, beta: float) -> None:
-    """f[dst + j] = g(f[src + j]); dst may be src.
-
-    kind 0: g(v) = v; 1: alpha tanh(beta v); 2: logistic; 3: max(v, 0).
-    """
+    """f[dst + j] = g(f[src + j]), g of this number in the table; dst may be src."""
     for j in range(n):
-        v = f[src + j]
-        if kind == TANH:
-            f[dst + j] = alpha * math.tanh(beta * v)
-        elif kind == LOGISTIC:
-            f[dst + j] = 0.5 + 0.5 * math.tanh(0.5 * v)
-        elif kind == RELU and v < 0.0:
-            f[dst + j] = 0.0
-        else:
-            f[dst + j] = v
+        f[dst + j] = squash_value(kind, f[src + j], alpha, beta)
 
 
 def _squash_slope(
     e: Emitter, f: Slice, dst: Value, value: Value, n: Value, kind: Value, alpha: Value, beta: Value
 ) -> None:
-    top, curve = alpha * beta, 0.0 - beta / alpha
-
-    def sweep(function: Callable[[Value], Value]) -> Callable[[], None]:
-        return lambda: e.sweep(n, lambda j: e.store(f, dst + j, function(e.load(f, value + j))))
-
-    e.switch(
-        kind,
-        {
-            TANH: sweep(lambda y: e.fma(curve * y, y, top)),
-            LOGISTIC: sweep(lambda y: y * (1.0 - y)),
-            RELU: sweep(lambda y: e.where(y > 0.0, e.constant(1.0), 0.0)),
-        },
-        sweep(lambda y: e.constant(1.0)),
-    )
+    _sweep_each(e, f, dst, value, n, kind, [s.emit_slope(e, alpha, beta) for s in SQUASHES])
 
 
 @primitive(_squash_slope)
 def squash_slope(
     f: Array, dst: int, value: int, n: int, kind: int, alpha: float, beta: float
 ) -> None:
-    """f[dst + j] = g'(v) from y = g(v) = f[value + j]; dst may be value.
-
-    kind 0: 1; 1: beta (alpha - y y / alpha); 2: y (1 - y); 3: 1 if y > 0 else 0.
-    """
+    """f[dst + j] = g'(v) from g(v) = f[value + j], g of this number; dst may be value."""
     for j in range(n):
-        y = f[value + j]
-        if kind == TANH:
-            f[dst + j] = beta * (alpha - y * y / alpha)
-        elif kind == LOGISTIC:
-            f[dst + j] = y * (1.0 - y)
-        elif kind == RELU:
-            f[dst + j] = 1.0 if y > 0.0 else 0.0
-        else:
-            f[dst + j] = 1.0
+        f[dst + j] = squash_slope_value(kind, f[value + j], alpha, beta)

@@ -69,7 +69,7 @@ def trace_row_norm(f: Array, E: int, phi: int, kappa: int, u: float, err: int, n
     return total
 
 
-def _optimizer(rule: Any, constants: int) -> Any:
+def row_emission(rule: Any, constants: int) -> Any:
     """Return the emission of `rule`(e, constants, gradient, *moments) -> (step, *moments)."""
 
     def emission(e: Emitter, f: Slice, w: Value, g: Value, *rest: Value) -> None:
@@ -95,7 +95,7 @@ def _sgd(e: Emitter, constants: list[Value], gradient: Value, m: Value) -> tuple
     return lr * e.where(e.compare("==", nesterov, 0.0), m, ahead), m
 
 
-@primitive(_optimizer(_sgd, 4))
+@primitive(row_emission(_sgd, 4))
 def sgd_row(f: Array, w: int, g: int, m: int, n: int, c: int) -> None:
     """w -= lr * d with m = momentum * m + g and d = g + momentum * m if nesterov, else m.
 
@@ -116,7 +116,7 @@ def _rmsprop(e: Emitter, constants: list[Value], gradient: Value, v: Value) -> t
     return lr * gradient / (e.sqrt(v) + eps), v
 
 
-@primitive(_optimizer(_rmsprop, 4))
+@primitive(row_emission(_rmsprop, 4))
 def rmsprop_row(f: Array, w: int, g: int, v: int, n: int, c: int) -> None:
     """w -= lr * g / (sqrt(v) + eps) with v = alpha * v + (1 - alpha) * g * g.
 
@@ -140,7 +140,7 @@ def _adam(
     return lr * m / e.fma(e.sqrt(v), root, eps), m, v
 
 
-@primitive(_optimizer(_adam, 6))
+@primitive(row_emission(_adam, 6))
 def adam_row(f: Array, w: int, g: int, m: int, v: int, n: int, c: int) -> None:
     """w -= lr_t * m / (sqrt(v) * root_t + eps) with m, v the running means of g and g * g.
 
