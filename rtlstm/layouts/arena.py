@@ -53,6 +53,8 @@ class ArenaLayout:
         strides = tuple(int(np.prod(shape[i + 1 :], dtype=np.int64)) for i in range(len(shape)))
         self.sizes[part] += padded(int(np.prod(shape, dtype=np.int64)))
         if save is not None:
+            if save in self.saved:
+                raise ValueError(f"two arrays of one file would be called {save!r}")
             self.saved[save] = ArrayLayout(part, offset, shape, strides)
         return offset
 

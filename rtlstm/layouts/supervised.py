@@ -36,7 +36,8 @@ LABEL_SETS = ((16, 1 + len(w.RATES)), (64, 1), (MAX_OUTPUTS, 0))
 class SupervisedSpec:
     """What a classifier or regressor is; see :class:`rtlstm.Classifier` for the arguments.
 
-    ``outputs``: its classes, or the names of its targets.
+    ``outputs``: its classes, or the names of its targets. ``saves_learner``: whether its file
+    holds the learner's settings and the powers of Adam, which files of earlier versions lack.
     """
 
     columns: tuple[str, ...]
@@ -47,6 +48,7 @@ class SupervisedSpec:
     delay: int = 64
     seed: int = 0
     missing: str = "hold"
+    saves_learner: bool = True
 
     def __post_init__(self) -> None:
         check_names("columns", self.columns)
@@ -89,6 +91,7 @@ class SupervisedSpec:
             stack = {"inputs": 1, "outputs": layers[-1]["units"], "head": None, "layers": layers}
             columns, outputs = (tuple(given.pop(name)) for name in ("columns", "outputs"))
             rule = Rule(**given.pop("rule"))
+            given.setdefault("saves_learner", False)
             return cls(columns, outputs, NetworkSpec.from_dict(stack).layers, rule, **given)
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise SpecError(f"not the description of a classifier or regressor: {error}") from None
@@ -161,6 +164,9 @@ def lay_out(spec: SupervisedSpec, numbers: bool) -> SupervisedLayout:
     plan[w.FILL], plan[w.RING] = FILLS[spec.missing], spec.delay
     plan[k.UNITS] = spec.layers[-1].units
     plan[k.MISSING] = lab[k.MISSING] = k.ANY_MISSING_HOLD
+    settings = arena.saved.pop("settings")  # the name that these constants have in old files
+    if spec.saves_learner:
+        arena.saved["learner.settings"] = settings
     plan[k.SETTINGS] = lab[k.SETTINGS] = arena.reserve("d", w.SETTINGS_LEN, save="settings")
     _statistics(plan, arena, "columns")
     _statistics(lab, arena, "labels")

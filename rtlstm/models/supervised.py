@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
@@ -69,6 +70,14 @@ class SupervisedModel(Model):
     def saved_arrays(cls, spec: SupervisedSpec) -> tuple[Mapping[str, ArrayLayout], str]:
         """See :meth:`Model.saved_arrays`."""
         return labelled.lay_out(spec, cls.numbers).arena.saved, spec.learner.network.dtype
+
+    @classmethod
+    def from_tensors(cls, spec: SupervisedSpec, tensors: Mapping[str, Array]) -> Self:
+        """See :meth:`Model.from_tensors`; a model of an earlier version's file saves all again."""
+        made = super().from_tensors(spec, tensors)
+        made.spec = dataclasses.replace(spec, saves_learner=True)
+        made._saved, _ = cls.saved_arrays(made.spec)
+        return made
 
     # ------------------------------------------------------------------ rows and labels
     def _label(self, label: Any) -> Array:

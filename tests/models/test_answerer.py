@@ -48,6 +48,35 @@ def test_run_is_update_row_by_row(kind: str) -> None:
 
 
 @both
+def test_a_file_goes_on_bit_for_bit_once_the_network_learns(kind: str, tmp_path: Path) -> None:
+    """The network learns from row 100 on: from there its optimizer has numbers of its own."""
+    rows, cut = 130, 115
+    model, X, Y = made(kind), stream(rows)[0], labels(kind, rows)
+    model.run(X[:cut], Y[:cut])
+    model.save(tmp_path / "model")
+    loaded = rtlstm.load(tmp_path / "model")
+    assert loaded.run(X[cut:], Y[cut:]).tobytes() == model.run(X[cut:], Y[cut:]).tobytes()
+
+
+@both
+def test_a_file_without_the_learners_settings_still_loads(kind: str, tmp_path: Path) -> None:
+    """Files of earlier versions lack them, and nothing else."""
+    old = made(kind)
+    old.run(X[:20], labels(kind)[:20])
+    plain = old.spec.to_dict()
+    del plain["saves_learner"]
+    spec = SupervisedSpec.from_dict(plain)
+    names = type(old).expected(spec)
+    assert set(type(old).expected(old.spec)) - set(names) == {"learner.settings"}
+    tensors = {name: old._arena.view(old._saved[name]) for name in names}
+    loaded = type(old).from_tensors(spec, tensors)
+    assert loaded.spec == old.spec
+    loaded.save(tmp_path / "model")
+    again = rtlstm.load(tmp_path / "model")
+    assert again.run(X[20:24]).tobytes() == loaded.run(X[20:24]).tobytes()
+
+
+@both
 def test_a_ticket_handed_back_at_once_is_an_update(kind: str) -> None:
     one, other, Y = made(kind), made(kind), labels(kind, ROWS)
     for t in range(ROWS):
