@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from rtlstm.spec import RNN as RNN
     from rtlstm.spec import Init as Init
     from rtlstm.spec import scaled_tanh as scaled_tanh
+    from rtlstm.studies.compare.comparison import compare as compare
+    from rtlstm.studies.tune.search import tune as tune
     from rtlstm.training import SGD as SGD
     from rtlstm.training import TBPTT as TBPTT
     from rtlstm.training import Adam as Adam
@@ -108,6 +110,8 @@ _MODULES = {
     "rtlstm.training": ("SGD", "TBPTT", "Adam", "Hybrid", "RMSProp", "Rule"),
     "rtlstm.models.load": ("load",),
     "rtlstm.models.regressor": ("Estimate", "Regressor"),
+    "rtlstm.studies.compare.comparison": ("compare",),
+    "rtlstm.studies.tune.search": ("tune",),
     "rtlstm.spec": ("GRU", "LSTM", "RNN", "Init", "scaled_tanh"),
 }
 _MODULE_OF = {name: room for room, names in _MODULES.items() for name in names}

@@ -15,6 +15,7 @@ _MODULES = {
     "bench": "rtlstm.cli.bench",
     "compare": "rtlstm.cli.compare",
     "reproduce": "rtlstm.cli.reproduce",
+    "tune": "rtlstm.cli.tune",
 }
 
 

@@ -69,7 +69,7 @@ def compare(source: str, json_path: Path | None, plot: Path | None, **options: A
         from rtlstm.cli.plot import figure_class
 
         figure_class()  # a missing matplotlib is better told now
-    recording = _read(source, options)
+    recording = read_recording(source, options)
     found = run(
         recording,
         targets=options["target"],
@@ -97,7 +97,7 @@ def _tell(found: Comparison, json_path: Path | None, plot: Path | None) -> None:
         draw(found, plot)
 
 
-def _read(source: str, options: dict[str, Any]) -> Recording:
+def read_recording(source: str, options: dict[str, Any]) -> Recording:
     """The whole source, or its first rows."""
     columns, limit = options["columns"], options["limit"]
     rows, times = [], []

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rtlstm.models.forecaster import Forecaster
 
 RULES = ("truncated", "snap1", "uoro", "rtrl", "hybrid")
-_NEW = ("columns", "target", "horizon", "lags", "hidden", "rule", "seed")
+_NEW = ("columns", "target", "horizon", "lags", "hidden", "rule", "seed", "config")
 _AT_LEAST_1 = click.IntRange(min=1)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -49,6 +49,7 @@ def _horizon(
 @click.option("--hidden", type=_AT_LEAST_1, help="Units of the LSTM [32].")
 @click.option("--rule", type=click.Choice(RULES), help="Learning rule [truncated].")
 @click.option("--seed", type=click.IntRange(min=0), help="Of the initial weights [0].")
+@click.option("--config", type=_FILE, help="Take settings that rtlstm tune wrote.")
 @click.option("--out", metavar="CSV", help="Write each row's forecasts; - is standard output.")
 @click.option("--save", type=_FILE, help="Write the learner at the end.")
 @click.option("--every", type=_AT_LEAST_1, metavar="N", help="Write it every N rows, too.")
@@ -141,8 +142,14 @@ def _new(source: Source, options: dict[str, Any]) -> "Forecaster":
     settings = {name: options[name] for name in ("horizon", "lags", "rule", "seed")}
     if options["hidden"]:
         settings["layers"] = [rtlstm.LSTM(options["hidden"])]
+    settings["targets"] = options["target"]
     given = {name: value for name, value in settings.items() if value is not None}
-    return rtlstm.Forecaster(columns=list(source.columns), targets=options["target"], **given)
+    tuned: dict[str, Any] = {}
+    if options["config"]:
+        from rtlstm.studies.tune.config import read_config  # few need it
+
+        tuned = read_config(options["config"])
+    return rtlstm.Forecaster(columns=list(source.columns), **{**tuned, **given})
 
 
 def _fitting(old: "Forecaster", source: Source) -> "Forecaster":
