@@ -7,7 +7,8 @@ norm is the largest factor by which an error of the state can grow: see `rtlstm.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,17 +22,17 @@ from rtlstm.studies.table import Table
 LAGS = (1, 10, 100, 1000)
 UNITS, INPUTS = 8, 4
 INITS: dict[str, Any] = {
-    "standard": Init(), "glorot": Init(recurrent="glorot"), "torch": "torch", "U(±0.1)": Init(0.1, 0.1, 0.1, 0.1),
-}  # fmt: skip
+    "standard": Init(),
+    "glorot": Init(recurrent="glorot"),
+    "torch": Init("torch", "torch", "torch", "torch"),
+    "U(±0.1)": Init(0.1, 0.1, 0.1, 0.1),
+}
 Layers = list[Any]
 
 
-def _biased(init: Any, bias: float | None, letter: str = "f") -> Any:
-    """An initialisation with one gate's bias set."""
-    if bias is None:
-        return init
-    plain = Init("torch", "torch", "torch", "torch") if init == "torch" else init
-    return Init(plain.input, plain.recurrent, plain.peephole, plain.bias, {letter: bias})
+def _biased(init: Init, bias: float | None) -> Init:
+    """An initialisation with the bias of the forget gate set."""
+    return init if bias is None else dataclasses.replace(init, gate_bias={"f": bias})
 
 
 def layers(name: str, init: Any) -> Layers:
@@ -43,7 +44,7 @@ def layers(name: str, init: Any) -> Layers:
     if cell == "GRU":
         return [GRU(UNITS, init=init)]
     if cell in ("residual", "highway"):
-        above = {cell: True, "init": _biased(init, 1.0)}
+        above: dict[str, Any] = {cell: True, "init": _biased(init, 1.0)}
         return [LSTM(UNITS, init=_biased(init, 1.0)), *(LSTM(UNITS, **above) for _ in range(2))]
     return [LSTM(UNITS, cell, init=_biased(init, bias))]
 
@@ -83,23 +84,38 @@ def _flow(settings: Settings) -> Iterator[Table]:
             yield table
 
 
+def _logistic_slope(a: Any) -> Any:
+    y = 1.0 / (1.0 + np.exp(-a))
+    return y * (1.0 - y)
+
+
+SLOPES: dict[str, tuple[float, Callable[[Any], Any]]] = {
+    "logistic": (0.25, _logistic_slope),
+    "tanh": (1.0, lambda a: 1.0 - np.tanh(a) ** 2),
+    "2 tanh(v/2)": (1.0, lambda a: 1.0 - np.tanh(a / 2) ** 2),
+    "tanh(v/2)": (0.5, lambda a: 0.5 * (1.0 - np.tanh(a / 2) ** 2)),
+}
+ACTING = {
+    "1997": (("gate", "i", "logistic"), ("block", "block input", "2 tanh(v/2)"),
+             ("cell", "cell output", "tanh(v/2)")),
+    "NP": (("gate", "f", "logistic"), ("block", "block input", "tanh"),
+           ("cell", "cell output", "tanh")),
+}  # fmt: skip
+
+
 def slopes(seed: int) -> Table:
     """The largest slope of each squashing function, and the mean slope where it acts."""
-    table = Table("slopes", "Slopes of the squashing functions", ("function", "where", "largest", "mean", "least"))  # fmt: skip
+    columns = ("function", "where", "largest", "mean", "least")
+    table = Table("slopes", "Slopes of the squashing functions", columns)
     X = np.random.default_rng(seed).standard_normal((1000, INPUTS))
-    functions = {
-        "logistic": (0.25, lambda a: (1 / (1 + np.exp(-a))) * (1 - 1 / (1 + np.exp(-a)))),
-        "tanh": (1.0, lambda a: 1 - np.tanh(a) ** 2),
-        "2 tanh(v/2)": (1.0, lambda a: 1 - np.tanh(a / 2) ** 2),
-        "tanh(v/2)": (0.5, lambda a: 0.5 * (1 - np.tanh(a / 2) ** 2)),
-    }
-    for variant, gate, g, h in (("1997", "i", "2 tanh(v/2)", "tanh(v/2)"), ("NP", "f", "tanh", "tanh")):  # fmt: skip
+    for variant, places in ACTING.items():
         net = Network(INPUTS, LSTM(UNITS, variant), 1, dtype="float64", seed=seed)
-        acts = _activations(net, X, gate)
-        for function, where in (("logistic", f"{variant}: gate {gate}"), (g, f"{variant}: block input"), (h, f"{variant}: cell output")):  # fmt: skip
-            largest, slope = functions[function]
-            found = slope(acts[where.split(": ")[1].split()[0]])
-            table.add(function, where, largest, float(found.mean()), float(found.min()))
+        acts = _activations(net, X, places[0][1])
+        for key, where, function in places:
+            largest, slope = SLOPES[function]
+            found = slope(acts[key])
+            where = f"gate {where}" if key == "gate" else where
+            table.add(function, f"{variant}: {where}", largest, found.mean(), found.min())
     table.notes.append("Before learning, standard initialisation, Gaussian inputs, 1,000 steps.")
     return table
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from rtlstm.models.learner import Learner
 from rtlstm.models.network import Network
-from rtlstm.spec import LSTM, RNN, Init
+from rtlstm.spec import LSTM, RNN, Init, Layer
 from rtlstm.studies.literature.sequences import SIGMA, at_the_end, starts_of
 from rtlstm.studies.literature.settings import Settings
 from rtlstm.studies.literature.trials import Batch, Streak, Task, run_trials, summary
@@ -66,7 +66,7 @@ def recaller(rule: str | Rule) -> Learner:
 
 def selector(rule: str | Rule) -> Learner:
     """RNN(2) below LSTM(8) with a forget bias of 4, Adam 0.005, clipped at 1."""
-    cells = [RNN(2), LSTM(8, init=Init(gate_bias={"f": 4.0}))]
+    cells: list[Layer] = [RNN(2), LSTM(8, init=Init(gate_bias={"f": 4.0}))]
     net = Network(CHANNELS + 2, cells, 2, head="softmax", dtype="float64")
     return Learner(net, rule, Adam(0.005), loss="cross_entropy", clip=1.0)
 

@@ -1,5 +1,5 @@
-"""Greff, Srivastava, Koutník, Steunebrink & Schmidhuber 2015, "LSTM: A Search Space Odyssey", on the
-JSB chorales: next chord, 88 independent keys, the split of Boulanger-Lewandowski et al. 2012.
+"""Greff et al. 2015, "LSTM: A Search Space Odyssey", on the JSB chorales: the next chord, of 88
+independent keys, the split of Boulanger-Lewandowski et al. 2012.
 
 Full BPTT with one update a chorale, SGD with Nesterov's momentum, noise on the inputs; random
 search over the paper's ranges, each variant a study in one journal file: a search that was stopped
@@ -75,7 +75,9 @@ def modern(data: dict[str, Pairs], settings: Settings, units: int = 128) -> Lear
 
 def _watch(settings: Settings, name: str, until: float = np.inf) -> Any:
     def watch(history: Any) -> bool:
-        settings.say(f"odyssey: {name}, pass {len(history)}, validation {history.validation[-1]:.3f}")
+        settings.say(
+            f"odyssey: {name}, pass {len(history)}, validation {history.validation[-1]:.3f}"
+        )
         return time.monotonic() > until or not np.isfinite(history.validation[-1])
 
     return watch
@@ -115,10 +117,10 @@ def run(settings: Settings) -> Iterator[Table]:
     if settings.wants("modern"):
         table = Table("modern", "JSB chorales, nats a step", ("network", "valid", "test"))
         table.notes.append("Published test figures stand in the last rows.")
-        small = {part: pairs[:60] for part, pairs in data.items()} if settings.quick else data
-        learner = modern({**data, "train": small["train"]}, settings, 64 if settings.quick else 128)
-        table.add(f"LSTM({learner.spec.network.layers[0].units}), Adam, dropout 0.2, averaged"
-                  + (", 60 chorales" if settings.quick else ""), *losses(learner, data))  # fmt: skip
+        units, count = (64, 60) if settings.quick else (128, len(data["train"]))
+        learner = modern({**data, "train": data["train"][:count]}, settings, units)
+        title = f"LSTM({units}), Adam, dropout 0.2, averaged weights, {count} chorales"
+        table.add(title, *losses(learner, data))
         for name, figures in PEERS:
             table.add(name, None, figures)
         yield table
@@ -134,7 +136,7 @@ def search(data: dict[str, Pairs], settings: Settings) -> Iterator[Table]:
         raise MissingExtraError("the search needs optuna: pip install 'rtlstm[tune]'") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if settings.quick:
-        data = {**data, "train": data["train"][:40], "valid": data["valid"][:20], "test": data["test"][:20]}  # fmt: skip
+        data = {part: pairs[: 40 if part == "train" else 20] for part, pairs in data.items()}
     studies = _studies(optuna, settings)
     wanted = settings.count(200, 2)
     hours = settings.hours or (0.03 if settings.quick else 2.0)
@@ -178,7 +180,7 @@ def best_tenth(study: Any) -> Any:
 
 
 def welch(a: Any, b: Any) -> float | None:
-    """The two-sided p of Welch's t-test, by the normal tail for what has no spread; None: too few."""
+    """The two-sided p of Welch's t-test; None where there are too few."""
     if min(len(a), len(b)) < 2:
         return None
     va, vb = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
@@ -192,10 +194,8 @@ def welch(a: Any, b: Any) -> float | None:
 def student_tails(t: float, freedom: float) -> float:
     """P(|T| > t) of Student's distribution, by integrating its density in the angle."""
     angle = np.arctan(t / np.sqrt(freedom))
-    grid = np.linspace(0.0, np.pi / 2, 20_001)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        density = np.cos(grid) ** (freedom - 1.0)
-    density[~np.isfinite(density)] = 0.0
+    grid = np.linspace(0.0, min(40.0 / np.sqrt(freedom), np.pi / 2), 20_001)
+    density = np.abs(np.cos(grid)) ** (freedom - 1.0)
     whole = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
     return float(1.0 - np.interp(angle, grid, whole) / whole[-1])
 

@@ -7,7 +7,7 @@ a periodic function without any input. A stream ends at the first error beyond t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +43,7 @@ TASKS = (
     Task("PFG triangle", 10, 0.3, 0.99, 1e-4, "needs peepholes"),
     Task("PFG rectangle", 10, 0.3, 0.99, 1e-4, "needs peepholes"),
 )
-SHAPES = {
+SHAPES: dict[str, Callable[[Array], Array]] = {
     "cosine": lambda t: 0.5 * (1.0 - np.cos(2 * np.pi * t)),
     "triangle": lambda t: 1.0 - np.abs(2.0 * (t % 1.0) - 1.0),
     "rectangle": lambda t: ((t % 1.0) >= 0.5).astype(float),
@@ -93,7 +93,16 @@ def stream(made: Learner, X: Array, Y: Array, limit: float) -> tuple[int, float]
 
 def run(settings: Settings) -> Iterator[Table]:
     """Every task with and without peepholes."""
-    columns = ("task", "peepholes", "trials", "learned", "steps until then", "longest", "RMSE", "paper")
+    columns = (
+        "task",
+        "peepholes",
+        "trials",
+        "learned",
+        "steps until then",
+        "longest",
+        "RMSE",
+        "paper",
+    )
     table = Table("peephole2002", "Timing with and without peepholes", columns)
     budget = 60_000 if settings.quick else 5_000_000
     table.notes.append(
