@@ -146,23 +146,79 @@ def test_damaged_files_are_rebuilt_with_one_warning(warm: Case, damage: str) -> 
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
         texts = {"empty": b"", "half": data[: len(data) // 2], "flipped": data}
-        path.write_bytes(texts.get(damage, sealed(b"not a kernel")))
+        path.write_bytes(texts.get(damage, sealed(path, b"not a kernel")))
     damaged = {path: path.read_bytes() for path in warm.files()}
     assert_right(warm.run(), loaded=0, warnings=1)
     for path, before in damaged.items():
         after = path.read_bytes()
-        assert after != before and after == sealed(after[cache.DIGEST_BYTES :])
+        assert after != before and after == sealed(path, after[cache.DIGEST_BYTES :])
 
 
-def sealed(payload: bytes) -> bytes:
+def sealed(path: Path, payload: bytes) -> bytes:
     """A file of the cache that is whole."""
-    return hashlib.sha256(payload).digest() + payload
+    place = f"{path.parent.name}/{path.name}\0"
+    return hashlib.sha256(place.encode() + payload).digest() + payload
+
+
+def test_a_file_under_the_name_of_another_is_not_taken_for_it(warm: Case) -> None:
+    warm.write("probe", PROBE.replace("f[0]", "f[0] + 1.0"))
+    assert warm.run()["answer"] == 4.0
+    one, other = warm.files()
+    swap = one.with_name("swap")
+    one.rename(swap), other.rename(one), swap.rename(other)
+    said = warm.run()
+    assert (said["answer"], said["loaded"], said["warnings"]) == (4.0, 0, ["CacheWarning"])
+
+
+@pytest.mark.parametrize(
+    ("mode", "folder", "file", "loaded", "warnings"),
+    [
+        (0o755, 0, 0, 1, 0),
+        (0o777, 0, 0, 0, 1),
+        (0o775, 0, 0, 0, 1),
+        (0o755, 1000, 1000, 0, 1),
+        (0o755, 0, 1000, 0, 1),
+    ],
+    ids=["root's", "open to all", "open to a group", "another's", "another's file in root's"],
+)
+def test_a_cache_of_root_s_is_read_and_never_written(
+    warm: Case, mode: int, folder: int, file: int, loaded: int, warnings: int
+) -> None:
+    (directory,) = warm.cache.iterdir()
+    directory.chmod(mode)
+    before = {path: path.read_bytes() for path in warm.files()}
+    assert_right(warm.run(OF_ROOT.format(folder=folder, file=file)), loaded, warnings)
+    assert directory.stat().st_mode & 0o777 == mode
+    if folder:
+        return
+    assert {path: path.read_bytes() for path in warm.files()} == before
+
+
+def test_what_a_cache_of_root_s_lacks_is_compiled_in_silence(warm: Case) -> None:
+    (directory,) = warm.cache.iterdir()
+    directory.chmod(0o755)
+    for path in warm.files():
+        path.unlink()
+    assert_right(warm.run(OF_ROOT.format(folder=0, file=0)), loaded=0)
+    assert not warm.files()
 
 
 FULL_DISK = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))"
 NO_HOME = "Path.home = lambda: (_ for _ in ()).throw(RuntimeError('no home'))"
 READ_ONLY = "Path.mkdir = lambda *_, **__: (_ for _ in ()).throw(OSError(30, 'Read-only'))"
-STRANGER = "import os; os.getuid = lambda: 4242"
+# Another user than the one who compiled; what is whose, as the stranger sees it.
+OF_ROOT = """
+import os
+real = os.getuid()
+os.getuid = lambda: 4242
+def root(found):
+    owner = {file} if found[0] & 0o100000 else {folder}
+    return os.stat_result((*found[:4], owner, *found[5:10]))
+lstat, fstat = Path.lstat, os.fstat
+Path.lstat = lambda path: root(lstat(path))
+os.fstat = lambda file: root(fstat(file))
+"""
+STRANGER = OF_ROOT.format(folder=1000, file=1000)
 
 
 @pytest.mark.parametrize(

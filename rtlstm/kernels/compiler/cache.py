@@ -3,14 +3,15 @@
 Numba's own cache does not notice an edited helper in another file, keeps its index in a file that
 two processes can interleave, and raises at import or at the first call when its directory cannot
 be used.  This one is keyed by a hash of every kernel source, holds one file per compiled signature
-(its name a hash of the key, its first bytes a digest of the rest), and treats every fault as "not
-cached": the kernel is compiled, one warning says why.
+(its name a hash of the key, its first bytes a digest of the name and the rest), and treats every
+fault as "not cached": the kernel is compiled, one warning says why.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import pickle
 import threading
 import uuid
@@ -23,7 +24,7 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.runtime.nrt import rtsys
 from numba.core.serialize import dumps
 
-from rtlstm.kernels.compiler.directory import private_directory
+from rtlstm.kernels.compiler.directory import is_roots_alone, trusted_directory
 
 __all__ = ["CacheWarning", "KernelCache"]
 
@@ -42,6 +43,7 @@ class _Store:
         self._directory: Path | None = None
         self._warned = False
         self.usable = True
+        self.writable = True
 
     def fault(self, what: str, error: BaseException) -> None:
         """Say once in this process what is wrong with the cache."""
@@ -54,7 +56,7 @@ class _Store:
         """Return where `name` is kept, or None if there is no cache."""
         if self.usable and self._directory is None:
             try:
-                self._directory = private_directory()
+                self._directory, self.writable = trusted_directory()
             except (OSError, RuntimeError) as error:
                 self.usable = False
                 self.fault("rtlstm compiles its kernels anew in every process", error)
@@ -63,24 +65,33 @@ class _Store:
     def load(self, path: Path) -> Any:
         """Return the object kept at `path`, None if there is none; raise ValueError if damaged."""
         try:
-            data = path.read_bytes()
+            with path.open("rb") as file:
+                if not self.writable and not is_roots_alone(os.fstat(file.fileno())):
+                    raise ValueError(f"{path} is not root's alone, as its directory is")
+                data = file.read()
         except FileNotFoundError:
             return None
         digest, payload = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
-        if hashlib.sha256(payload).digest() != digest:
-            raise ValueError(f"{path} is damaged")
-        return pickle.loads(payload)  # noqa: S301 - the directory is the user's alone
+        if digest_of(path, payload) != digest:
+            raise ValueError(f"{path} is damaged, or another's")
+        return pickle.loads(payload)  # noqa: S301 - the directory is the user's or root's alone
 
     def save(self, path: Path, payload: bytes) -> None:
         """Write `payload` at `path`, whole or not at all."""
         draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
         try:
-            draft.write_bytes(hashlib.sha256(payload).digest() + payload)
+            draft.write_bytes(digest_of(path, payload) + payload)
             draft.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):
                 draft.unlink()
             raise
+
+
+def digest_of(path: Path, payload: bytes) -> bytes:
+    """A digest of what a file of the cache holds, and of its place: none stands for another."""
+    place = f"{path.parent.name}/{path.name}\0"
+    return hashlib.sha256(place.encode() + payload).digest()
 
 
 _store = _Store()
@@ -117,14 +128,15 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
             return None if payload is None else self._impl.rebuild(target_context, payload)
         except Exception as error:
             _store.fault("rtlstm recompiles a kernel whose cached copy cannot be used", error)
-            with contextlib.suppress(OSError):
-                path.unlink()
+            if _store.writable:
+                with contextlib.suppress(OSError):
+                    path.unlink()
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep the compile result `data` for `sig` if that is possible."""
         path = self._path(sig, data.codegen)
-        if path is None or not self._impl.check_cachable(data):
+        if path is None or not _store.writable or not self._impl.check_cachable(data):
             return
         try:
             _store.save(path, dumps(self._impl.reduce(data)))

@@ -16,7 +16,7 @@ import numba
 from rtlstm.kernels import tables
 from rtlstm.kernels.compiler import sources
 
-__all__ = ["cache_directory", "private_directory"]
+__all__ = ["cache_directory", "is_roots_alone", "trusted_directory"]
 
 
 def cache_directory() -> Path:
@@ -43,21 +43,34 @@ def _build_key() -> str:
     return hashlib.sha256(repr((flags, versions)).encode() + sources.SOURCES).hexdigest()[:16]
 
 
-def private_directory() -> Path:
-    """Return the cache directory, made if absent; raise OSError unless it is the user's alone.
+def trusted_directory() -> tuple[Path, bool]:
+    """Return the cache directory and whether to write there; raise OSError if it is not trusted.
 
-    Its files are unpickled, which runs code: nobody else may be able to write there.
+    Its files are unpickled, which runs code: nobody but the user, or root, may be able to write
+    there. The user's own is made if absent, and closed to others if it is not. One of root's, as a
+    container's image or a system-wide installation brings it, is read as it is.
     """
     path = cache_directory()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        path.mkdir(mode=0o700)
-    found = path.lstat()
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        found = path.lstat()
     if not stat.S_ISDIR(found.st_mode):
         raise NotADirectoryError(f"{path} is not a directory")
-    if hasattr(os, "getuid"):
-        if found.st_uid != os.getuid():
-            raise PermissionError(f"{path} belongs to another user")
-        if stat.S_IMODE(found.st_mode) & 0o077:
-            path.chmod(0o700)
-    return path
+    if not hasattr(os, "getuid"):
+        return path, True
+    if found.st_uid != os.getuid():
+        if is_roots_alone(found):
+            return path, False
+        raise PermissionError(f"{path} belongs to another user, or others can write there")
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        path.chmod(0o700)
+    return path, True
+
+
+def is_roots_alone(found: os.stat_result) -> bool:
+    """Whether what this tells of belongs to root, and nobody else can write to it."""
+    return found.st_uid == 0 and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)

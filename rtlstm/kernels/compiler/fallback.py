@@ -87,7 +87,10 @@ def plain_kernel(py_func: Callable[..., Any]) -> Any:
 def _own_cache() -> Iterator[None]:
     """Numba's cache is our directory, while a kernel is decorated: other functions keep theirs."""
     theirs = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(directory.private_directory() / "plain")
+    path, writable = directory.trusted_directory()
+    if not writable:  # numba's cache has no way to read alone
+        raise PermissionError(f"{path} is root's")
+    numba.config.CACHE_DIR = str(path / "plain")
     try:
         yield
     finally:
