@@ -41,12 +41,14 @@ if TYPE_CHECKING:
     from rtlstm.importers.keras import import_keras as import_keras
     from rtlstm.importers.onnx import import_onnx as import_onnx
     from rtlstm.importers.torch import import_torch as import_torch
-    from rtlstm.kernels.compiler.config import config as config
     from rtlstm.models.classifier import Classifier as Classifier
     from rtlstm.models.classifier import Verdict as Verdict
     from rtlstm.models.detector import Detection as Detection
     from rtlstm.models.detector import Detections as Detections
     from rtlstm.models.detector import Detector as Detector
+    from rtlstm.models.detector import Reason as Reason
+    from rtlstm.models.detector import Spell as Spell
+    from rtlstm.models.detector import Spells as Spells
     from rtlstm.models.fitting import History as History
     from rtlstm.models.fleet import Fleet as Fleet
     from rtlstm.models.forecaster import Forecast as Forecast
@@ -75,7 +77,14 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "rtlstm.models.classifier": ("Classifier", "Verdict"),
-    "rtlstm.models.detector": ("Detection", "Detections", "Detector"),
+    "rtlstm.models.detector": (
+        "Detection",
+        "Detections",
+        "Detector",
+        "Reason",
+        "Spell",
+        "Spells",
+    ),
     "rtlstm.errors": (
         "DamagedFileError",
         "FileTooLargeError",
@@ -110,7 +119,6 @@ _MODULES = {
     "rtlstm.models.network": ("Network",),
     "rtlstm.training": ("SGD", "TBPTT", "Adam", "Hybrid", "RMSProp", "Rule"),
     "rtlstm.models.load": ("load",),
-    "rtlstm.kernels.compiler.config": ("config",),
     "rtlstm.models.regressor": ("Estimate", "Regressor"),
     "rtlstm.studies.compare.comparison": ("compare",),
     "rtlstm.studies.tune.search": ("tune",),

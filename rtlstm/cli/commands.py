@@ -8,6 +8,7 @@ import rtlstm
 
 _MODULES = {
     "stream": "rtlstm.cli.stream",
+    "detect": "rtlstm.cli.detect",
     "export": "rtlstm.cli.onnx",
     "verify": "rtlstm.cli.onnx",
     "inspect": "rtlstm.cli.inspect",

@@ -19,7 +19,7 @@ Row = NDArray[np.float64]
 _PANELS = 3
 _BUCKETS = 96
 INK = {"truth": "#20262e", "forecast": "#c8102e", "band": "#f2b8a0", "persistence": "#7a8691"}
-_ANOMALY = 0.5  # score from which on a row is marked
+_ANOMALY = 0.999  # score from which on a row is marked: one normal row in 1000 reaches it
 
 
 class RunPlot:
@@ -42,7 +42,7 @@ class RunPlot:
     def add(self, truth: Row, values: Row, lower: Row, upper: Row, anomaly: float = 0.0) -> None:
         """Note one row of the stream and what was forecast after it; all of shape (targets,).
 
-        anomaly: the row's score, which is marked from 1/2 on.
+        anomaly: the row's score, which is marked from 0.999 on.
         """
         if len(self._pending) == self.horizon:
             persistence, *forecast = self._pending[0]

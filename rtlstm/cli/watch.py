@@ -47,8 +47,8 @@ class Watch:
         """What a person sees now."""
         if self._anomalies:
             last, highest = self._anomalies[-1], max(self._anomalies)
-            title += f"   anomaly {_odd(f'{last:.2f}', last >= 0.5)}"
-            title += f", highest of late {_odd(f'{highest:.2f}', highest >= 0.5)}"
+            title += f"   anomaly {_odd(f'{last:.4f}', last >= 0.999)}"
+            title += f", highest of late {_odd(f'{highest:.4f}', highest >= 0.999)}"
         table = titled(title)
         table.add_column("target", no_wrap=True, min_width=8)
         table.add_column("last values", overflow="crop")  # what gives way in a narrow window

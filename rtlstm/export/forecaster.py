@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -82,13 +83,32 @@ class Filled:
     missing: str
 
 
-def write(g: Graph, frozen: ForecasterConstants, recipe: Recipe) -> dict[str, Array]:
+class Watcher(Protocol):
+    """What takes the place of the forecasts among the outputs of a graph: a detector's score."""
+
+    def declare(self, w: Writer) -> None:
+        """Declare its states."""
+
+    def see(self, w: Writer, x: str, row: Filled) -> None:
+        """Take in a row, raw and filled."""
+
+    def issue(self, w: Writer, dropped: str, late: str) -> None:
+        """Declare its outputs; each condition (batch,) is "" if it never holds."""
+
+
+def write(
+    g: Graph, frozen: ForecasterConstants, recipe: Recipe, watcher: Watcher | None = None
+) -> dict[str, Array]:
     """Write the whole graph; returns the starting state by the names of its inputs."""
     w = Writer(g, frozen, recipe)
     x = g.input("x", ("batch", frozen.C))
     time = g.input("time", ("batch",), "int64") if frozen.by_clock else ""
     _declare(w)
+    if watcher:
+        watcher.declare(w)
     row = _fill(w, x)
+    if watcher:
+        watcher.see(w, x, row)
     moved = g.op("Sub", row.values, w.before["last"])
     change = w.clip(w.scaled(moved, _inverse_of_changes(frozen)), features.LIMIT)
     z = _standardise(w, row.values)
@@ -97,7 +117,7 @@ def write(g: Graph, frozen: ForecasterConstants, recipe: Recipe) -> dict[str, Ar
     forecast = _readout(w, z, change, [days, stretch, hidden])
     w.after["last"] = row.values
     _expect(w, forecast)
-    _issue(w, time, row, forecast)
+    _issue(w, time, row, forecast, watcher)
     return w.start
 
 
@@ -323,7 +343,7 @@ def _expect(w: Writer, forecast: str) -> None:
 
 
 # --------------------------------------------------------------------------- what comes out
-def _issue(w: Writer, time: str, row: Filled, forecast: str) -> None:
+def _issue(w: Writer, time: str, row: Filled, forecast: str, watcher: Watcher | None) -> None:
     """Values and bounds, then the new state, by the row's policy."""
     g, F = w.g, w.frozen
     base = g.op("Unsqueeze", w.of_targets(row.values), w.axis(1))
@@ -333,6 +353,10 @@ def _issue(w: Writer, time: str, row: Filled, forecast: str) -> None:
     dropped = skipped if F.model.spec.times == "raise" else _either(w, late, skipped)
     if "forecast" in w.before:
         outputs = _or_last(w, dropped, outputs)
+    if watcher:
+        watcher.issue(w, dropped, late)
+        _hand_on(w, _either(w, late, skipped))
+        return
     if late and F.model.spec.times == "raise":
         wrong = _wide(w, late, 3)
         outputs = [g.op("Where", wrong, g.const(math.nan), new) for new in outputs]

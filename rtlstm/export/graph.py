@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 Array = np.ndarray[Any, Any]
 Dims = Sequence[int | str]
-_REDUCING = {"ReduceSumSquare"}
+_REDUCING = {"ReduceSumSquare", "ReduceMax"}
 _KINDS = {"float": TensorProto.FLOAT, "int64": TensorProto.INT64}
 
 

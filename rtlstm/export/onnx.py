@@ -1,4 +1,4 @@
-"""`export_onnx`: one word for a network, the network of a learner, or a forecaster."""
+"""`export_onnx`: one word for a network, the network of a learner, a forecaster or a detector."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from rtlstm.errors import SpecError
-from rtlstm.export import forecaster
+from rtlstm.export import detector, forecaster
 from rtlstm.export import onnx_file as model_file
 from rtlstm.export.forecaster_constants import ForecasterConstants
 from rtlstm.export.graph import Array, Graph
 from rtlstm.export.network import Recipe, inference, slots
+from rtlstm.models.detector import Detector
 from rtlstm.models.forecaster import Forecaster
 from rtlstm.models.network import Network
 
@@ -27,7 +28,8 @@ def export_onnx(
 ) -> None:
     """Write a model as ONNX, and its current state beside it as NAME.init.onnx.
 
-    model: a Network, a Learner (its network, for inference) or a Forecaster. Inputs x (batch,
+    model: a Network, a Learner (its network, for inference), a Forecaster or a Detector (score and
+    flag, see :mod:`rtlstm.export.detector`). Inputs x (batch,
     inputs), then the state: "h0.layer0" (batch, units), "c0.layer0", fed-back gates "i0.layer0" …;
     outputs y (batch, outputs), then the new state in the same order: "h.layer0" … All float32, also
     for float64 networks; the batch is dynamic, its rows independent streams.
@@ -50,10 +52,13 @@ def export_onnx(
     Metadata under "rtlstm.": version, kind, spec, state, digest of the constants.
     """
     g = Graph(model_file.check_opset(opset))
-    if isinstance(model, Forecaster):
+    if isinstance(model, Forecaster | Detector):
         if sequence:
-            raise SpecError("a forecaster is exported a step at a time: sequence=False")
-        facts, state = forecaster_graph(g, model, form, quantize)
+            raise SpecError(f"a {model.kind} is exported a step at a time: sequence=False")
+        if isinstance(model, Detector):
+            facts, state = detector_graph(g, model, form, quantize)
+        else:
+            facts, state = forecaster_graph(g, model, form, quantize)
     else:
         net = getattr(model, "net", model)
         if not isinstance(net, Network):
@@ -68,14 +73,13 @@ def export_onnx(
 def _why_not(model: Any) -> str:
     """Why something has no graph, and what of it has one."""
     parts = {
-        "forecaster": "its .forecaster has, which gives the forecasts and bounds it watches",
         "network": "its .network has, without what is made of rows before it and of answers after",
         "learner": "each .learner(key) has",
     }
     hint = next((f"; {text}" for part, text in parts.items() if hasattr(model, part)), "")
     return (
-        f"a {type(model).__name__} has no ONNX form, a Network, Learner or Forecaster has{hint};"
-        " nothing was written"
+        f"a {type(model).__name__} has no ONNX form, a Network, Learner, Forecaster or Detector"
+        f" has{hint}; nothing was written"
     )
 
 
@@ -97,6 +101,30 @@ def forecaster_graph(
         "season": frozen.season,
     }
     return facts | ({"time": "epoch seconds"} if frozen.by_clock else {}), state
+
+
+def detector_graph(
+    g: Graph, model: Detector, form: str, quantize: str | None
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Write a detector's graph; returns its metadata and its state by input name."""
+    inner = model.forecaster
+    with model._lock:
+        inner._finish()
+        net, frozen = inner.network, ForecasterConstants(inner)
+        recipe = Recipe(net.spec, net.parameters, form, False, quantize)
+        state = detector.write(g, frozen, recipe)
+    facts = {
+        "kind": "detector",
+        "spec": model.spec.to_dict(),
+        "columns": list(model.columns),
+        "targets": list(model.targets),
+    }
+    return facts | ({"time": "epoch seconds"} if frozen.by_clock else {}), state
+
+
+def detector_state(model: Detector) -> dict[str, Array]:
+    """The current state by the names of the graph's inputs."""
+    return detector_graph(Graph(model_file.OLDEST_OPSET), model, "auto", None)[1]
 
 
 def forecaster_state(model: Forecaster) -> dict[str, Array]:

@@ -16,10 +16,11 @@ from rtlstm.errors import MissingExtraError, SampleError, SpecError
 from rtlstm.export import onnx_file as model_file
 from rtlstm.export.forecaster_constants import ForecasterConstants
 from rtlstm.export.graph import Array
-from rtlstm.export.onnx import forecaster_state, network_state
+from rtlstm.export.onnx import detector_state, forecaster_state, network_state
 from rtlstm.export.training import state as learner_state
 from rtlstm.inputs.records import as_time
 from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.models.detector import Detector
 from rtlstm.models.forecaster import Forecaster
 from rtlstm.models.learner import Learner
 from rtlstm.models.network import Network
@@ -108,6 +109,8 @@ def _twin(
     if kind == "forecaster" and isinstance(model, Forecaster):
         told = "time" in facts
         return forecaster_state(model), _forecaster(model, samples, times, told)
+    if kind == "detector" and isinstance(model, Detector):
+        return detector_state(model), _detector(model, samples, times, "time" in facts)
     if kind == "learner" and isinstance(model, Learner):
         return learner_state.current(model), _learner(model, *samples)
     if kind == "network" and isinstance(net, Network):
@@ -128,6 +131,19 @@ def _forecaster(model: Forecaster, samples: Any, times: Any, told: bool) -> Iter
             yield feeds, [nothing] * 3
         else:
             yield feeds, [found.values[None], found.lower[None], found.upper[None]]
+
+
+def _detector(model: Detector, samples: Any, times: Any, told: bool) -> Iterator[Step]:
+    rows = np.asarray(samples, np.float32)
+    clock = [-1] * len(rows) if times is None else [_second(time) for time in times]
+    for row, second in zip(rows, clock, strict=True):
+        feeds = {"x": row[None]} | ({"time": np.array([second])} if told else {})
+        try:
+            found = model.update(row, second if told and second >= 0 else None, learn=False)
+        except SampleError:
+            yield feeds, [np.full((1, 1), np.nan)] * 2
+        else:
+            yield feeds, [np.full((1, 1), found.score), np.full((1, 1), float(found.flag))]
 
 
 def _learner(model: Learner, X: Any, Y: Any) -> Iterator[Step]:

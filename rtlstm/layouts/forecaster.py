@@ -11,9 +11,9 @@ import numpy as np
 
 from rtlstm.errors import SpecError
 from rtlstm.kernels import plan as p
-from rtlstm.kernels.tasks import anomaly
+from rtlstm.kernels.tasks import anomaly_plan, joint
 from rtlstm.kernels.tasks import forecast_plan as k
-from rtlstm.kernels.tasks.packing import RIDGE_ROWS, diagonal, packed
+from rtlstm.kernels.tasks.rls import RIDGE_ROWS, diagonal, packed
 from rtlstm.layouts.arena import ArenaLayout, padded
 from rtlstm.layouts.learner import LearnerLayout, LearnerSpec
 from rtlstm.layouts.learner import lay_out as learner_layout
@@ -48,6 +48,9 @@ SETTINGS = {
     k.LR: 3e-3,
     k.LR_ROWS: 3000.0,
 }
+# Of the anomaly score: flags a row without anomalies, the score that begins a spell (0: the rate
+# decides), ordinary rows that end it, rows that make it the new normal, how much is learned in it.
+WATCHING = {"rate": 1e-3, "threshold": 0.0, "quiet": 100.0, "settle": 1000.0, "pace": 0.1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,8 +209,11 @@ def _statistics(plan: Array, arena: ArenaLayout) -> None:
         (k.RESIDUAL, (T,), "residual"),
         (k.EXPECTED, (T,), "expected"),
         (k.EXPECTED_SIGMA, (T,), "expected.sigma"),
-        (k.WATCH, (T, anomaly.FIELDS), "anomaly.signals"),
-        (k.NEWS, (anomaly.NEWS_LEN,), "anomaly.news"),
+        (k.WATCH, (T, anomaly_plan.FIELDS), "anomaly.targets"),
+        (k.ODDNESS, (anomaly_plan.SHARED_LEN,), "anomaly.row"),
+        (k.INVERSE, (joint_size(T), joint_size(T)), "anomaly.inverse"),
+        (k.HELD, (T,), None),
+        (k.TURNED, (T,), None),
     ):
         plan[entry] = arena.reserve("d", *shape, save=name)
     for entry, size, name in (
@@ -219,6 +225,11 @@ def _statistics(plan: Array, arena: ArenaLayout) -> None:
         (k.LEARNABLE, int(plan[k.RING]), "issued.kind"),
     ):
         plan[entry] = arena.reserve("q", size, save=name)
+
+
+def joint_size(targets: int) -> int:
+    """Side of the inverse covariance of the targets' errors; 0 where none is kept."""
+    return targets if 1 < targets <= joint.MOST_TARGETS else 0
 
 
 def _least_squares(plan: Array, arena: ArenaLayout) -> None:
@@ -279,6 +290,19 @@ def prepare(layout: ForecasterLayout, d: Array, q: Array) -> None:
     d[plan[k.COVARIANCE] :][: T * packed(D)].reshape(T, -1)[:, diagonal(D)] = prior
     d[plan[k.CSCALE] : plan[k.CSCALE] + T] = 1.0
     q[plan[k.SLOT] : plan[k.SLOT] + k.SEASONAL] = -1
+    start_watching(plan, d)
+
+
+def start_watching(plan: Array, d: Array, **settings: float) -> None:
+    """Begin what the anomaly score knows anew, with these of :data:`WATCHING` changed."""
+    T, side = int(plan[k.TARGETS]), joint_size(int(plan[k.TARGETS]))
+    d[plan[k.WATCH] :][: T * anomaly_plan.FIELDS] = 0.0
+    d[plan[k.INVERSE] :][: side * side] = np.eye(side).ravel()
+    shared = d[plan[k.ODDNESS] :][: anomaly_plan.SHARED_LEN]
+    shared[:] = 0.0
+    shared[anomaly_plan.S_BEGAN] = -1.0
+    for name, value in {**WATCHING, **settings}.items():
+        shared[getattr(anomaly_plan, f"S_{name.upper()}")] = value
 
 
 def _prior(plan: Array) -> Array:

@@ -15,7 +15,7 @@ from rtlstm.kernels import plan as p
 from rtlstm.kernels.native.bind import Kernels
 from rtlstm.kernels.native.capi import address
 from rtlstm.kernels.tasks import forecast_plan as k
-from rtlstm.kernels.tasks import packing
+from rtlstm.kernels.tasks import rls
 from rtlstm.layouts import forecaster as outlook
 from rtlstm.layouts.arena import ArrayLayout
 from rtlstm.layouts.forecaster import ForecasterSpec
@@ -36,10 +36,9 @@ class Forecast(NamedTuple):
     lower: Array
     upper: Array
     anomaly: float
-    """How far the row just seen lies beyond all before it, [0, 1]; 1/2 at 4 % of their range.
+    """Share of this stream's normal rows that are less odd than the row just seen, [0, 1].
 
-    0 for most rows, and for what repeats a larger one within 100 rows; see
-    kernels/tasks/anomaly.py.
+    It is the score of :class:`rtlstm.Detector` with its defaults; see kernels/tasks/anomaly.py.
     """
 
 
@@ -249,12 +248,12 @@ class Forecaster(Model):
         plan, d = self._plan, self._arena.d.copy()
         T, n = int(plan[k.TARGETS]), int(plan[k.WIDTH])
         covariance = Kernels("covariance", plan, d)
-        stored = d[plan[k.COVARIANCE] :][: T * packing.packed(n)].reshape(T, -1)
+        stored = d[plan[k.COVARIANCE] :][: T * rls.packed(n)].reshape(T, -1)
         for j in range(T):
             covariance.settle(j)
             stored[j] *= d[plan[k.CSCALE] + j]
         size = int(plan[k.REGRESSORS])
-        return np.array([packing.unpacked(P, n)[:size, :size] for P in stored])
+        return np.array([rls.unpacked(P, n)[:size, :size] for P in stored])
 
     @property
     def metrics(self) -> dict[str, Array]:

@@ -65,7 +65,7 @@ def test_a_row_that_is_an_anomaly_is_marked(monkeypatch: pytest.MonkeyPatch) -> 
 
     plot, one, marked = RunPlot(["a"], horizon=1, rows=50), np.zeros(1), []
     for t in range(80):
-        plot.add(one, one, one, one, anomaly=0.9 if t in (10, 60) else 0.1)
+        plot.add(one, one, one, one, anomaly=0.9995 if t in (10, 60) else 0.1)
     monkeypatch.setattr(Axes, "axvline", lambda axes, row, **_: marked.append(row))
     plot.save(io.BytesIO())
     assert marked == [60]

@@ -111,9 +111,9 @@ def test_a_value_stands_beside_what_was_forecast_of_it() -> None:
     for value in (1.0, 2.0):
         watch.see(np.array([value]), told(10.0 * value))
     assert cells(watch)[2:6] == [["2"], ["-"], ["20"], ["19 … 21"]]
-    watch.see(np.array([3.0]), told(30.0, anomaly=0.75))
+    watch.see(np.array([3.0]), told(30.0, anomaly=0.9995))
     assert cells(watch)[2:6] == [["[red]3[/red]"], ["10"], ["30"], ["29 … 31"]]
-    assert "[red]0.75[/red]" in str(watch.table("").title)
+    assert "[red]0.9995[/red]" in str(watch.table("").title)
 
 
 def test_many_targets_are_counted_and_gaps_are_gaps() -> None:

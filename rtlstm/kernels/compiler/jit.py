@@ -11,12 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rtlstm.kernels.compiler import mode, sources
-from rtlstm.kernels.compiler.entries import Entry
 
-__all__ = ["code_address", "entry", "kernel", "signature_of"]
+__all__ = ["code_address", "entry", "kernel"]
 
 
 def kernel(py_func: Callable[..., Any], c: bool = False) -> Any:
@@ -28,7 +25,7 @@ def kernel(py_func: Callable[..., Any], c: bool = False) -> Any:
     kernels, is compiled but not kept: the key of the cache would not notice a change in it.
     Returns the numba dispatcher, or `py_func` itself where kernels are interpreted.
     """
-    if not mode.COMPILES:
+    if mode.INTERPRETED:
         return py_func
     return _maker()(py_func, c)
 
@@ -60,15 +57,6 @@ def _private(dispatch: Any, on_disk: Any, py_func: Callable[..., Any], c: bool) 
     return made
 
 
-def signature_of(entry: Entry, dtypes: tuple[str, ...]) -> Any:
-    """Numba's types of an entry's arguments: its table, its dtypes, its whole numbers."""
-    from numba import from_dtype, types
-
-    kinds = (types.DType(from_dtype(np.dtype(dtype))) for dtype in dtypes)
-    table = (types.int64,) if entry.table else ()
-    return (*table, *kinds, *len(entry.numbers) * (types.int64,))
-
-
 def entry(dispatcher: Any, signature: Any) -> Callable[..., Any]:
     """Return the compiled entry point of `dispatcher` for `signature`, compiling if need be.
 
@@ -76,7 +64,7 @@ def entry(dispatcher: Any, signature: Any) -> Callable[..., Any]:
     or length is read as garbage.  A call with one array and one integer costs about 60 ns, against
     130 ns through the dispatcher.  Where kernels are interpreted the function is returned.
     """
-    if not mode.COMPILES:
+    if mode.INTERPRETED:
         return dispatcher  # type: ignore[no-any-return]
     return dispatcher.compile(signature)  # type: ignore[no-any-return]
 
@@ -87,7 +75,7 @@ def code_address(dispatcher: Any, signature: Any, c: bool = False) -> int:
     That is a numba function, which kernels can call; or, of a kernel made with `c`, a C function.
     0 where kernels are interpreted, or compiled by plain numba.
     """
-    if not mode.COMPILES:
+    if mode.INTERPRETED:
         return 0
     dispatcher.compile(signature)
     place = getattr(dispatcher, "place", None)

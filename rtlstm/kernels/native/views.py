@@ -11,6 +11,10 @@ import ctypes
 from typing import Any
 
 import numpy as np
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
 from rtlstm.kernels.compiler import mode
 
@@ -24,7 +28,7 @@ def _at(place: int, length: int, kind: Any) -> Array:
     return np.frombuffer(room, kind)
 
 
-if not mode.COMPILES:
+if mode.INTERPRETED:
 
     def ints_at(place: int, length: int) -> Array:
         """The int64 array of `length` elements at an address."""
@@ -43,10 +47,6 @@ if not mode.COMPILES:
         return _at(place, length, kind)
 
 else:
-    from numba import types
-    from numba.core import cgutils
-    from numba.extending import intrinsic
-    from numba.np.arrayobj import populate_array
 
     def _view(element: Any) -> Any:
         result = types.Array(element, 1, "C")

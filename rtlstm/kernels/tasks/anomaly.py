@@ -1,24 +1,21 @@
-"""How far a row lies beyond all that its column has shown: the score of anomalies.
+"""How odd a row is: the share of this stream's normal rows that are less odd.
 
-Of every target five signals are watched: its value, that value's running means over about 10 and 33
-rows, the error of its forecast, and that error's running mean over about 33 rows. So a spike, a
-shift, a drift and a season that fails each have a signal in which they show. Each signal has a
-range that takes in whatever comes and forgets at 1e-4 a row. What lies beyond it by the share b of
-its width is news, and of several the largest b counts; errors of single rows, the noisiest signal,
-count a quarter. The score is
+Of every target j, signals are followed (kernels/tasks/signals.py): errors of its forecast, their
+bias, level, change and spread of its values, errors given those of the other targets, repeats and
+gaps, over 1 to 500 rows. Each signal is measured by what it has usually been, which gives a
+surprise z, about -log of the share of rows on which it is as far off on that side. With w the
+weights of the sides s of all signals, and the news b of values beyond all that were seen
+(kernels/tasks/ranges.py), a row's oddness is
 
-    b / (b + HALF)
+    2 log( Σ_s w_s sqrt(mean_j exp z_sj) / Σ w  +  b / NEWS )
 
-with b scaled by sqrt(n / EARLY) for the first EARLY values, whose range says less. A row is news
-once: within HOLD rows of a score it takes a larger one to be heard. One wild value widens a range
-by GROW widths at most; one taken for a fault (kernels/tasks/scaling.py) and beyond FAR widths, not
-at all. A signal that has stayed beyond its old range for SHIFT rows has a new level: its range
-begins anew there.
+The mean over targets is that of harmonic mean p-values (Wilson 2019): valid about as well for
+targets that move together as for those that do not, and one target among 38 is heard. The root
+tempers it over signals, so that two that speak together count more than one. The histogram of past
+oddness, with an exponential tail (kernels/tasks/tail.py), makes of that the share p of rows that
+are at least as odd, and the score is 1 - p.
 
-On the tuning half of the Numenta Anomaly Benchmark (tools/nab) this scores 67 on its standard
-profile, where tail probabilities of the same errors and means (after Lavin & Ahmad 2015) came to
-61: records of a calm stream come ever more rarely, so at the same hits fewer alarms are false. The
-price: an anomaly smaller than an earlier one of the same kind stays unheard until it is forgotten.
+A share below a limit begins a spell (kernels/tasks/spells.py).
 """
 
 from __future__ import annotations
@@ -26,39 +23,14 @@ from __future__ import annotations
 import math
 
 from rtlstm.kernels.compiler.jit import kernel
+from rtlstm.kernels.tasks import anomaly_plan as a
 from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.tasks import joint, ranges, signals, spells, tail
 from rtlstm.kernels.tasks.scaling import HUGE
 
-VALUE_RATES = (1.0, 0.1, 0.03)  # of running means
-ERROR_RATES = (1.0, 0.03)
-SIGNALS = len(VALUE_RATES) + len(ERROR_RATES)
-ERROR_SHARE = 0.25  # of the error of a single row
-WARM, EARLY = 100, 1000  # values before the first score, and before it counts in full
-FORGET = 1e-4
-GROW = 4.0
-FAR = 200.0  # widths beyond the range at which a running mean holds a value; a fault is further
-HOLD = 100
-SHIFT = 1000
-HALF = 0.038  # widths beyond the range that score 1/2
-FLAT = 1e-12  # width, over the value, below which a range is a point
-MOST = 1e6  # widths
-
-# ---------------------------------------------------------------- fields of a target in d
-SEEN, EXCESS, SIGNAL_AT = range(3)  # values seen; b of the last row; first of the signals
-(
-    SMOOTH,
-    LOW,
-    HIGH,
-    OLD_LOW,  # range before it was left
-    OLD_HIGH,
-    NEW_LOW,  # range since
-    NEW_HIGH,
-    GONE,  # rows since it was left, 0 if it was not
-    SIGNAL_LEN,
-) = range(9)
-FIELDS = SIGNAL_AT + SIGNALS * SIGNAL_LEN
-
-HELD, AGE, NEWS_LEN = range(3)  # largest b of late, and how many rows ago that was
+MOST = 30.0  # largest surprise
+LEAST = -2.0
+BOLD = 4.0
 
 
 @kernel
@@ -67,95 +39,83 @@ def see(plan, d, q, row, learn):
 
     EXPECTED still holds the forecasts of this row.
     """
+    shared, T = plan[k.ODDNESS], plan[k.TARGETS]
+    pace = spells.pace(d, shared) if learn else 0.0
+    for j in range(T):
+        column, at = plan[plan[k.TARGET_AT] + j], plan[k.WATCH] + j * a.FIELDS
+        error = cell(row, column) - d[plan[k.EXPECTED] + j]
+        signals.residual(d, at, error, d[plan[k.EXPECTED_SIGMA] + j])
+    joint.condition(plan, d, pace)
     most = 0.0
-    for j in range(plan[k.TARGETS]):
-        column, at = plan[plan[k.TARGET_AT] + j], plan[k.WATCH] + j * FIELDS
-        value = min(max(row[column], -HUGE), HUGE) if math.isfinite(row[column]) else math.nan
-        b = glance(d, at, value)
-        if not q[plan[k.GAP] + column] or 0.0 < b <= FAR:
-            b = watch(d, at, value, value - d[plan[k.EXPECTED] + j], learn)
+    for j in range(T):
+        column, at = plan[plan[k.TARGET_AT] + j], plan[k.WATCH] + j * a.FIELDS
+        value = cell(row, column)
+        signals.follow(d, at, value, pace)
+        b = ranges.glance(d, at + a.RANGES_AT, value)
+        if not q[plan[k.GAP] + column] or 0.0 < b <= ranges.FAR:
+            error = value - d[plan[k.EXPECTED] + j]
+            b = ranges.watch(d, at + a.RANGES_AT, value, error, learn)
         most = max(most, b)
-    d[plan[k.CLOCK] + k.ANOMALY] = announce(d, plan[k.NEWS], most)
-
-
-@kernel
-def glance(d, at, value):
-    """The excess b of a value alone, 0 if it is NaN; nothing but EXCESS moves."""
-    low, high = d[at + SIGNAL_AT + LOW], d[at + SIGNAL_AT + HIGH]
-    out, width = max(value - high, low - value), max(high - low, FLAT * abs(value))
-    known = d[at + SEEN] >= WARM and out > 0.0
-    d[at + EXCESS] = min(out / width, MOST) if known else 0.0
-    return d[at + EXCESS]
-
-
-@kernel
-def watch(d, at, value, error, learn):
-    """The excess b of one target's new value; its fields lie at d[at] (FIELDS).
-
-    error: of the forecast of this value, NaN if there was none. learn=0: means move, ranges stay.
-    """
-    seen, b = d[at + SEEN], 0.0
-    d[at + SEEN] = seen + learn
-    flat = FLAT * abs(value)
-    for i in range(SIGNALS):
-        signal = at + SIGNAL_AT + i * SIGNAL_LEN
-        if i < len(VALUE_RATES):
-            b = max(b, beyond(d, signal, value, VALUE_RATES[i], seen, flat, learn))
-        elif not math.isnan(error):
-            rate = ERROR_RATES[i - len(VALUE_RATES)]
-            share = ERROR_SHARE if rate == 1.0 else 1.0
-            b = max(b, share * beyond(d, signal, error, rate, seen, flat, learn))
-    d[at + EXCESS] = b * math.sqrt(min(1.0, seen / EARLY))
-    return d[at + EXCESS]
-
-
-@kernel
-def beyond(d, at, x, rate, seen, flat, learn):
-    """By how many widths the running mean of a signal leaves its range, which then takes it in."""
-    low, high = d[at + LOW], d[at + HIGH]
-    if seen == 0.0:
-        d[at + SMOOTH], d[at + LOW], d[at + HIGH] = x, x, x
-        return 0.0
-    width = max(high - low, flat)
-    reach = GROW * width if seen >= WARM and high - low > flat else math.inf
-    x = min(max(x, low - FAR * width), high + FAR * width) if rate < 1.0 and seen >= WARM else x
-    y = d[at + SMOOTH] + max(rate, 1.0 / (seen + 1.0)) * (x - d[at + SMOOTH])
-    d[at + SMOOTH] = y
-    out = max(y - high, low - y)
+    d[shared + a.S_NEWS] = ranges.announce(d, shared + a.NEWS_AT, most)
+    d[shared + a.S_ODDNESS] = oddness(plan, d)
+    tail.place(d, shared)
+    alarm(d, shared)
+    if spells.move(d, shared) and learn:
+        settle(plan, d)
     if learn:
-        follow(d, at, y, out > flat and seen >= WARM)
-        middle = 0.5 * (low + high)
-        low, high = low + FORGET * (middle - low), high + FORGET * (middle - high)
-        if d[at + GONE] < SHIFT:
-            d[at + LOW] = min(low, max(y, low - reach))
-            d[at + HIGH] = max(high, min(y, high + reach))
-        else:
-            d[at + LOW], d[at + HIGH], d[at + GONE] = d[at + NEW_LOW], d[at + NEW_HIGH], 0.0
-    return min(out / width, MOST) if seen >= WARM and out > flat else 0.0
+        tail.learn(d, shared, pace)
+    d[plan[k.CLOCK] + k.ANOMALY] = d[shared + a.S_SCORE]
 
 
 @kernel
-def follow(d, at, y, left):
-    """Keep the range since a signal left its old one, for as long as it stays away from that."""
-    gone = d[at + GONE]
-    if gone == 0.0:
-        if left:
-            d[at + OLD_LOW], d[at + OLD_HIGH] = d[at + LOW], d[at + HIGH]
-            d[at + NEW_LOW], d[at + NEW_HIGH], d[at + GONE] = y, y, 1.0
-    elif d[at + OLD_LOW] <= y <= d[at + OLD_HIGH]:
-        d[at + GONE] = 0.0
-    else:
-        d[at + NEW_LOW], d[at + NEW_HIGH] = min(d[at + NEW_LOW], y), max(d[at + NEW_HIGH], y)
-        d[at + GONE] = gone + 1.0
+def cell(row, column):
+    """A value of the row, held within ± HUGE; NaN if it is missing."""
+    x = row[column]
+    return min(max(x, -HUGE), HUGE) if math.isfinite(x) else math.nan
 
 
 @kernel
-def announce(d, at, b):
-    """The score of a row of excess b, 0 if a row of late had as much; d[at] holds HELD and AGE."""
-    d[at + AGE] += 1.0
-    if d[at + AGE] > HOLD:
-        d[at + HELD] = 0.0
-    if b <= d[at + HELD]:
-        return 0.0
-    d[at + HELD], d[at + AGE] = b, 0.0
-    return b / (b + HALF)
+def oddness(plan, d):
+    """The row's oddness, from the surprises of all targets and its news."""
+    T, shared = plan[k.TARGETS], plan[k.ODDNESS]
+    sums = shared + a.SUMS_AT
+    for s in range(a.SIDES):
+        d[sums + s] = 0.0
+    for j in range(T):
+        z = plan[k.WATCH] + j * a.FIELDS + a.SURPRISE_AT
+        for s in range(a.SIGNALS):
+            d[sums + 2 * s] += math.exp(min(max(d[z + 2 * s], LEAST), MOST))
+            if a.LOW[s] > 0.0:
+                d[sums + 2 * s + 1] += math.exp(min(max(d[z + 2 * s + 1], LEAST), MOST))
+    total = 0.0
+    for s in range(a.SIGNALS):
+        total += a.HIGH[s] * math.sqrt(d[sums + 2 * s] / T)
+        total += a.LOW[s] * math.sqrt(d[sums + 2 * s + 1] / T)
+    return 2.0 * math.log(total / a.WEIGHT + d[shared + a.S_NEWS] / a.NEWS)
+
+
+@kernel
+def alarm(d, at):
+    """How alarming a row is, p / (1 + b / NEWS)^BOLD less than 1: of all that is odd, what was
+    never seen before counts most. 0 if a row of late was as alarming.
+    """
+    strength = BOLD * math.log1p(d[at + a.S_NEWS] / a.NEWS) - math.log(d[at + a.S_SHARE])
+    heard = ranges.announce(d, at + a.ALARM_AT, strength)
+    d[at + a.S_ALARM] = -math.expm1(-heard)
+
+
+@kernel
+def settle(plan, d):
+    """What has lasted becomes normal: all measures are ready to move to it within some rows."""
+    for j in range(plan[k.TARGETS]):
+        signals.loosen(d, plan[k.WATCH] + j * a.FIELDS)
+
+
+@kernel
+def nothing(plan, d):
+    """A row that brings nothing brings no anomaly either."""
+    d[plan[k.CLOCK] + k.ANOMALY] = 0.0
+    shared = plan[k.ODDNESS]
+    d[shared + a.S_ROWS] += 1.0
+    d[shared + a.S_SCORE] = 0.0
+    d[shared + a.S_FLAG] = d[shared + a.S_ALARM] = 0.0

@@ -264,7 +264,7 @@ def repeat_forecasts(plan, d, q, out):
 
     The row that brings nothing else brings no anomaly either.
     """
-    d[plan[k.CLOCK] + k.ANOMALY] = 0.0
+    anomaly.nothing(plan, d)
     taken, pairs = q[plan[k.COUNTS] + k.TAKEN], plan[k.HORIZONS] * plan[k.TARGETS]
     v.fill(out, 0, 0.0, 3 * pairs)
     if taken == 0:
