@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rtlstm.importers.keras import import_keras as import_keras
     from rtlstm.importers.onnx import import_onnx as import_onnx
     from rtlstm.importers.torch import import_torch as import_torch
+    from rtlstm.kernels.compiler.config import config as config
     from rtlstm.models.classifier import Classifier as Classifier
     from rtlstm.models.classifier import Verdict as Verdict
     from rtlstm.models.detector import Detection as Detection
@@ -119,6 +120,7 @@ _MODULES = {
     "rtlstm.models.network": ("Network",),
     "rtlstm.training": ("SGD", "TBPTT", "Adam", "Hybrid", "RMSProp", "Rule"),
     "rtlstm.models.load": ("load",),
+    "rtlstm.kernels.compiler.config": ("config",),
     "rtlstm.models.regressor": ("Estimate", "Regressor"),
     "rtlstm.studies.compare.comparison": ("compare",),
     "rtlstm.studies.tune.search": ("tune",),

@@ -9,7 +9,7 @@ import numpy as np
 import rtlstm
 from rtlstm.kernels.tasks import stream_plan as k
 from rtlstm.kernels.tasks import supervised_plan as w
-from rtlstm.kernels.tasks.rls import RIDGE_ROWS
+from rtlstm.kernels.tasks.packing import RIDGE_ROWS
 from rtlstm.layouts.supervised import SETTINGS
 
 Array = np.ndarray[Any, Any]

@@ -13,7 +13,7 @@ from rtlstm.errors import SpecError
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.tasks import anomaly_plan, joint
 from rtlstm.kernels.tasks import forecast_plan as k
-from rtlstm.kernels.tasks.rls import RIDGE_ROWS, diagonal, packed
+from rtlstm.kernels.tasks.packing import RIDGE_ROWS, diagonal, packed
 from rtlstm.layouts.arena import ArenaLayout, padded
 from rtlstm.layouts.learner import LearnerLayout, LearnerSpec
 from rtlstm.layouts.learner import lay_out as learner_layout

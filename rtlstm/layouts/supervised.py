@@ -10,7 +10,7 @@ import numpy as np
 from rtlstm.errors import SpecError
 from rtlstm.kernels.tasks import stream_plan as k
 from rtlstm.kernels.tasks import supervised_plan as w
-from rtlstm.kernels.tasks.rls import RIDGE_ROWS, diagonal, packed
+from rtlstm.kernels.tasks.packing import RIDGE_ROWS, diagonal, packed
 from rtlstm.layouts.arena import Arena, ArenaLayout, padded
 from rtlstm.layouts.forecaster import CLIP, FORGET, MAX_COLUMNS, check_names
 from rtlstm.layouts.forecaster import SETTINGS as FORECASTER_SETTINGS

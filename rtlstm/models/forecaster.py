@@ -15,7 +15,7 @@ from rtlstm.kernels import plan as p
 from rtlstm.kernels.native.bind import Kernels
 from rtlstm.kernels.native.capi import address
 from rtlstm.kernels.tasks import forecast_plan as k
-from rtlstm.kernels.tasks import rls
+from rtlstm.kernels.tasks import packing
 from rtlstm.layouts import forecaster as outlook
 from rtlstm.layouts.arena import ArrayLayout
 from rtlstm.layouts.forecaster import ForecasterSpec
@@ -248,12 +248,12 @@ class Forecaster(Model):
         plan, d = self._plan, self._arena.d.copy()
         T, n = int(plan[k.TARGETS]), int(plan[k.WIDTH])
         covariance = Kernels("covariance", plan, d)
-        stored = d[plan[k.COVARIANCE] :][: T * rls.packed(n)].reshape(T, -1)
+        stored = d[plan[k.COVARIANCE] :][: T * packing.packed(n)].reshape(T, -1)
         for j in range(T):
             covariance.settle(j)
             stored[j] *= d[plan[k.CSCALE] + j]
         size = int(plan[k.REGRESSORS])
-        return np.array([rls.unpacked(P, n)[:size, :size] for P in stored])
+        return np.array([packing.unpacked(P, n)[:size, :size] for P in stored])
 
     @property
     def metrics(self) -> dict[str, Array]:

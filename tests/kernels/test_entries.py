@@ -95,9 +95,16 @@ def test_an_entry_over_arrays_is_bound_once_and_moves_them() -> None:
 
 
 def test_the_environment_says_how_kernels_run() -> None:
-    assert mode.choose({}) == "jit"
-    assert mode.choose({"RTLSTM_KERNELS": "plain"}) == "plain"
-    assert mode.choose({"RTLSTM_KERNELS": "plain", "NUMBA_DISABLE_JIT": "1"}) == "interpreted"
-    assert mode.choose({"RTLSTM_KERNELS": "", "NUMBA_DISABLE_JIT": "0"}) == "jit"
-    with pytest.raises(ValueError, match="jit, plain, interpreted"):
+    """Without a library as the second argument says; with one, that is the default."""
+    assert mode.choose({}, "none")[0] == "jit"
+    assert mode.choose({})[0] == "ahead"
+    assert mode.choose({"RTLSTM_KERNELS": "jit"})[0] == "jit"
+    assert mode.choose({"NUMBA_BOUNDSCHECK": "1"})[0] == "jit"
+    assert mode.choose({"RTLSTM_KERNELS": "plain"}, "none")[0] == "plain"
+    both = {"RTLSTM_KERNELS": "plain", "NUMBA_DISABLE_JIT": "1"}
+    assert mode.choose(both, "none")[0] == "interpreted"
+    assert mode.choose({"RTLSTM_KERNELS": "", "NUMBA_DISABLE_JIT": "0"}, "none")[0] == "jit"
+    with pytest.raises(RuntimeError, match="there is none"):
+        mode.choose({"RTLSTM_KERNELS": "ahead"}, "there is none")
+    with pytest.raises(ValueError, match="ahead, jit, plain, interpreted"):
         mode.choose({"RTLSTM_KERNELS": "fast"})

@@ -12,7 +12,7 @@ from numba.core import config
 
 import rtlstm
 from rtlstm.kernels.tasks import forecast_plan as k
-from rtlstm.kernels.tasks import rls
+from rtlstm.kernels.tasks import packing, rls
 from rtlstm.layouts import forecaster as outlook
 from rtlstm.layouts.arena import Arena
 from rtlstm.layouts.forecaster import ForecasterSpec
@@ -50,7 +50,7 @@ class Bench:
     def covariance(self) -> Array:
         d, plan, n = self.d.copy(), self.plan, self.n
         rls.apply_pending(plan, d, 0)
-        P = rls.unpacked(d[plan[k.COVARIANCE] :][: rls.packed(n)], n)
+        P = packing.unpacked(d[plan[k.COVARIANCE] :][: packing.packed(n)], n)
         return P * d[plan[k.CSCALE]]
 
 
@@ -82,8 +82,8 @@ def textbook(X: Array, Y: Array) -> tuple[Array, Array]:
         g = P @ x / (forget * max(1.0, leverage / limit) + leverage)
         W += np.outer(Y[t] - W @ x, g)
         P = (P - np.outer(g, x @ P)) / forget
-        if t % rls.RIDGE_ROWS == 0:
-            i = t // rls.RIDGE_ROWS % n
+        if t % packing.RIDGE_ROWS == 0:
+            i = t // packing.RIDGE_ROWS % n
             weight = (1.0 - cycle) / prior[i]
             g = P[:, i] * weight / (1.0 + weight * P[i, i])
             W -= np.outer(W[:, i], g)
@@ -124,7 +124,7 @@ def test_it_stays_sound_with_silent_and_collinear_columns() -> None:
     """Plain least squares with this forgetting is indefinite after 145,000 such rows."""
     bench = Bench()
     rng = np.random.default_rng(2)
-    block = 2 * rls.RIDGE_ROWS * bench.n  # whole turns of the ridge
+    block = 2 * packing.RIDGE_ROWS * bench.n  # whole turns of the ridge
     X = np.zeros((block, bench.n))
     prior = bench.d[bench.plan[k.PRIOR] : bench.plan[k.PRIOR] + bench.n].copy()
     for _ in range(400_000 // block):

@@ -11,9 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rtlstm.kernels.compiler import mode, sources
+import numpy as np
 
-__all__ = ["code_address", "entry", "kernel"]
+from rtlstm.kernels.compiler import mode, sources
+from rtlstm.kernels.compiler.entries import Entry
+
+__all__ = ["code_address", "entry", "kernel", "signature_of"]
 
 
 def kernel(py_func: Callable[..., Any], c: bool = False) -> Any:
@@ -25,7 +28,7 @@ def kernel(py_func: Callable[..., Any], c: bool = False) -> Any:
     kernels, is compiled but not kept: the key of the cache would not notice a change in it.
     Returns the numba dispatcher, or `py_func` itself where kernels are interpreted.
     """
-    if mode.INTERPRETED:
+    if not mode.COMPILES:
         return py_func
     return _maker()(py_func, c)
 
@@ -57,6 +60,15 @@ def _private(dispatch: Any, on_disk: Any, py_func: Callable[..., Any], c: bool) 
     return made
 
 
+def signature_of(entry: Entry, dtypes: tuple[str, ...]) -> Any:
+    """Numba's types of an entry's arguments: its table, its dtypes, its whole numbers."""
+    from numba import from_dtype, types
+
+    kinds = (types.DType(from_dtype(np.dtype(dtype))) for dtype in dtypes)
+    table = (types.int64,) if entry.table else ()
+    return (*table, *kinds, *len(entry.numbers) * (types.int64,))
+
+
 def entry(dispatcher: Any, signature: Any) -> Callable[..., Any]:
     """Return the compiled entry point of `dispatcher` for `signature`, compiling if need be.
 
@@ -64,7 +76,7 @@ def entry(dispatcher: Any, signature: Any) -> Callable[..., Any]:
     or length is read as garbage.  A call with one array and one integer costs about 60 ns, against
     130 ns through the dispatcher.  Where kernels are interpreted the function is returned.
     """
-    if mode.INTERPRETED:
+    if not mode.COMPILES:
         return dispatcher  # type: ignore[no-any-return]
     return dispatcher.compile(signature)  # type: ignore[no-any-return]
 
@@ -75,7 +87,7 @@ def code_address(dispatcher: Any, signature: Any, c: bool = False) -> int:
     That is a numba function, which kernels can call; or, of a kernel made with `c`, a C function.
     0 where kernels are interpreted, or compiled by plain numba.
     """
-    if mode.INTERPRETED:
+    if not mode.COMPILES:
         return 0
     dispatcher.compile(signature)
     place = getattr(dispatcher, "place", None)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rtlstm.kernels.compiler import entries, mode
-from rtlstm.kernels.compiler.jit import code_address, entry
+from rtlstm.kernels.compiler.jit import code_address, entry, signature_of
 from rtlstm.kernels.native.capi import address
 
 Array = np.ndarray[Any, Any]
@@ -37,7 +37,8 @@ def bind(name: str, *arrays: Array) -> BoundKernel:
     dtypes = [kinds[tag].dtype for tag in found.tags]
     code, place = compiled(name, tuple(dtype.name for dtype in dtypes))
     table = table_of(*arrays)
-    return BoundKernel(partial(code, address(table), *dtypes), place, table, arrays, found)
+    given = () if mode.NAME == "ahead" else dtypes  # a library has a function for each
+    return BoundKernel(partial(code, address(table), *given), place, table, arrays, found)
 
 
 def table_of(*arrays: Array) -> Array:
@@ -52,14 +53,12 @@ def table_of(*arrays: Array) -> Array:
 def compiled(name: str, dtypes: tuple[str, ...]) -> tuple[Callable[..., int], int]:
     """The function of an entry for these dtypes, one for each of its tags, and its place."""
     found = entries.find(name)
+    if mode.NAME == "ahead" and mode.LEVEL:
+        return mode.LEVEL.function(name, dtypes)
     dispatcher = found.load()
     if mode.INTERPRETED:
         return dispatcher, 0
-    from numba import from_dtype, types
-
-    kinds = (types.DType(from_dtype(np.dtype(dtype))) for dtype in dtypes)
-    table = (types.int64,) if found.table else ()
-    signature = (*table, *kinds, *len(found.numbers) * (types.int64,))
+    signature = signature_of(found, dtypes)
     place = code_address(dispatcher, signature, c=not found.table)
     return entry(dispatcher, signature), place
 

@@ -11,18 +11,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-from numba import types
-from numba.core.cgutils import alloca_once, get_or_insert_function
-from numba.extending import intrinsic
-
 from rtlstm.kernels.compiler import mode
 
 # MXCSR: results and operands that are subnormal are 0; and all six flags that remember exceptions
 # are up, since to raise one (a product that underflows) takes 60 ns, in every call anew.
 FLUSH = (1 << 15) | (1 << 6) | 0x3F
 
-if mode.INTERPRETED:
+if not mode.COMPILES:
 
     def flush_denormals() -> int:
         """Nothing: the interpreter's own numbers are left alone."""
@@ -32,6 +27,11 @@ if mode.INTERPRETED:
         """Nothing."""
 
 else:
+    from llvmlite import ir
+    from numba import types
+    from numba.core.cgutils import alloca_once, get_or_insert_function
+    from numba.extending import intrinsic
+
     _WORD = ir.IntType(32)
 
     def _register(builder: Any, way: str, place: Any) -> None:

@@ -11,10 +11,6 @@ import ctypes
 from typing import Any
 
 import numpy as np
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
-from numba.np.arrayobj import populate_array
 
 from rtlstm.kernels.compiler import mode
 
@@ -28,7 +24,7 @@ def _at(place: int, length: int, kind: Any) -> Array:
     return np.frombuffer(room, kind)
 
 
-if mode.INTERPRETED:
+if not mode.COMPILES:
 
     def ints_at(place: int, length: int) -> Array:
         """The int64 array of `length` elements at an address."""
@@ -47,6 +43,10 @@ if mode.INTERPRETED:
         return _at(place, length, kind)
 
 else:
+    from numba import types
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+    from numba.np.arrayobj import populate_array
 
     def _view(element: Any) -> Any:
         result = types.Array(element, 1, "C")

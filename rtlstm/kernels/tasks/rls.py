@@ -23,17 +23,14 @@ from __future__ import annotations
 import math
 import operator
 
-import numpy as np
-
 from rtlstm.kernels import vector as v
 from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.tasks import forecast_plan as issued
 from rtlstm.kernels.tasks import stream_plan as k
+from rtlstm.kernels.tasks.packing import BLOCK, RIDGE_ROWS
 from rtlstm.kernels.vector.emit import Emitter, Slice, Value
 from rtlstm.kernels.vector.primitive import Array, primitive
 
-BLOCK = 8  # rows and columns of a diagonal block, which is stored whole; divides D
-RIDGE_ROWS = 8
 MAX_SCALE = 1e3  # of what is put off: some 35,000 rows
 
 
@@ -97,30 +94,6 @@ def sweep(d: Array, P: int, u: int, by: float, x: int, y: int, n: int) -> None:
             d[y + c] += d[row + c] * d[x + i]
         if i == own + BLOCK - 1:
             base += (n - own) * BLOCK
-
-
-def packed(n: int) -> int:
-    """Elements of a covariance (n, n) as it is stored; n a multiple of BLOCK."""
-    return n * (n + BLOCK) // 2
-
-
-def unpacked(stored: Array, n: int) -> Array:
-    """The whole of a covariance (n, n) from its stored elements (packed(n)), symmetric."""
-    whole, at = np.zeros((n, n)), 0
-    for i in range(0, n, BLOCK):
-        size = BLOCK * (n - i)
-        whole[i : i + BLOCK, i:] = stored[at : at + size].reshape(BLOCK, -1)
-        at += size
-    upper: Array = np.triu(whole)
-    return upper + np.triu(upper, 1).T
-
-
-def diagonal(n: int) -> Array:
-    """Where the diagonal of a covariance (n, n) lies among its stored elements."""
-    i = np.arange(n)
-    own = i // BLOCK
-    before = BLOCK * (own * n - BLOCK // 2 * own * (own - 1))
-    return before + (i - own * BLOCK) * (n - own * BLOCK + 1)
 
 
 @kernel

@@ -11,13 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from llvmlite import ir
+from rtlstm.kernels.compiler import mode
+
+if mode.COMPILES:
+    from llvmlite import ir
+
+    I64, BFLOAT16 = ir.IntType(64), ir.IntType(16)
+else:  # nothing is emitted
+    ir = I64 = BFLOAT16 = None
 
 __all__ = ["BFLOAT16", "LANES", "Emitter", "Slice", "Value"]
 
 LANES = 8  # the layout pads units to this many elements
-I64 = ir.IntType(64)
-BFLOAT16 = ir.IntType(16)
 # numba adds the kernel's fast-math flags to float instructions that have none of their own; one
 # that reassociates would undo the rounding constant of `exponential`.  This one is harmless.
 FLAGS = ("nsz",)

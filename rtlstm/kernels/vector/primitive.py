@@ -7,19 +7,22 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
 
 from rtlstm.kernels.compiler import mode
 from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.vector.emit import I64, Emitter, Slice, Value, declare
 
+if mode.COMPILES:
+    from llvmlite import ir
+    from numba.core import types
+    from numba.extending import intrinsic
+
+    FLOATS = (types.float32, types.float64)
+
 __all__ = ["Array", "Plan", "primitive"]
 
 Array = np.ndarray[Any, Any]  # floats, of one type in a call; uint16: bfloat16
 Plan = np.ndarray[Any, np.dtype[np.int64]]
-FLOATS = (types.float32, types.float64)
 Emission = Callable[..., Value | None]
 
 
@@ -34,7 +37,7 @@ def primitive(emission: Emission, inline: bool = True) -> Callable[[Callable[...
     """
 
     def decorate(twin: Callable[..., Any]) -> Any:
-        if mode.INTERPRETED or mode.CHECKED:
+        if mode.CHECKED or not mode.COMPILES:
             return kernel(twin)
         parameters = list(inspect.signature(twin).parameters.values())
 

@@ -1,0 +1,110 @@
+"""Kernels compiled ahead of time: which library is loaded, and that its answers are the JIT's."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rtlstm
+from rtlstm.kernels.compiler import library, mode, sources
+from rtlstm.kernels.compiler.entries import ENTRIES
+
+TOP = Path(rtlstm.__file__).parents[1]
+LEVEL = next(
+    (name for name in library.LEVELS if library.processor() >= {*library.LEVELS[name]}), ""
+)
+ANSWERS = Path(__file__).with_name("ahead_answers.py")
+builds = pytest.mark.skipif(
+    not (LEVEL and shutil.which("cc") and mode.COMPILES and not mode.CHECKED),
+    reason="libraries are built on x86-64, with cc and numba",
+)
+
+
+def python(*arguments: str, **more: str) -> str:
+    """What a process prints, with numba compiling for the level of the library."""
+    own = {"NUMBA_CPU_NAME": LEVEL, "NUMBA_CPU_FEATURES": "", "PYTHONPATH": str(TOP)}
+    done = subprocess.run(
+        [sys.executable, *arguments], env=os.environ | own | more, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def answers_agree(room: Path, families: tuple[str, ...]) -> None:
+    """Build a library of these families and compare all that it answers with the JIT."""
+    module = "rtlstm.kernels.compiler.ahead"
+    python("-m", module, str(room), LEVEL, *families, RTLSTM_KERNELS="jit")
+    where = {"RTLSTM_LIBRARIES": str(room)}
+    ours = python(str(ANSWERS), *families, RTLSTM_KERNELS="ahead", **where).splitlines()
+    theirs = python(str(ANSWERS), *families, RTLSTM_KERNELS="jit").splitlines()
+    assert ours[:-1] == theirs[:-1] and len(ours) > 1
+    assert (ours[-1], theirs[-1]) == ("ahead no", "jit yes")
+
+
+@builds
+def test_a_network_answers_bit_for_bit_as_it_does_just_in_time(tmp_path: Path) -> None:
+    answers_agree(tmp_path, ("network", "fast"))
+    ctypes.CDLL(str(tmp_path / f"{LEVEL}.so"))
+    code = "import rtlstm; rtlstm.Network(1, rtlstm.LSTM(2), 1).streams(2).step([[0.0], [0.0]])"
+    with pytest.raises(AssertionError, match=r"without the entry streams\.step"):
+        python("-c", code, RTLSTM_LIBRARIES=str(tmp_path))
+
+
+@builds
+@pytest.mark.skipif("CI" not in os.environ, reason="compiles every entry, for minutes: with CI=1")
+def test_everything_answers_bit_for_bit_as_it_does_just_in_time(tmp_path: Path) -> None:
+    families = tuple(dict.fromkeys(entry.name.split(".")[0] for entry in ENTRIES))
+    answers_agree(tmp_path, families)
+
+
+@pytest.fixture
+def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Manifests of two levels, of which the processor has the lower."""
+    monkeypatch.setattr(library, "processor", lambda: frozenset(library.LEVELS["x86-64-v2"]))
+    for level in ("x86-64-v3", "x86-64-v2"):
+        facts = {"sources": sources.SOURCES.hex(), "entries": {}}
+        (tmp_path / f"{level}.json").write_text(json.dumps(facts))
+    return tmp_path
+
+
+def test_the_best_library_that_the_processor_can_run_is_taken(room: Path) -> None:
+    found, why = library.find(room)
+    assert found is not None and found.path == room / "x86-64-v2.so"
+    assert why == "compiled ahead for x86-64-v2"
+    with pytest.raises(RuntimeError, match=r"without the entry network\.run"):
+        found.function("network.run", ("float32", "float32"))
+
+
+@pytest.mark.parametrize(
+    ("manifest", "why"),
+    [
+        ("{", "cannot be read"),
+        ("{}", "cannot be read"),
+        ('{"sources": "00", "entries": {}}', "other sources"),
+    ],
+)
+def test_a_library_that_does_not_fit_is_not_loaded(room: Path, manifest: str, why: str) -> None:
+    (room / "x86-64-v2.json").write_text(manifest)
+    found, said = library.find(room)
+    assert found is None and why in said
+
+
+def test_without_a_library_or_a_processor_for_it_nothing_is_found(room: Path) -> None:
+    (room / "x86-64-v2.json").unlink()
+    found, why = library.find(room)
+    assert found is None and "needs a processor with avx2" in why
+    (room / "x86-64-v3.json").unlink()
+    assert library.find(room) == (None, "no library was compiled ahead for this installation")
+
+
+def test_config_says_what_runs() -> None:
+    found = rtlstm.config()
+    assert found["kernels"] == mode.NAME and found["why"]
+    assert found["sources"] == sources.SOURCES.hex()[:16]
