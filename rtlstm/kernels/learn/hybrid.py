@@ -14,7 +14,7 @@ from rtlstm.kernels.learn import history as blocks
 from rtlstm.kernels.learn import influence
 from rtlstm.kernels.learn.history import over_windows
 from rtlstm.kernels.learn.optimizers import copy_gradient as gradient
-from rtlstm.kernels.learn.step import clear_overflow
+from rtlstm.kernels.learn.traces import clear_overflow
 from rtlstm.kernels.network.forward import layer_at
 
 __all__ = ["close", "gradient", "run"]

@@ -23,7 +23,8 @@ from rtlstm.kernels.learn import history as blocks
 from rtlstm.kernels.learn import influence
 from rtlstm.kernels.learn import optimizers as update
 from rtlstm.kernels.learn.optimizers import copy_gradient as gradient
-from rtlstm.kernels.learn.step import clear_overflow, over_rows, predict, step_loss
+from rtlstm.kernels.learn.step import over_rows, predict, step_loss
+from rtlstm.kernels.learn.traces import clear_overflow
 from rtlstm.kernels.network.forward import commit, layer_at
 from rtlstm.kernels.network.linearise import backward, linearise
 

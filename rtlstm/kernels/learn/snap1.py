@@ -22,13 +22,8 @@ from rtlstm.kernels import plan as p
 from rtlstm.kernels import vector as v
 from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.learn import optimizers as update
-from rtlstm.kernels.learn.step import (
-    clear_overflow,
-    over_rows,
-    predict,
-    smallest_trace,
-    step_errors,
-)
+from rtlstm.kernels.learn.step import over_rows, predict, step_errors
+from rtlstm.kernels.learn.traces import clear_overflow, smallest_trace
 from rtlstm.kernels.network.forward import commit, layer_at, weight_columns
 from rtlstm.kernels.network.linearise import linearise, tangent
 

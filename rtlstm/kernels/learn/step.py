@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from rtlstm.kernels import plan as p
 from rtlstm.kernels import vector as v
 from rtlstm.kernels.compiler.jit import kernel
@@ -12,8 +10,6 @@ from rtlstm.kernels.learn.losses import count_targets, loss
 from rtlstm.kernels.native.denormals import flush_denormals, restore_mode
 from rtlstm.kernels.network.forward import commit, forward, load_input
 from rtlstm.kernels.network.linearise import backward
-
-SMALLEST_SINGLE, SMALLEST_DOUBLE = 2.0**-126, 2.0**-1022  # the smallest normal numbers
 
 
 @kernel
@@ -80,12 +76,6 @@ def step_errors(plan, f, d, q, fr, wk, y, cut):
 
 
 @kernel
-def smallest_trace(f):
-    """The smallest normal number of the dtype of f: traces below it are set to 0."""
-    return SMALLEST_SINGLE if f.itemsize == 4 else SMALLEST_DOUBLE
-
-
-@kernel
 def begin_sequence(plan, f, q):
     """State, traces, history and waiting labels to zero; weights and moments stay."""
     v.fill(f, plan[p.STATE], 0.0, plan[p.STATE_LEN])
@@ -94,15 +84,6 @@ def begin_sequence(plan, f, q):
     q[p.Q_WINDOW_STEPS] = q[p.Q_WINDOW_LABELS] = 0
     q[p.Q_SLOT] = q[p.Q_PENDING] = q[p.Q_UNITS] = 0
     q[p.Q_SETTLED] = q[p.Q_ISSUED]
-
-
-@kernel
-def clear_overflow(plan, f, q):
-    """Clear the rule's traces if one of them is not finite: nothing exact can come of them."""
-    top = v.max_abs(f, plan[p.HISTORY], plan[p.HISTORY_LEN])
-    if not math.isfinite(top):
-        v.fill(f, plan[p.HISTORY], 0.0, plan[p.HISTORY_LEN])
-        q[p.Q_RESETS] += 1
 
 
 def over_rows(step):

@@ -23,7 +23,8 @@ from rtlstm.kernels import plan as p
 from rtlstm.kernels import vector as v
 from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.learn import optimizers as update
-from rtlstm.kernels.learn.step import clear_overflow, over_rows, predict, step_loss
+from rtlstm.kernels.learn.step import over_rows, predict, step_loss
+from rtlstm.kernels.learn.traces import clear_overflow
 from rtlstm.kernels.network.forward import commit, layer_at
 from rtlstm.kernels.network.linearise import (
     add_gradient,

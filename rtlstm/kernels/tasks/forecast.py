@@ -18,6 +18,7 @@ import math
 from rtlstm.kernels import plan as p
 from rtlstm.kernels import vector as v
 from rtlstm.kernels.compiler.jit import kernel
+from rtlstm.kernels.learn.traces import clear_trajectory
 from rtlstm.kernels.network.forward import commit, forward
 from rtlstm.kernels.tasks import anomaly, calendar, conformal, features, rls, scaling
 from rtlstm.kernels.tasks import forecast_plan as k
@@ -277,8 +278,6 @@ def repeat_forecasts(plan, d, q, out):
 
 @kernel
 def reset_network(plan, net, f, d, q):
-    """Clear the learning trajectory, which has come to answer what is not finite."""
-    v.fill(f, net[p.LEARN_STATE], 0.0, net[p.STATE_LEN])
-    if net[p.HISTORY_LEN] > 0:
-        v.fill(f, net[p.HISTORY], 0.0, net[p.HISTORY_LEN])
+    """Clear the learning trajectory, whose prediction is not finite."""
+    clear_trajectory(net, f)
     q[plan[k.COUNTS] + k.NETWORK_RESETS] += 1

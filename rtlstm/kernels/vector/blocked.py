@@ -105,14 +105,7 @@ def _rows_dots(
             pairs = itertools.product(left, right)
             return [e.fma(y, x, s) for (x, y), s in zip(pairs, sums, strict=True)]
 
-        zeros = [e.constant(0.0)] * (outputs * vectors)
-        j, *totals = e.loop(0, n, e.full, body, zeros)
-        if e.full > LANES:
-            e.lanes = LANES
-            totals = [e.halve(t, operator.add) for t in totals]
-            totals = e.loop(j, n, LANES, body, totals)[1:]
-            e.lanes = e.full
-        return totals
+        return e.narrowed(n, body, outputs * vectors)
 
     def eight(k: Value, b: Value, vectors: int) -> None:
         totals = dots(k, b, LANES, vectors)

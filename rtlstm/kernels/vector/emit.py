@@ -8,67 +8,23 @@ vector is spread over its lanes.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from rtlstm.kernels.compiler import mode
+from rtlstm.kernels.vector.values import (
+    BFLOAT16,
+    FLAGS,
+    I64,
+    LANES,
+    Slice,
+    Value,
+    declare,
+    ir,
+)
 
-if mode.COMPILES:
-    from llvmlite import ir
+__all__ = ["BFLOAT16", "I64", "LANES", "Emitter", "Slice", "Value", "declare"]
 
-    I64, BFLOAT16 = ir.IntType(64), ir.IntType(16)
-else:  # nothing is emitted
-    ir = I64 = BFLOAT16 = None
-
-__all__ = ["BFLOAT16", "LANES", "Emitter", "Slice", "Value"]
-
-LANES = 8  # the layout pads units to this many elements
-# numba adds the kernel's fast-math flags to float instructions that have none of their own; one
-# that reassociates would undo the rounding constant of `exponential`.  This one is harmless.
-FLAGS = ("nsz",)
-
-
-class Slice:
-    """The memory of an array argument: a pointer and the type of its elements."""
-
-    def __init__(self, pointer: Any, element: Any) -> None:
-        self.pointer = pointer
-        self.element = element
-
-
-class Value:
-    """An LLVM value with arithmetic; `e` is where its instructions go."""
-
-    def __init__(self, e: Emitter, llvm: Any) -> None:
-        self.e = e
-        self.llvm = llvm
-
-    def __add__(self, other: Operand) -> Value:
-        return self.e.binary("add", self, other)
-
-    def __sub__(self, other: Operand) -> Value:
-        return self.e.binary("sub", self, other)
-
-    def __mul__(self, other: Operand) -> Value:
-        return self.e.binary("mul", self, other)
-
-    def __truediv__(self, other: Operand) -> Value:
-        return self.e.binary("div", self, other)
-
-    def __rsub__(self, other: Operand) -> Value:
-        return self.e.binary("sub", other, self)
-
-    def __rtruediv__(self, other: Operand) -> Value:
-        return self.e.binary("div", other, self)
-
-    def __gt__(self, other: Operand) -> Value:
-        return self.e.compare(">", self, other)
-
-    def __lt__(self, other: Operand) -> Value:
-        return self.e.compare("<", self, other)
-
-
-Operand = Value | float
 Body = Callable[..., Iterable[Value] | None]
 
 
@@ -332,6 +288,19 @@ class Emitter:
 
     # Lanes
 
+    def narrowed(self, n: Value, body: Body, count: int) -> list[Value]:
+        """`count` sums over [0, n) in LANES lanes: by full vectors, then halved, for the rest.
+
+        body(j, *sums) returns the sums with what stands at j added.
+        """
+        j, *totals = self.loop(0, n, self.full, body, [self.constant(0.0)] * count)
+        if self.full > LANES:
+            self.lanes = LANES
+            totals = [self.halve(t, operator.add) for t in totals]
+            totals = self.loop(j, n, LANES, body, totals)[1:]
+            self.lanes = self.full
+        return totals
+
     def widths(self, odd: bool) -> Iterator[int]:
         """Set `lanes` to full vectors, then LANES, then, if counts may be `odd`, single ones."""
         for lanes in dict.fromkeys([self.full, LANES, *([1] if odd else [])]):
@@ -405,9 +374,3 @@ def _keep_rolled(module: Any, branch: Any) -> None:
     loop = ir.values.MDValue(module, (), str(len(module.metadata)))
     loop.operands = (loop, disable)
     branch.set_metadata("llvm.loop", loop)
-
-
-def declare(module: Any, name: str, result: Any, arguments: Sequence[Any]) -> Any:
-    """Return the function `name` of `module`, declared if it is not there."""
-    function = module.globals.get(name)
-    return function or ir.Function(module, ir.FunctionType(result, arguments), name)

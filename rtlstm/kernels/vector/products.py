@@ -316,13 +316,7 @@ def _rows_dot(
             x = e.load(f, v + j)
             return [e.fma(e.load(w, p + j), x, t) for p, t in zip(places, totals, strict=True)]
 
-        j, *totals = e.loop(0, n, e.full, body, [e.constant(0.0)] * count)
-        if e.full > LANES:
-            e.lanes = LANES
-            totals = [e.halve(t, operator.add) for t in totals]
-            totals = e.loop(j, n, LANES, body, totals)[1:]
-            e.lanes = e.full
-        return totals
+        return e.narrowed(n, body, count)
 
     k = e.loop(0, K, LANES, lambda k: e.put(f, out + k, e.sums(rows(k, LANES))))[0]
     e.loop(k, K, 1, lambda k: e.put(f, out + k, e.total(rows(k, 1)[0], operator.add)))
