@@ -13,7 +13,7 @@ from rtlstm.stream.dialect import Layout, lay_out, splitter
 from rtlstm.stream.lines import MAX_LINE, Lines, Readable, name_of
 from rtlstm.stream.reading import Options, Reading, decide
 from rtlstm.stream.rejects import DeadLetter, OnError, Rejects
-from rtlstm.stream.source import Sample
+from rtlstm.stream.source import Closing, Sample
 from rtlstm.stream.time_columns import Table
 from rtlstm.stream.values import check_known, number, number_reader, units_in, value_kind
 
@@ -51,7 +51,7 @@ def csv_source(
         return CsvSource(lines, made)
 
 
-class CsvSource:
+class CsvSource(Closing):
     """The rows of a file of delimited text; see `csv_source`."""
 
     columns: tuple[str, ...]

@@ -9,7 +9,7 @@ import numpy as np
 
 from rtlstm.errors import MissingExtraError
 from rtlstm.stream.schedule import Schedule
-from rtlstm.stream.source import Sample
+from rtlstm.stream.source import Closing, Sample
 from rtlstm.stream.values import check_known, check_names
 
 
@@ -22,7 +22,7 @@ def host_source(rate: float = 10.0, columns: Sequence[str] | None = None) -> "Ho
     return HostSource(rate, columns)
 
 
-class HostSource:
+class HostSource(Closing):
     """Load, memory, disk, network, scheduler and temperatures of this machine.
 
     Which columns there are depends on what the system reports; `units` tells their units. Each

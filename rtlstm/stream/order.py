@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 from rtlstm.errors import SourceError
-from rtlstm.stream.source import Sample, Source
+from rtlstm.stream.source import Closing, Sample, Source
 
 Disorder = Literal["accept", "drop", "raise"]
 
@@ -28,7 +28,7 @@ def watch_time(
     return WatchedTime(source, disorder, max_gap, on_gap)
 
 
-class WatchedTime:
+class WatchedTime(Closing):
     """A source whose times are watched; see `watch_time`."""
 
     def __init__(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rtlstm.errors import SourceError
 from rtlstm.stream.reading import Options, Reading, decide
 from rtlstm.stream.rejects import Rejects
-from rtlstm.stream.source import Sample
+from rtlstm.stream.source import Closing, Sample
 from rtlstm.stream.time_columns import Table
 from rtlstm.stream.values import check_known, number, units_in
 
@@ -39,7 +39,7 @@ class Records(Protocol):
     def __iter__(self) -> Iterator[Record]: ...
 
 
-class RecordSource:
+class RecordSource(Closing):
     """A stream of records, each read by the names of its fields.
 
     A look at the first records decides as for a table (see `csv_source`): fields with numbers, or

@@ -1,7 +1,7 @@
 """What every source of samples is: named columns, and an iterable of `Sample`."""
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,4 +39,22 @@ class Source(Protocol):
     def close(self) -> None:
         """Let go of the file behind the source, if there is one."""
 
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
     def __iter__(self) -> Iterator[Sample]: ...
+
+
+class Closing:
+    """What makes a source serve in a `with` statement, which closes it at its end."""
+
+    def close(self) -> None:
+        """Let go of what is held open."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

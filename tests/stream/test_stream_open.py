@@ -1,5 +1,6 @@
 """One way in for every source, live input, watched times, and the shipped recording."""
 
+import gc
 import io
 import subprocess
 import sys
@@ -41,6 +42,23 @@ def test_the_first_character_tells_the_format(data: bytes, kind: type) -> None:
     assert source.columns == ("a", "b")
     (sample,) = source
     np.testing.assert_array_equal(sample.values, [1, 2])
+
+
+@pytest.mark.parametrize("text", ["a\n1\n2\n", '{"a": 1}\n{"a": 2}\n'], ids=["csv", "json"])
+@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_a_source_closes_what_it_opened_at_the_end_of_with(
+    tmp_path: Path, text: str, rows: int, recwarn: pytest.WarningsRecorder
+) -> None:
+    path = tmp_path / "data"
+    path.write_text(text)
+    with open_source(str(path)) as source:
+        for _ in zip(range(rows), source):
+            pass
+    with watch_time(open_source("recording")) as watched:
+        assert next(iter(watched)).values.size
+    del source, watched
+    gc.collect()
+    assert not [w for w in recwarn if issubclass(w.category, ResourceWarning)]
 
 
 @pytest.mark.parametrize(
