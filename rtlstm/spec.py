@@ -23,6 +23,7 @@ from rtlstm.kernels import tables
 MAX_UNITS = 65_536
 MAX_INPUTS = 1_048_576
 MAX_LAYERS = 64
+MAX_START = 1e6  # of initial weights and constants of squashing functions: finite in float32
 DTYPES = ("float32", "float64")
 HEADS = ("linear", "logistic", "softmax")
 
@@ -45,6 +46,14 @@ def _is_finite_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _made(kind: Any, values: Mapping[str, Any]) -> Any:
+    """The description that a mapping spells out; raises SpecError for fields that it has not."""
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise SpecError(f"not the description of {kind.__name__}: {error}") from None
+
+
 # --------------------------------------------------------------------------- squashing functions
 @dataclass(frozen=True)
 class Squash:
@@ -60,8 +69,11 @@ SQUASHES = {row.name: Squash(row.name) for row in tables.SQUASHES}
 
 def scaled_tanh(alpha: float, beta: float) -> Squash:
     """The squashing function alpha * tanh(beta * v); both constants finite and not zero."""
-    if not (math.isfinite(alpha) and math.isfinite(beta) and alpha and beta):
-        raise SpecError(f"scaled_tanh needs finite constants other than zero, got {alpha}, {beta}")
+    for constant in (alpha, beta):
+        if not _is_finite_number(constant) or not 0 < abs(constant) <= MAX_START:
+            raise SpecError(
+                f"scaled_tanh needs constants other than zero up to {MAX_START:g}, got {constant!r}"
+            )
     return Squash("tanh", float(alpha), float(beta))
 
 
@@ -70,9 +82,11 @@ def _squash(value: str | Squash, layer: str, what: str) -> Squash:
     first, *others = (row.name for row in tables.SQUASHES if layer in row.layers)
     allowed = [*others, first]
     if isinstance(value, Mapping):  # as read back from a file
-        value = Squash(**value)
+        value = _made(Squash, value)
     squash = Squash(value) if isinstance(value, str) else value
-    if not isinstance(squash, Squash) or squash.kind not in allowed:
+    constants = (squash.alpha, squash.beta) if isinstance(squash, Squash) else ()
+    bounded = all(_is_finite_number(c) and 0 < abs(c) <= MAX_START for c in constants)
+    if not isinstance(squash, Squash) or squash.kind not in allowed or not bounded:
         names = ", ".join(repr(name) for name in allowed)
         raise SpecError(f"{what} must be one of {names} or scaled_tanh(alpha, beta), got {value!r}")
     return squash
@@ -96,22 +110,31 @@ class Init:
     gate_bias: Any = ()
 
     def __post_init__(self) -> None:
-        matrix, vector = ("glorot", "orthogonal", "torch", "zeros"), ("torch", "zeros")
+        matrix = ("glorot", "orthogonal", "torch", "small", "zeros")
+        vector = ("torch", "zeros")
         parts = {"input": matrix, "recurrent": matrix, "peephole": vector, "bias": vector}
         for part, names in parts.items():
             value = getattr(self, part)
             if isinstance(value, str) and value in names:
                 continue
-            if not _is_finite_number(value) or value < 0:
+            if not _is_finite_number(value) or not 0 <= value <= MAX_START:
                 raise SpecError(
-                    f"init {part} must be one of {names} or a range >= 0, got {value!r}"
+                    f"init {part} must be one of {names} or a range from 0 to {MAX_START:g},"
+                    f" got {value!r}"
                 )
         pairs = self.gate_bias.items() if isinstance(self.gate_bias, Mapping) else self.gate_bias
+        if not isinstance(self.gate_bias, Mapping | list | tuple) or not all(
+            isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs
+        ):
+            raise SpecError(f"init gate_bias maps letters to numbers, got {self.gate_bias!r}")
         fixed = {}
         for letter, value in pairs:
             values = tuple(value) if isinstance(value, list | tuple) else (value,)
-            if not values or not all(_is_finite_number(v) for v in values):
-                raise SpecError(f"init gate_bias of {letter!r} must be numbers, got {value!r}")
+            if not values or not all(_is_finite_number(v) and abs(v) <= MAX_START for v in values):
+                raise SpecError(
+                    f"init gate_bias of {letter!r} must be numbers up to {MAX_START:g},"
+                    f" got {value!r}"
+                )
             fixed[str(letter)] = tuple(float(v) for v in values)
         object.__setattr__(self, "gate_bias", tuple(sorted(fixed.items())))
 
@@ -121,12 +144,13 @@ INITS = {
     "glorot": Init(recurrent="glorot"),
     "torch": Init("torch", "torch", "torch", "torch"),
     "zeros": Init("zeros", "zeros", "zeros", "zeros"),
+    "small": Init("small", "small", gate_bias={"f": 1.0}),
 }
 
 
 def _init(value: str | float | Init) -> Init:
     if isinstance(value, Mapping):
-        made = Init(**value)
+        made: Init = _made(Init, value)
         return next((known for known in INITS.values() if known == made), made)
     if isinstance(value, str) and value in INITS:
         return INITS[value]
@@ -185,17 +209,22 @@ class _Layer:
     cell: ClassVar[cells.CellShape]
 
     units: int
-    init: Any = field(default="standard", kw_only=True)
+    init: Any = field(default=None, kw_only=True)
     residual: bool = field(default=False, kw_only=True)
     highway: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         _check_size("units", self.units, MAX_UNITS)
-        object.__setattr__(self, "init", _init(self.init))
+        default = "small" if self._is_linear() else "standard"
+        object.__setattr__(self, "init", _init(default if self.init is None else self.init))
         for name in ("residual", "highway"):
             _check_flag(name, getattr(self, name), (True, False))
         if self.residual and self.highway:
             raise SpecError("a layer has a residual or a highway connection around it, not both")
+
+    def _is_linear(self) -> bool:
+        """Say whether nothing bounds what the layer feeds back to itself, gates aside."""
+        return False
 
     def _check_gate_bias(self, letters: tuple[str, ...], blocks: int) -> None:
         for letter, values in self.init.gate_bias:
@@ -233,7 +262,6 @@ class LSTM(_Layer):
     bias: Any = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         row = VARIANTS.get(self.variant) if isinstance(self.variant, str) else None
         if row is None:
             raise SpecError(f"variant must be one of {', '.join(VARIANTS)}, got {self.variant!r}")
@@ -243,7 +271,11 @@ class LSTM(_Layer):
         for name in ("input_squash", "output_squash"):
             squash = _squash(getattr(self, name), "LSTM", name)
             object.__setattr__(self, name, squash)
+        super().__post_init__()
         self._check()
+
+    def _is_linear(self) -> bool:
+        return {self.input_squash.kind, self.output_squash.kind} == {"identity"}
 
     def _check(self) -> None:
         for name in ("input_gate", "output_gate", "peepholes"):

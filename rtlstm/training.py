@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 from rtlstm.errors import SpecError
 from rtlstm.kernels import tables
 from rtlstm.schedules import MAX_LR, Rate, from_dict, rate_at
+
+MAX_EPS = 1e6
 
 
 def _number(owner: str, name: str, value: Any, low: float, high: float) -> None:
@@ -56,6 +57,8 @@ class SGD(Optimizer):
     def __post_init__(self) -> None:
         _rate(self)
         _number("SGD", "momentum", self.momentum, 0.0, 1.0)
+        if not isinstance(self.nesterov, bool):
+            raise SpecError(f"SGD: nesterov is True or False, got {self.nesterov!r}")
         if self.nesterov and not self.momentum:
             raise SpecError("SGD: nesterov=True needs a momentum above 0")
 
@@ -71,7 +74,7 @@ class RMSProp(Optimizer):
     def __post_init__(self) -> None:
         _rate(self)
         _number("RMSProp", "alpha", self.alpha, 0.0, 1.0)
-        _number("RMSProp", "eps", self.eps, 1e-30, math.inf)
+        _number("RMSProp", "eps", self.eps, 1e-30, MAX_EPS)
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Adam(Optimizer):
         _rate(self)
         _number("Adam", "beta1", self.beta1, 0.0, 1.0)
         _number("Adam", "beta2", self.beta2, 0.0, 1.0)
-        _number("Adam", "eps", self.eps, 1e-30, math.inf)
+        _number("Adam", "eps", self.eps, 1e-30, MAX_EPS)
         _number("Adam", "weight_decay", self.weight_decay, 0.0, MAX_LR)
 
 

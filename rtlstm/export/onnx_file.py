@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +140,9 @@ def load(path: Path_) -> onnx.ModelProto:
 
 
 def _refuse_other_files(model: onnx.ModelProto, path: Path_) -> None:
-    tensors: Sequence[onnx.TensorProto] = model.graph.initializer
+    tensors: list[onnx.TensorProto] = list(model.graph.initializer)
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            tensors += [attribute.t, *attribute.tensors]
     if any(tensor.data_location == TensorProto.EXTERNAL for tensor in tensors):
         raise SpecError(f"{path} keeps its weights in other files, which are not followed")

@@ -23,6 +23,7 @@ from rtlstm.errors import (
     DamagedFileError,
     FileTooLargeError,
     ForeignFileError,
+    LimitError,
     MismatchedFileError,
     MissingFileError,
     ModelFileError,
@@ -151,6 +152,8 @@ def _wanted(expect: Expect, head: Header) -> Table:
     try:
         want = expect(head.kind, head.spec)
         return {name: (np.dtype(dtype), tuple(shape)) for name, (dtype, shape) in want.items()}
+    except LimitError as error:
+        raise MismatchedFileError(f"what its spec asks for is too large: {error}") from error
     except MemoryError:
         raise
     except Exception as error:  # the spec may hold anything at all

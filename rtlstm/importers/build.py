@@ -40,6 +40,8 @@ class ImportedHead:
 def floats(value: Any) -> Array:
     """An array as float64 if it is that already, else as float32."""
     array = np.asarray(value)
+    if array.dtype.kind != "f" and str(array.dtype) != "bfloat16":
+        raise SpecError(f"weights must be floats, got {array.dtype}; nothing was imported")
     return array if array.dtype == np.float64 else array.astype(np.float32)
 
 
@@ -80,6 +82,6 @@ def _fill(net: Network, weights: dict[str, Array]) -> None:
             raise SpecError(f"{name} has no place in {net!r}")
         if value.shape != places[name].shape:
             raise SpecError(f"{name} must have shape {places[name].shape}, got {value.shape}")
-        if not np.isfinite(value).all():
+        if not np.isfinite(value).all() or not np.isfinite(value.astype(net.spec.dtype)).all():
             raise SpecError(f"{name} holds a value that is not finite; nothing was imported")
         places[name][...] = value

@@ -33,7 +33,7 @@ def import_keras(
     must be "sigmoid", Keras's default. reset_after: as the GRUs were built (True is the default
     since TensorFlow 2); False cannot be expressed. Raises SpecError for whatever does not fit.
     """
-    if activation not in _ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in _ACTIVATIONS:
         raise SpecError(f"activation must be one of {', '.join(_ACTIVATIONS)}, got {activation!r}")
     return build_network(
         [_imported_layer(arrays, _ACTIVATIONS[activation], reset_after) for arrays in layers]
@@ -44,8 +44,9 @@ def _imported_layer(arrays: Sequence[Any], squash: str, reset_after: bool) -> Im
     if len(arrays) not in (2, 3):
         raise SpecError(f"a layer is kernel, recurrent_kernel and perhaps bias, got {len(arrays)}")
     kernel, recurrent, *rest = (floats(value) for value in arrays)
-    units = recurrent.shape[0]
-    ratio = recurrent.shape[-1] // units if recurrent.ndim == 2 else 0
+    units = recurrent.shape[0] if recurrent.ndim == 2 else 0
+    exact = units and recurrent.shape[1] % units == 0
+    ratio = recurrent.shape[1] // units if exact else 0
     order = _ORDER.get(ratio)
     if order is None or kernel.ndim != 2 or kernel.shape[1] != ratio * units:
         raise SpecError(

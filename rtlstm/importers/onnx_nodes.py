@@ -17,6 +17,10 @@ from rtlstm.spec import GRU, LSTM, RNN, Layer, Squash
 
 KINDS = {shape.name: shape for shape in CELLS}
 _DEFAULTS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
+KNOWN = {
+    *("activations", "activation_alpha", "activation_beta", "clip", "direction", "hidden_size"),
+    *("input_forget", "layout", "linear_before_reset"),
+}
 _PLAIN = {row.operator.lower(): row.name for row in tables.SQUASHES if row.operator}
 
 
@@ -32,6 +36,10 @@ def imported_layer(node: onnx.NodeProto, constants: Mapping[str, Array]) -> Impo
     _check(node, attributes, inputs, constants)
     W, R = _constant(node, inputs, constants, "W"), _constant(node, inputs, constants, "R")
     units = R.shape[-1]
+    if W.ndim != 3 or R.ndim != 3 or len(W) != 1 or len(R) != 1:
+        raise _error(node, f"W {W.shape} and R {R.shape} are not of one direction")
+    if attributes.get("hidden_size", units) != units:
+        raise _error(node, f"its hidden_size is {attributes['hidden_size']}, and R has {units}")
     order = KINDS[node.op_type].onnx
     if W.shape[1] != len(order) * units or R.shape[1] != len(order) * units:
         raise _error(node, f"W {W.shape} and R {R.shape} do not fit {len(order)} gates")
@@ -65,6 +73,11 @@ def _check(
     direction = attributes.get("direction", b"forward").decode()
     if direction != "forward":
         raise _error(node, f"direction {direction!r}; a stream runs forward")
+    if attributes.get("layout", 0):
+        raise _error(node, "layout 1 puts the batch before the steps")
+    unknown = set(attributes) - KNOWN
+    if unknown:
+        raise _error(node, f"attributes {sorted(unknown)} are not known")
     if "clip" in attributes:
         raise _error(node, f"it clips its pre-activations at {attributes['clip']}")
     if inputs.get("lengths"):
@@ -109,10 +122,12 @@ def _squashes(node: onnx.NodeProto, attributes: Mapping[str, Any]) -> list[Squas
         alpha, beta = (values.pop(0) if values else None for values in (alphas, betas))
         if low == "scaledtanh" and alpha and beta:
             found.append(Squash("tanh", alpha, beta))
-        elif low == "affine" and alpha in (None, 1.0) and beta in (None, 0.0):
+        elif low == "affine" and alpha == 1.0 and beta == 0.0:
             found.append("identity")
         else:
             raise _error(node, f"activation {name} with alpha {alpha}, beta {beta}")
+    if len(names) != len(_DEFAULTS[node.op_type]) or alphas or betas:
+        raise _error(node, f"activations {names} and their constants do not fit each other")
     if node.op_type != "RNN" and found[0] != "logistic":
         raise _error(node, f"its gates are squashed by {names[0]}, not Sigmoid")
     return found

@@ -68,6 +68,8 @@ def _entries(source: Any) -> Mapping[str, Any]:
 def _array(value: Any) -> Array:
     """A tensor or array as NumPy; half precision becomes float32."""
     if hasattr(value, "detach"):
+        if not getattr(value.dtype, "is_floating_point", False):
+            raise SpecError(f"weights must be floats, got {value.dtype}; nothing was imported")
         value = value.detach().cpu()
         if not str(value.dtype).endswith(("float32", "float64")):
             value = value.float()
@@ -94,7 +96,22 @@ def _group(entries: Mapping[str, Any], prefix: str) -> dict[int, dict[str, Array
     for number, group in groups.items():
         if not {"weight_ih", "weight_hh"} <= set(group):
             raise SpecError(f"layer {number} needs weight_ih and weight_hh, got {sorted(group)}")
+        if ("bias_ih" in group) != ("bias_hh" in group):
+            raise SpecError(f"layer {number} has one bias of a pair: {sorted(group)}")
+        _check_shapes(number, group)
     return groups
+
+
+def _check_shapes(number: int, group: Mapping[str, Array]) -> None:
+    """Raise SpecError unless all arrays of a layer have as many rows as its weight_hh."""
+    ih, hh = group["weight_ih"], group["weight_hh"]
+    vectors = [group[name] for name in ("bias_ih", "bias_hh") if name in group]
+    if hh.ndim == 2 and hh.size and _ORDER.get(len(hh) / hh.shape[1]) is None:
+        raise SpecError(f"weight_hh_l{number} of shape {hh.shape} is of no known cell")
+    fits = ih.ndim == hh.ndim == 2 and len(ih) == len(hh) and ih.size and hh.size
+    if not fits or any(bias.shape != (len(hh),) for bias in vectors):
+        shapes = {name: value.shape for name, value in group.items()}
+        raise SpecError(f"the arrays of layer {number} do not fit each other: shapes {shapes}")
 
 
 def _refuse(key: str, prefix: str) -> None:

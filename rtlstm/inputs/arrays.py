@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,15 +29,21 @@ def as_sample(x: Any, shape: tuple[int, ...], dtype: np.dtype[Any], what: str) -
 def as_rows(X: Any, width: int, dtype: np.dtype[Any], what: str, *, checked: bool = True) -> Array:
     """X as a C-contiguous (T, width) array; every value is finite if it is to be ``checked``."""
     rows = _cast(X, (None, width), dtype, what)
-    if not checked:
-        return rows
+    if checked:
+        must_be_finite(rows, what)
+    return rows
+
+
+def must_be_finite(rows: Array, what: str, count: Callable[[Array], Any] | None = None) -> None:
+    """Raise SampleError for rows (T, width) that are not finite; ``count`` is told which (n,)."""
     good = np.isfinite(rows)
     if not good.all():  # over all at once, which takes a tenth of what it takes row by row
-        row = int(np.argmin(good.all(axis=1)))
+        bad = np.flatnonzero(~good.all(axis=1))
+        if count is not None:
+            count(bad)
         raise SampleError(
-            f"{what} must be finite, got NaN or infinity in row {row}; no row was taken"
+            f"{what} must be finite, got NaN or infinity in row {bad[0]}; no row was taken"
         )
-    return rows
 
 
 def as_target(y: Any, shape: tuple[int, ...], dtype: np.dtype[Any], spec: NetworkSpec) -> Array:
@@ -82,18 +89,35 @@ def _cast(x: Any, shape: tuple[int | None, ...], dtype: np.dtype[Any], what: str
         return np.ascontiguousarray(array, dtype)
 
 
-def output_array(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """The array to answer into: a new one, or ``out`` if it fits exactly."""
+def output_array(
+    out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any], *others: Array
+) -> Array:
+    """The array to answer into: a new one, or ``out`` if it fits and shares nothing with others.
+
+    others: what is read for the answer, or written beside it; whether they overlap is judged by
+    their bounds.
+    """
     if out is None:
         return np.empty(shape, dtype)
-    if (
+    if not (
         type(out) is np.ndarray
         and out.dtype is dtype
         and out.shape == shape
         and out.flags.c_contiguous
         and out.flags.writeable
     ):
-        return out
-    raise SampleError(
-        f"out must be a writable C-contiguous {dtype} array of shape {shape}; nothing was changed"
-    )
+        raise SampleError(
+            f"out must be a writable C-contiguous {dtype} array of shape {shape};"
+            " nothing was changed"
+        )
+    if any(np.may_share_memory(out, other) for other in others):
+        raise SampleError(
+            "out shares memory with the samples, the targets or the object's own arrays, which it"
+            " would overwrite while they are read; give an array of its own. Nothing was changed"
+        )
+    return out
+
+
+def outside(array: Array, block: Array) -> Array:
+    """The array, or a copy of it if it may lie in an object's own block, which is about to move."""
+    return array.copy() if np.may_share_memory(array, block) else array

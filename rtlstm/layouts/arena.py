@@ -81,6 +81,14 @@ class Arena:
             offset += -(-size // ALIGN) * ALIGN
         self.f, self.d, self.q = self.parts["f"], self.parts["d"], self.parts["q"]
 
+    def parts_of(self, copy: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+        """Return the buffers in a copy (n,) uint8 of this arena's bytes, sharing its memory."""
+        start, parts = self.bytes.ctypes.data, {}
+        for name, part in self.parts.items():
+            offset = part.ctypes.data - start
+            parts[name] = copy[offset : offset + part.nbytes].view(part.dtype)
+        return parts
+
     def view(self, place: ArrayLayout) -> np.ndarray[Any, Any]:
         """The array at a place of this block."""
         return place.view(self.parts[place.part])

@@ -91,6 +91,11 @@ class ForecasterSpec:
         ):
             if value not in known:
                 raise SpecError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+        if self.rule.name == "bptt":
+            raise SpecError(
+                "rule 'bptt' learns at a reset alone, which a stream never has; take"
+                " rtlstm.TBPTT(k) or another rule"
+            )
         self.learner.network  # noqa: B018 - refuses layers and rules that do not fit
 
     @property

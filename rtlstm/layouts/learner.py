@@ -21,6 +21,7 @@ from rtlstm.training import Optimizer, Rule, optimizer_from, optimizer_row
 
 Array = np.ndarray[Any, Any]
 LOSSES = {"mse": p.MSE, "sse": p.SSE, "huber": p.HUBER, "cross_entropy": p.CROSS_ENTROPY}
+MAX_DELAY = 1_000_000
 LIMIT = {"float32": 1e18, "float64": 1e150}  # a longer step of a weight is a fault, not learning
 
 
@@ -46,17 +47,21 @@ class LearnerSpec:
             raise SpecError("a network with bfloat16 storage cannot learn; net.stored(None) can")
         rules.check_rule(self.rule, self.network)
         optimizer_row(self.optimizer)  # refuses what is none
-        if self.loss not in LOSSES:
+        if not isinstance(self.loss, str) or self.loss not in LOSSES:
             raise SpecError(f"loss must be one of {', '.join(LOSSES)}, got {self.loss!r}")
         if self.loss == "cross_entropy" and self.network.head not in ("softmax", "logistic"):
             raise SpecError(
                 f"cross_entropy needs a softmax or logistic head, got {self.network.head!r}"
             )
         for name, value in (("clip", self.clip), ("huber_delta", self.huber_delta)):
-            if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
+            if name == "clip" and value is None:
+                continue
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is None or not number or not 0 < value < math.inf:
                 raise SpecError(f"{name} must be a finite number above 0, got {value!r}")
-        if not isinstance(self.delay, int) or not 0 <= self.delay <= 1_000_000:
-            raise SpecError(f"delay must be 0 to 1,000,000 steps, got {self.delay!r}")
+        for name, whole, most in (("delay", self.delay, MAX_DELAY), ("seed", self.seed, 2**63 - 1)):
+            if isinstance(whole, bool) or not isinstance(whole, int) or not 0 <= whole <= most:
+                raise SpecError(f"{name} must be a whole number from 0 to {most}, got {whole!r}")
         self._check_training()
 
     def _check_training(self) -> None:
@@ -197,3 +202,14 @@ def write_settings(spec: LearnerSpec, arena: Arena) -> None:
     for slot, value in zip(slots, list(o.hyper_parameters.values())[1:]):
         d[slot] = value
     arena.q[p.Q_SEED] = spec.seed
+
+
+def clear_state(plan: Array, f: Array, q: Array) -> None:
+    """Set state and traces of a learner to zero, in its parts f and q; waiting labels stay."""
+    for base, size in (
+        (p.STATE, p.STATE_LEN),
+        (p.LEARN_STATE, p.STATE_LEN),
+        (p.HISTORY, p.HISTORY_LEN),
+    ):
+        f[plan[base] : plan[base] + max(plan[size], 0)] = 0.0
+    q[[p.Q_WINDOW_STEPS, p.Q_WINDOW_LABELS, p.Q_SLOT, p.Q_PENDING, p.Q_UNITS]] = 0

@@ -57,10 +57,15 @@ class SupervisedSpec:
         whole = isinstance(self.delay, int) and not isinstance(self.delay, bool)
         if not whole or not 1 <= self.delay <= MAX_DELAY:
             raise SpecError(f"delay is a whole number from 1 to {MAX_DELAY}, got {self.delay!r}")
-        if self.missing not in FILLS:
+        if not isinstance(self.missing, str) or self.missing not in FILLS:
             raise SpecError(f"missing must be one of {', '.join(FILLS)}, got {self.missing!r}")
         if len(self.outputs) > MAX_OUTPUTS:
             raise SpecError(f"at most {MAX_OUTPUTS} classes or targets, got {len(self.outputs)}")
+        if self.rule.name == "bptt":
+            raise SpecError(
+                "rule 'bptt' learns at a reset alone, which a stream never has; take"
+                " rtlstm.TBPTT(k) or another rule"
+            )
         self.learner.network  # noqa: B018 - refuses layers and rules that do not fit
 
     @property

@@ -2,44 +2,19 @@
 
 from __future__ import annotations
 
-import array
 import os
-import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from rtlstm.errors import StateError
+from rtlstm.errors import SpecError, StateError
 from rtlstm.files import store
 from rtlstm.layouts.arena import Arena, ArrayLayout, buffer_dtype
+from rtlstm.layouts.ranges import Legal, fault
+from rtlstm.models.locks import Lock
 
 Array = np.ndarray[Any, Any]
-
-
-class Lock:
-    """A re-entrant lock whose state compiled code can read (see kernels/native/fastcall.py)."""
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        # How often it is held; how many fast calls run without the GIL.
-        self._numbers = array.array("q", (0, 0))
-
-    @property
-    def address(self) -> int:
-        """Address of two int64 numbers; fast calls run only while both of them are 0."""
-        return self._numbers.buffer_info()[0]
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-        self._numbers[0] += 1
-        while self._numbers[1]:  # a step of a large network, soon over
-            time.sleep(1e-5)
-
-    def __exit__(self, *_: object) -> None:
-        self._numbers[0] -= 1
-        self._lock.release()
 
 
 class Model:
@@ -55,6 +30,28 @@ class Model:
     _arena: Arena
     _saved: Mapping[str, ArrayLayout]
     _lock: Lock
+    _unfinished: Callable[[], Any] | None = None
+
+    def _whole(self, work: Callable[[], Any]) -> None:
+        """Do ``work`` to its end, whatever interrupts it; called with the lock held.
+
+        ``work`` can be begun again at any point: it looks at the state for what is done already.
+        So an interrupt leaves the state as before or as after it; one that comes while this is
+        made good is made good by the next call.
+        """
+        self._finish()
+        self._unfinished = work
+        try:
+            self._finish()
+        except BaseException:
+            self._finish()
+            raise
+
+    def _finish(self) -> None:
+        """Make the rest of what an interrupt left; called with the lock held."""
+        if self._unfinished is not None:
+            self._unfinished()
+            self._unfinished = None
 
     @classmethod
     def from_spec(cls, spec: Any) -> Self:
@@ -78,6 +75,7 @@ class Model:
     def snapshot(self) -> bytes:
         """Return the whole state, weights included, as bytes for :meth:`restore`."""
         with self._lock:
+            self._finish()
             return self._bytes.tobytes()
 
     def restore(self, snapshot: bytes) -> None:
@@ -88,8 +86,18 @@ class Model:
                 f"a snapshot of this {self.kind} has {self._bytes.nbytes} bytes, got"
                 f" {type(snapshot).__name__ if size is None else size}; nothing was restored"
             )
+        taken = np.frombuffer(snapshot, np.uint8)
+        legal = self._legal()
+        if legal is not None:
+            parts = self._arena.parts_of(taken)
+            found = fault(
+                legal, {name: at.view(parts[at.part]) for name, at in self._saved.items()}
+            )
+            if found:
+                raise StateError(f"not a snapshot of a {self.kind}: {found}; nothing was restored")
         with self._lock:
-            self._bytes[:] = np.frombuffer(snapshot, np.uint8)
+            self._finish()
+            self._bytes[:] = taken
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the model to a file, from which :func:`rtlstm.load` continues bit for bit.
@@ -98,8 +106,13 @@ class Model:
         StorageError if the operating system refuses; the old file is then intact.
         """
         with self._lock:
-            tensors = {name: self._arena.view(at).copy() for name, at in self._saved.items()}
-        store.write(path, self.kind, self.spec.to_dict(), tensors)
+            self._finish()
+            tensors, spec = self._tensors(), self.spec.to_dict()
+        store.write(path, self.kind, spec, tensors)
+
+    def _tensors(self) -> dict[str, Array]:
+        """What a file holds, copied; called with the lock held."""
+        return {name: self._arena.view(at).copy() for name, at in self._saved.items()}
 
     @classmethod
     def from_tensors(cls, spec: Any, tensors: Mapping[str, Array]) -> Self:
@@ -107,7 +120,15 @@ class Model:
         made = cls.from_spec(spec)
         for name, at in made._saved.items():
             made._arena.view(at)[...] = tensors[name]
+        legal = made._legal()
+        found = fault(legal, tensors) if legal is not None else None
+        if found:
+            raise SpecError(found)
         return made
+
+    def _legal(self) -> Legal | None:
+        """What the numbers of its arrays may be; None: anything."""
+        return None
 
     @classmethod
     def expected(cls, spec: Any) -> dict[str, tuple[str, tuple[int, ...]]]:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rtlstm.errors import SampleError, SpecError
+from rtlstm.errors import LimitError, SampleError, SpecError
 from rtlstm.inputs.records import UNCHANGED
 from rtlstm.kernels.tasks import supervised_plan as w
-from rtlstm.layouts.supervised import SupervisedSpec
+from rtlstm.layouts.supervised import MAX_OUTPUTS, SupervisedSpec
 from rtlstm.models.embedded import as_layers
 from rtlstm.models.supervised import SupervisedModel, as_names
 from rtlstm.spec import LSTM, Layer
@@ -65,6 +65,10 @@ class Classifier(SupervisedModel):
         missing: str = "hold",
     ) -> None:
         if isinstance(classes, int) and not isinstance(classes, bool):
+            if classes > MAX_OUTPUTS:
+                raise LimitError(
+                    f"at most {MAX_OUTPUTS} classes, got {classes}; nothing was allocated"
+                )
             classes = range(max(classes, 0))
         if isinstance(classes, str) or not isinstance(classes, Sequence):
             raise SpecError(f"classes is a number of classes or a list of names, got {classes!r}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
@@ -16,6 +16,7 @@ from rtlstm.kernels.tasks import anomaly_plan as a
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.layouts.arena import ArrayLayout
 from rtlstm.layouts.forecaster import ForecasterSpec, start_watching
+from rtlstm.layouts.ranges import Legal
 from rtlstm.models.base import Model
 from rtlstm.models.forecaster import LAYERS, Forecaster
 from rtlstm.spec import Layer
@@ -253,11 +254,14 @@ class Detector(Model):
         The forecaster inside goes on; it adapts by itself. Rows go on counting.
         """
         with self._lock:
-            rows = self._row[a.S_ROWS]
-            start_watching(self._plan, self._arena.d, **self.spec.settings())
-            self._row[a.S_ROWS] = rows
+            self._finish()
+            self._whole(partial(self._start_again, float(self._row[a.S_ROWS])))
 
     reset = forget
+
+    def _start_again(self, rows: float) -> None:
+        start_watching(self._plan, self._arena.d, **self.spec.settings())
+        self._row[a.S_ROWS] = rows
 
     def restore(self, snapshot: bytes) -> None:
         """Restore a snapshot of this detector; rate, threshold and spells stay as they are here."""
@@ -361,15 +365,12 @@ class Detector(Model):
         """See :meth:`Forecaster.health`."""
         return self.forecaster.health()
 
-    def snapshot(self) -> bytes:
-        """The whole state, weights included, as bytes for :meth:`restore`."""
-        return self.forecaster.snapshot()
+    def _legal(self) -> Legal:
+        return self.forecaster._legal()
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a file that :func:`rtlstm.load` continues bit for bit; see :meth:`Model.save`."""
-        with self._lock:
-            self.forecaster._finish()
-            super().save(path)
+    def _finish(self) -> None:
+        self.forecaster._finish()
+        super()._finish()
 
     def __repr__(self) -> str:
         found = ", ".join(self.targets)

@@ -68,11 +68,17 @@ def split(lengths: Any, rows: int) -> list[int]:
 
 
 def run_rows(
-    rows: Callable[..., int], who: int, arrays: Sequence[Array], chunk: int, skip: bool = False
+    rows: Callable[..., int],
+    who: int,
+    arrays: Sequence[Array],
+    chunk: int,
+    skip: bool = False,
+    mend: Callable[[], bool] | None = None,
 ) -> None:
     """Step over all rows of X, Y and P, `chunk` of them a call; raises SampleError.
 
     skip: where a prediction is not finite its row of P is NaN, and the next row is stepped.
+    mend: called where a prediction is not finite; if it returns True, the row is tried again.
     The addresses are counted on rather than asked for: a call then costs a microsecond.
     """
     places = [address(array) for array in arrays]
@@ -83,6 +89,9 @@ def run_rows(
         status = rows(who, *(at + start * s for at, s in zip(places, strides)), count)
         if status:
             row, kind = divmod(status, 4)
+            if kind == p.BAD_OUTPUT and mend is not None and mend():
+                start += row
+                continue
             if not (skip and kind == p.BAD_OUTPUT):
                 raise_for_status(status, start)
             arrays[2][start + row], count = np.nan, row + 1

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from rtlstm.errors import LimitError, SampleError, SpecError, StateError
-from rtlstm.inputs.arrays import as_rows, as_targets, output_array
+from rtlstm.inputs.arrays import as_rows, as_targets, must_be_finite, output_array, outside
 from rtlstm.kernels import plan as p
-from rtlstm.kernels.native.bind import Kernels
+from rtlstm.kernels.native.bind import BoundKernel, Kernels
 from rtlstm.kernels.native.capi import address
-from rtlstm.layouts import rules
-from rtlstm.layouts.arena import Arena, ArrayLayout
-from rtlstm.layouts.learner import LearnerSpec, lay_out
+from rtlstm.layouts import ranges, rules
+from rtlstm.layouts.arena import Arena, ArrayLayout, arena_bytes
+from rtlstm.layouts.learner import LearnerSpec, clear_state, lay_out
+from rtlstm.layouts.ranges import Legal
 from rtlstm.models import initialize as initial
-from rtlstm.models.base import Lock, Model
+from rtlstm.models.base import Model
+from rtlstm.models.crew import Crew
 from rtlstm.models.fitting import run_rows, split
+from rtlstm.models.keys import FleetSpec, check_keys, key_tensors, keys_from
 from rtlstm.models.learner import Learner
+from rtlstm.models.locks import Lock
 from rtlstm.models.network import chunk_rows, raise_for_status
 from rtlstm.models.trainable import MAX_CHUNK
 
 Array = np.ndarray[Any, Any]
 MAX_THREADS = 1024
+MEMORY_LIMIT = 1 << 36  # bytes
 
 
 def _strides(sizes: Mapping[str, int]) -> dict[str, int]:
@@ -43,46 +48,9 @@ def _stacked(
     }
 
 
-@dataclasses.dataclass(frozen=True)
-class FleetSpec:
-    """The specification of a fleet: that of its learners, and their keys in order."""
-
-    learner: LearnerSpec
-    keys: tuple[str | int, ...]
-    max_keys: int | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a plain dictionary for a file; :meth:`from_dict` is its inverse."""
-        return {
-            "learner": self.learner.to_dict(),
-            "keys": list(self.keys),
-            "max_keys": self.max_keys,
-        }
-
-    @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> FleetSpec:
-        """Build the specification that :meth:`to_dict` wrote, or raise SpecError."""
-        try:
-            spec = cls(
-                LearnerSpec.from_dict(plain["learner"]), tuple(plain["keys"]), plain["max_keys"]
-            )
-        except (KeyError, TypeError) as error:
-            raise SpecError(f"not the description of a fleet: {error}") from None
-        _check_keys(spec.keys)
-        return spec
-
-
 def _seedless(spec: LearnerSpec) -> LearnerSpec:
     """The specification but for its seeds, which say nothing of how a learner is laid out."""
     return dataclasses.replace(spec, seed=0, network=dataclasses.replace(spec.network, seed=0))
-
-
-def _check_keys(keys: Sequence[Any]) -> None:
-    for key in keys:
-        if isinstance(key, bool) or not isinstance(key, str | int):
-            raise SpecError(f"a key must be a string or a whole number, got {key!r}")
-    if len(set(keys)) != len(keys):
-        raise SpecError("keys must differ from each other; nothing was changed")
 
 
 class Fleet(Model):
@@ -109,13 +77,13 @@ class Fleet(Model):
     ) -> None:
         if isinstance(keys, bool) or (isinstance(keys, int) and keys < 0):
             raise SpecError(f"a fleet has 0 learners or more, got {keys!r}")
-        named = tuple(range(keys) if isinstance(keys, int) else keys)
-        _check_keys(named)
+        named = range(keys) if isinstance(keys, int) else tuple(keys)
         if learner.spec.delay:
             raise SpecError("a fleet learns labels with their samples: Learner(delay=0)")
         if callable(learner.spec.optimizer.lr):
             raise SpecError("the learners of a fleet have a learning rate that is a number")
-        self._build(FleetSpec(learner.spec, named, max_keys), learner._arena, threads)
+        with learner._lock:
+            self._build(FleetSpec(learner.spec, named, max_keys), learner._arena, threads)
         if seeds is not None:
             self._start_from(list(seeds))
 
@@ -123,7 +91,7 @@ class Fleet(Model):
         """Initial weights and random numbers of each learner from a seed of its own."""
         if len(seeds) != len(self):
             raise SpecError(f"{len(self)} learners need as many seeds, got {len(seeds)}")
-        spec = self._spec.learner
+        spec = self._learner
         for row, seed in enumerate(seeds):
             network = dataclasses.replace(spec.network, seed=seed)
             f = self._matrix("f")[row]
@@ -132,19 +100,34 @@ class Fleet(Model):
             self._matrix("q")[row, p.Q_SEED] = seed
 
     def _build(self, spec: FleetSpec, template: Arena, threads: int = 1) -> None:
-        if not 1 <= threads <= MAX_THREADS:
+        whole = isinstance(threads, int) and not isinstance(threads, bool)
+        if not whole or not 1 <= threads <= MAX_THREADS:
             raise SpecError(f"threads must be 1 to {MAX_THREADS}, got {threads!r}")
         if spec.max_keys is not None and len(spec.keys) > spec.max_keys:
             raise LimitError(f"{len(spec.keys)} keys are more than max_keys, {spec.max_keys}")
-        self._spec = spec
+        self._learner, self._max_keys = spec.learner, spec.max_keys
         self._one = lay_out(spec.learner)
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._strides = _strides(self._one.arena.sizes)
+        size = len(spec.keys) * arena_bytes(self._strides, spec.learner.network.dtype)
+        if size > MEMORY_LIMIT:
+            raise LimitError(
+                f"{len(spec.keys)} learners would hold {size} bytes, more than {MEMORY_LIMIT};"
+                " nothing was allocated"
+            )
+        self._crew = Crew(threads) if threads > 1 else None
         self._threads = threads
         self._lock = Lock()
-        self._rows: Callable[..., int]
-        self._template = {name: part.copy() for name, part in template.parts.items()}
+        self._code: BoundKernel | Any = None
+        self._kernels: Kernels
+        self._common: Kernels
+        self._order: Array
+        self._stuck: Array
         self._matrices: tuple[Array, ...] = ()
-        self._make_room(max(len(spec.keys), 1))
+        self._capacity = 0
+        self._template = {name: part.copy() for name, part in template.parts.items()}
+        self._keys = list(spec.keys)
+        self._row_of = {key: row for row, key in enumerate(self._keys)}
+        self._make_room(max(len(self._keys), 1))
         self._put(slice(None), self._template)
 
     # ------------------------------------------------------------------ stepping
@@ -153,26 +136,36 @@ class Fleet(Model):
 
         X (N, inputs) and Y (N, outputs), Y None or NaN where targets are unknown; returns the
         predictions (N, outputs) made before learning. All of X is checked first: a value that is
-        not finite refuses the whole call, naming the row, and nothing moves. A learner whose
-        prediction is not finite stays as it was, its row of the result is NaN, and its count of bad
-        outputs rises. Raises StateError for an unknown key or one that is given twice.
+        not finite refuses the whole call, naming the row, and nothing moves but that learner's
+        count of bad inputs. A learner whose prediction is not finite stays as it was, its row of
+        the result is NaN, and its count of bad outputs rises. Ctrl-C leaves all learners as before
+        the step, or all as after it. Raises StateError for an unknown key or one given twice.
         """
         keys, X, Y = samples if len(samples) == 3 else (None, *samples)
-        who = self._who if keys is None else self._find(keys)
-        spec, dtype = self._spec.learner.network, np.dtype(self._spec.learner.network.dtype)
-        X = as_rows(X, spec.inputs, dtype, "X")
-        if len(X) != len(who):
-            raise SampleError(f"X needs {len(who)} rows, got {len(X)}; nothing was changed")
+        named = None if keys is None else list(keys)
+        spec, dtype = self._learner.network, np.dtype(self._learner.network.dtype)
+        X = as_rows(X, spec.inputs, dtype, "X", checked=False)
         if Y is None:
-            Y = np.full((len(who), spec.outputs), np.nan, dtype)
-        Y = as_targets(Y, len(who), spec, "Y")
-        P = output_array(out, (len(who), spec.outputs), dtype)
+            Y = np.full((len(X), spec.outputs), np.nan, dtype)
+        Y = as_targets(Y, len(X), spec, "Y")
         with self._lock:
-            if self._pool is None:
+            self._finish()
+            who = self._who if named is None else self._find(named)
+            if len(X) != len(who):
+                raise SampleError(f"X needs {len(who)} rows, got {len(X)}; nothing was changed")
+            must_be_finite(X, "X", lambda bad: self._count_bad(who[bad]))
+            block = self._arena.bytes
+            X, Y = outside(X, block), outside(Y, block)
+            P = output_array(out, (len(who), spec.outputs), dtype, X, Y, block)
+            self._first_use()
+            if self._crew is None:
                 self._work(who, X, Y, P)
             else:
-                parts = (np.array_split(part, self._threads) for part in (who, X, Y, P))
-                list(self._pool.map(self._work, *parts))
+                shares = (np.array_split(part, self._threads) for part in (who, X, Y, P))
+                self._crew.run(self._work, [part for part in zip(*shares) if len(part[0])])
+            refused = np.isnan(P[:, 0])
+            if refused.any():
+                self._recover(who[refused])
         return P
 
     def run(
@@ -185,42 +178,50 @@ class Fleet(Model):
         """Run every learner, or those of ``keys``, over rows of its own, as :meth:`Learner.run`.
 
         X, Y and, if given, lengths: one entry a learner, each as of :meth:`Learner.run`; they may
-        differ in length. Returns the predictions (T, outputs) of each. All is checked first. A
-        learner whose prediction is not finite stays as it was before that row, whose prediction is
-        NaN. Learners are shared out among the threads one by one.
+        differ in length. Returns the predictions (T, outputs) of each. All is checked first; rows
+        that are not finite are counted, and none is taken then. A learner whose prediction is not
+        finite stays as it was before that row, whose prediction is NaN. Learners are shared out
+        among the threads one by one.
         """
-        who = self._who if keys is None else self._find(keys)
-        spec, dtype = self._spec.learner.network, np.dtype(self._spec.learner.network.dtype)
+        named = None if keys is None else list(keys)
         parts = (X, Y) if lengths is None else (X, Y, lengths)
-        if any(len(part) != len(who) for part in parts):
-            raise SampleError(f"X, Y and lengths need {len(who)} entries; nothing was changed")
-        jobs = []
-        for k, row in enumerate(who.tolist()):
-            x = as_rows(X[k], spec.inputs, dtype, f"X[{k}]")
-            y = as_targets(Y[k], len(x), spec, f"Y[{k}]")
-            ends = None if lengths is None else split(lengths[k], len(x))
-            jobs.append((row, x, y, np.empty((len(x), spec.outputs), dtype), ends))
         with self._lock:
-            if self._rows == self._compile:
-                self._bind()
-            if self._pool is None:
+            self._finish()
+            who = self._who if named is None else self._find(named)
+            if any(len(part) != len(who) for part in parts):
+                raise SampleError(f"X, Y and lengths need {len(who)} entries; nothing was changed")
+            jobs = [
+                self._job(k, row, X[k], Y[k], None if lengths is None else lengths[k])
+                for k, row in enumerate(who.tolist())
+            ]
+            self._first_use()
+            if self._crew is None:
                 for job in jobs:
                     self._run_one(*job)
             else:
-                list(self._pool.map(self._run_one, *zip(*jobs)))
+                self._crew.run(self._run_one, jobs)
         return [job[3] for job in jobs]
+
+    def _job(self, k: int, row: int, X: Any, Y: Any, lengths: Any) -> tuple[Any, ...]:
+        """What `_run_one` takes, checked."""
+        spec, dtype = self._learner.network, np.dtype(self._learner.network.dtype)
+        x = as_rows(X, spec.inputs, dtype, f"X[{k}]", checked=False)
+        must_be_finite(x, f"X[{k}]", lambda bad: self._count_bad(np.full(len(bad), row)))
+        y = as_targets(Y, len(x), spec, f"Y[{k}]")
+        ends = None if lengths is None else split(lengths, len(x))
+        return row, x, y, np.empty((len(x), spec.outputs), dtype), ends
 
     def _run_one(self, row: int, x: Array, y: Array, out: Array, ends: list[int] | None) -> None:
         """One learner over its rows, from sequence to sequence."""
         which = np.full(MAX_CHUNK, row, np.int64)
-        spec = self._spec.learner
+        spec = self._learner
         chunk = chunk_rows(spec.network, rules.rule_row(spec.rule).cost)
         start, chunk = 0, min(chunk, MAX_CHUNK)
         if ends is not None:
             self._restart(row)
         for end in [len(x)] if ends is None else ends:
             part = (x[start:end], y[start:end], out[start:end])
-            run_rows(self._rows, address(which), part, chunk, skip=True)
+            run_rows(self._code.run, address(which), part, chunk, skip=True)
             start = end
             if ends is not None:
                 self._restart(row)
@@ -232,29 +233,34 @@ class Fleet(Model):
         self._common.begin(row)
 
     def _work(self, who: Array, X: Array, Y: Array, P: Array) -> None:
-        """Step these learners; one whose prediction is not finite is skipped."""
-        start = 0
-        while start < len(who):
-            places = (address(part[start:]) for part in (who, X, Y, P))
-            status = self._rows(*places, len(who) - start)
-            if not status:
-                return
-            row, kind = divmod(status, 4)
-            if kind != p.BAD_OUTPUT:
-                raise_for_status(status, start)
-            P[start + row] = np.nan
-            start += row + 1
+        """Step these learners in one call; one whose prediction is not finite is skipped."""
+        status = self._code.run(*map(address, (who, X, Y, P)), -len(who)) if len(who) else 0
+        if status:
+            raise_for_status(status, 0)
 
-    def _compile(self, *args: Any) -> int:
-        """Compile or load the kernel at the first call of ``_rows``, then replace it."""
-        self._bind()
-        return int(self._rows(*args))
+    def _recover(self, rows: Array) -> None:
+        """Set the states of learners to zero that were refused twice in a row; see Learner."""
+        plan, (F, _, Q) = self._one.plan, self._matrices
+        steps = Q[rows, p.Q_STEPS]
+        again = self._stuck[rows] == steps
+        self._stuck[rows] = np.where(again, -1, steps)
+        for row in rows[again]:
+            clear_state(plan, F[row], Q[row])
+            Q[row, p.Q_RESETS] += 1
 
-    def _bind(self) -> None:
-        self._rows = self._kernels.step
+    def _count_bad(self, rows: Array) -> None:
+        self._matrix("q")[rows, p.Q_BAD_INPUT] += 1
 
-    def _find(self, keys: Iterable[Any]) -> Array:
-        named = list(keys)
+    def _first_use(self) -> None:
+        """Compile or load the kernels for today's matrices, once; called with the lock held."""
+        if self._code is None:
+            code = self._kernels.bound("step")
+            if self._one.plan[p.WINDOW] >= 0:
+                self._kernels.bound("close")
+            self._common.bound("begin")
+            self._code = code
+
+    def _find(self, named: list[Any]) -> Array:
         try:
             rows = [self._row_of[key] for key in named]
         except (KeyError, TypeError) as error:
@@ -267,10 +273,10 @@ class Fleet(Model):
     @property
     def keys(self) -> tuple[str | int, ...]:
         """The keys in the order of the rows of ``step(X, Y)``."""
-        return self._spec.keys
+        return tuple(self._keys)
 
     def __len__(self) -> int:
-        return len(self._spec.keys)
+        return len(self._keys)
 
     def __contains__(self, key: object) -> bool:
         return key in self._row_of
@@ -278,63 +284,100 @@ class Fleet(Model):
     def add(self, key: str | int, learner: Learner | None = None) -> None:
         """Add a learner that starts as all others did, or as a copy of ``learner``.
 
-        Raises StateError for a key that exists, LimitError above ``max_keys``.
+        Full buffers are doubled, so that N calls take time in proportion to N. Raises StateError
+        for a key that exists, LimitError above ``max_keys``.
         """
-        _check_keys([key])
-        if key in self._row_of:
-            raise StateError(f"key {key!r} is there already; nothing was changed")
-        if learner is not None and _seedless(learner.spec) != _seedless(self._spec.learner):
+        check_keys([key])
+        if learner is not None and _seedless(learner.spec) != _seedless(self._learner):
             raise SpecError("a learner of another specification cannot join; nothing was changed")
-        limit = self._spec.max_keys
-        if limit is not None and len(self) >= limit:
-            raise LimitError(f"the fleet is full: max_keys is {limit}; nothing was changed")
         with self._lock:
-            row = len(self)
+            self._finish()
+            if key in self._row_of:
+                raise StateError(f"key {key!r} is there already; nothing was changed")
+            row, limit = len(self), self._max_keys
+            if limit is not None and row >= limit:
+                raise LimitError(f"the fleet is full: max_keys is {limit}; nothing was changed")
             if row == self._capacity:
                 self._make_room(2 * self._capacity)
-            self._put(row, self._template if learner is None else learner._arena.parts)
-            self._rename((*self.keys, key))
+            if learner is None:
+                self._put(row, self._template)
+            else:
+                with learner._lock:
+                    self._put(row, learner._arena.parts)
+            self._whole(partial(self._join, key, row))
+
+    def _join(self, key: str | int, row: int) -> None:
+        self._row_of[key] = row
+        if len(self._keys) == row:
+            self._keys.append(key)
 
     def remove(self, key: str | int) -> None:
         """Remove a learner; the last row takes its place."""
         with self._lock:
-            row, last = int(self._find([key])[0]), len(self) - 1
-            for name in "fdq":
-                self._matrix(name)[row] = self._matrix(name)[last]
-            keys = list(self.keys)
-            keys[row] = keys[last]
-            self._rename(tuple(keys[:last]))
+            self._finish()
+            row = int(self._find([key])[0])
+            self._whole(partial(self._leave, key, row, len(self) - 1))
+
+    def _leave(self, key: str | int, row: int, last: int) -> None:
+        if len(self._keys) == last:
+            return
+        for matrix in self._matrices:
+            matrix[row] = matrix[last]
+        self._row_of[self._keys[last]] = row
+        self._keys[row] = self._keys[last]
+        self._row_of.pop(key, None)
+        self._keys.pop()
 
     def reset(self, key: str | int | None = None) -> None:
         """Set state and traces of one learner, or of all of them, to zero; weights stay."""
-        rows = self._who if key is None else self._find([key])
         with self._lock:
-            for row in rows:
-                self._restart(int(row))
+            self._finish()
+            rows = self._who if key is None else self._find([key])
+            self._whole(partial(self._reset, rows, self._updates(rows)))
+
+    def _updates(self, rows: Array) -> Array:
+        counts: Array = self._matrix("q")[rows][:, [p.Q_UPDATES, p.Q_SKIPPED]].sum(axis=1)
+        return counts
+
+    def _reset(self, rows: Array, updates: Array) -> None:
+        """Close blocks unless that is done, and clear; can be begun again (`Model._whole`)."""
+        closed = self._updates(rows) != updates
+        for row, done in zip(rows.tolist(), closed, strict=True):
+            if self._one.plan[p.WINDOW] >= 0 and not done:
+                self._kernels.close(row)
+            self._common.begin(row)
 
     def learner(self, key: str | int) -> Learner:
         """Return an independent copy of one learner."""
-        row = int(self._find([key])[0])
-        copy = Learner.from_spec(self._spec.learner)
-        for name, part in copy._arena.parts.items():
-            part[:] = self._matrix(name)[row, : len(part)]
+        copy = Learner.from_spec(self._learner)
+        with self._lock:
+            self._finish()
+            row = int(self._find([key])[0])
+            for name, part in copy._arena.parts.items():
+                part[:] = self._matrix(name)[row, : len(part)]
         return copy
 
     # ------------------------------------------------------------------ what it holds
     @property
     def spec(self) -> FleetSpec:
         """The specification, keys included."""
-        return self._spec
+        return FleetSpec(self._learner, self.keys, self._max_keys)
 
     def health(self) -> dict[str, int]:
         """Counts over all learners, by reason; see :meth:`Learner.health`."""
         names = {
             "steps": p.Q_STEPS, "labels": p.Q_LABELS, "updates": p.Q_UPDATES,
-            "bad_output": p.Q_BAD_OUTPUT, "bad_target": p.Q_BAD_TARGET,
-            "skipped_updates": p.Q_SKIPPED, "trace_resets": p.Q_RESETS,
+            "bad_input": p.Q_BAD_INPUT, "bad_output": p.Q_BAD_OUTPUT,
+            "bad_target": p.Q_BAD_TARGET, "skipped_updates": p.Q_SKIPPED,
+            "trace_resets": p.Q_RESETS,
         }  # fmt: skip
-        counts = self._matrix("q")[: len(self)]
-        return {name: int(counts[:, at].sum()) for name, at in names.items()}
+        with self._lock:
+            counts = self._matrix("q")[: len(self)]
+            return {name: int(counts[:, at].sum()) for name, at in names.items()}
+
+    @property
+    def _who(self) -> Array:
+        return self._order[: len(self._keys)]
 
     def _matrix(self, name: str) -> Array:
         return self._matrices["fdq".index(name)]
@@ -344,30 +387,39 @@ class Fleet(Model):
             self._matrix(name)[row, : len(part)] = part
 
     def _make_room(self, capacity: int) -> None:
-        old, self._capacity = self._matrices, capacity
-        self._strides = _strides(self._one.arena.sizes)
+        """Move to larger matrices; nothing has changed if there is no memory for them."""
         sizes = {name: capacity * stride for name, stride in self._strides.items()}
-        self._arena = Arena(sizes, self._spec.learner.network.dtype)
-        self._matrices = tuple(
-            self._arena.parts[name].reshape(capacity, stride)
-            for name, stride in self._strides.items()
+        arena = Arena(sizes, self._learner.network.dtype)
+        matrices = tuple(
+            arena.parts[name].reshape(capacity, stride) for name, stride in self._strides.items()
         )
+        for to, kept in zip(matrices, self._matrices, strict=False):
+            to[: len(kept)] = kept
         plan = self._one.plan.copy()
         if capacity > 1:
             plan[p.NEXT] = self._strides["f"]
-        module = rules.rule_row(self._spec.learner.rule).kernels
-        self._kernels = Kernels(module, plan, *self._matrices)  # where the matrices lie now
-        self._common = Kernels("learner", plan, *self._matrices)
-        self._rows = self._compile
-        for to, kept in zip(self._matrices, old, strict=False):
-            to[: len(kept)] = kept
-        self._rename(self.keys)
+        module = rules.rule_row(self._learner.rule).kernels
+        self.__dict__.update(
+            _kernels=Kernels(module, plan, *matrices),
+            _common=Kernels("learner", plan, *matrices),
+            _order=np.arange(capacity),
+            _stuck=np.full(capacity, -1),  # steps made when a row was refused last
+            _arena=arena,
+            _matrices=matrices,
+            _capacity=capacity,
+            _code=None,  # which is bound to where the matrices lie
+        )
 
-    def _rename(self, keys: tuple[str | int, ...]) -> None:
-        self._spec = dataclasses.replace(self._spec, keys=keys)
-        self._row_of = {key: row for row, key in enumerate(keys)}
-        self._who = np.arange(len(keys), dtype=np.int64)
-        self._saved = _stacked(self._one.arena.saved, len(keys), self._strides)
+    # ------------------------------------------------------------------ copies
+    @property
+    def _saved(self) -> Mapping[str, ArrayLayout]:  # type: ignore[override]
+        return _stacked(self._one.arena.saved, len(self), self._strides)
+
+    def _legal(self) -> Legal:
+        return ranges.learner(self._one)
+
+    def _tensors(self) -> dict[str, Array]:
+        return {**super()._tensors(), **key_tensors(self._keys)}
 
     @classmethod
     def from_spec(cls, spec: FleetSpec) -> Fleet:
@@ -376,14 +428,29 @@ class Fleet(Model):
         fleet._build(spec, Learner.from_spec(spec.learner)._arena)
         return fleet
 
+    @classmethod
+    def from_tensors(cls, spec: FleetSpec, tensors: Mapping[str, Array]) -> Fleet:
+        """See :meth:`Model.from_tensors`; keys that are tensors are read here."""
+        return super().from_tensors(keys_from(spec, tensors), tensors)
+
+    @classmethod
+    def expected(cls, spec: FleetSpec) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """See :meth:`Model.expected`."""
+        return {**super().expected(spec), **spec.key_entries()}
+
+    def snapshot(self) -> bytes:
+        """The whole state, weights included, as bytes for :meth:`restore`; keys are not in it."""
+        return super().snapshot()
+
     def __getstate__(self) -> dict[str, Any]:
-        tensors = {name: self._arena.view(at).copy() for name, at in self._saved.items()}
-        return {"spec": self._spec, "tensors": tensors, "template": self._template}
+        with self._lock:
+            self._finish()
+            tensors = super()._tensors()
+            return {"spec": self.spec, "tensors": tensors, "template": self._template}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         made = Fleet.from_tensors(state["spec"], state["tensors"])
         self.__dict__.update(made.__dict__)
-        self._rows = self._compile
         self._template = state["template"]
 
     @classmethod
@@ -394,4 +461,4 @@ class Fleet(Model):
         return places, spec.learner.network.dtype
 
     def __repr__(self) -> str:
-        return f"Fleet({len(self)} learners, rule {self._spec.learner.rule.name!r})"
+        return f"Fleet({len(self)} learners, rule {self._learner.rule.name!r})"

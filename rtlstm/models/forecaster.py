@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import html
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rtlstm.errors import SampleError, SpecError
+from rtlstm.errors import LimitError, SampleError, SpecError
 from rtlstm.inputs.records import as_row, as_table, as_time, as_times
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.native.bind import Kernels
@@ -17,8 +16,10 @@ from rtlstm.kernels.native.capi import address
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.kernels.tasks import packing
 from rtlstm.layouts import forecaster as outlook
+from rtlstm.layouts import ranges
 from rtlstm.layouts.arena import ArrayLayout
 from rtlstm.layouts.forecaster import ForecasterSpec
+from rtlstm.layouts.ranges import Legal
 from rtlstm.models import embedded as inner
 from rtlstm.models import initialize as initial
 from rtlstm.models.base import Model
@@ -87,7 +88,7 @@ class Forecaster(Model):
             inner.as_layers(layers),
             rule_of(rule),
             seed,
-            float(coverage),
+            float(coverage) if isinstance(coverage, int | float) else coverage,
             missing,
             times,
         )
@@ -100,13 +101,13 @@ class Forecaster(Model):
         self.network, arena = inner.embed_learner(self.kind, plan.learner, plan.arena, fewer)
         self.spec, self._lock = spec, self.network._lock
         self._arena, self._plan, self._net = arena, plan.plan, plan.learner.plan
-        self._saved = plan.arena.saved
+        self._saved, self._layout = plan.arena.saved, plan
         outlook.prepare(plan, arena.d, arena.q)
         parts = self._net, arena.f, arena.d, arena.q
         self._kernels = Kernels("forecaster", self._plan, *parts)
         self._rule = inner.LearningStep(spec.rule, self._net, self._plan, arena)
         self._shape = (3, len(spec.horizons), len(spec.targets))
-        self._stage = arena.q[self._plan[k.COUNTS] + k.STAGE :][:1]
+        self._counts = arena.q[self._plan[k.COUNTS] :][: k.COUNTS_LEN]
         self._clock = arena.d[self._plan[k.CLOCK] :][: k.CLOCK_LEN]
         self._time = np.zeros(1)  # where the kernels read the time of a row
 
@@ -121,6 +122,9 @@ class Forecaster(Model):
     def saved_arrays(cls, spec: ForecasterSpec) -> tuple[Mapping[str, ArrayLayout], str]:
         """See :meth:`Model.saved_arrays`."""
         return outlook.lay_out(spec).arena.saved, spec.learner.network.dtype
+
+    def _legal(self) -> Legal:
+        return ranges.forecaster(self._layout)
 
     # ------------------------------------------------------------------ rows
     def update(self, row: Any, time: Any = None, learn: bool = True) -> Forecast:
@@ -138,10 +142,7 @@ class Forecaster(Model):
         seconds = as_time(time)
         out = np.zeros(self._shape)
         with self._lock:
-            self._finish()
-            if unknown:
-                self._count(k.UNKNOWN_FIELDS, unknown)
-            self._take(address(values), seconds, bool(learn), address(out))
+            self._take(values, seconds, bool(learn), out, unknown)
             return Forecast(out[0], out[1], out[2], float(self._clock[k.ANOMALY]))
 
     def run(self, rows: Any, times: Any = None, learn: bool = True) -> Array:
@@ -155,61 +156,34 @@ class Forecaster(Model):
         seconds = as_times(times, len(table))
         answers = np.empty((len(table), *self._shape[1:]))
         out = np.zeros(self._shape)
-        at, place = address(table), address(out)
         with self._lock:
-            self._finish()
-            for t in range(len(table)):
-                self._take(at + t * table.strides[0], float(seconds[t]), bool(learn), place)
+            for t, values in enumerate(table):
+                self._take(values, float(seconds[t]), bool(learn), out)
                 answers[t] = out[0]
         return answers
 
-    def _take(self, row: int, seconds: float, learn: bool, out: int) -> None:
-        """Take in one row and forecast into `out`, both by address.
-
-        An interrupt finds the row done, or not begun, or `_finish` makes the rest of it.
-        """
-        if seconds <= self._clock[k.TIME] and not self._accept(seconds):
-            self._kernels.repeat(out)
-            return
-        try:
-            self._time[0] = seconds
-            arrived = self._kernels.take(row, address(self._time), learn)
-            if arrived == k.SKIPPED:
-                self._kernels.repeat(out)
-                return
-            if arrived == k.DUE:
-                self._step()
-            self._kernels.make(learn, out)
-        except BaseException:
-            self._finish()
-            raise
-
-    def _step(self) -> None:
-        if self._rule.run():
-            self._kernels.reset_network()
-
-    def _finish(self) -> None:
-        """Make the rest of a row that was interrupted between its kernels."""
-        if self._stage[0]:
-            q = self._arena.q
-            if q[p.Q_STEPS] == q[self._plan[k.COUNTS] + k.STEPS_BEFORE]:
-                self._step()
-            learn, unused = bool(q[self._plan[k.COUNTS] + k.LEARNING]), np.empty(self._shape)
-            self._kernels.make(learn, address(unused))
-
-    def _accept(self, seconds: float) -> bool:
-        """Decide by policy whether a row whose time is not after the last one's is taken."""
-        if self.spec.times == "raise":
+    def _take(
+        self, values: Array, seconds: float, learn: bool, out: Array, unknown: int = 0
+    ) -> None:
+        """Take in one row; after an interrupt it has been taken, or was not begun."""
+        self._finish()
+        late = seconds <= self._clock[k.TIME]
+        if late and self.spec.times == "raise":
             raise SampleError(
                 f"a row's time must come after the last one's, got {seconds} after"
                 f" {self._clock[k.TIME]}; nothing was changed"
             )
-        accepted = self.spec.times == "accept"
-        self._count(k.ACCEPTED_TIMES if accepted else k.DROPPED_TIMES)
-        return accepted
+        row = _Row(self, values, seconds, learn, out)
+        row.counts = {k.UNKNOWN_FIELDS: self._counts[k.UNKNOWN_FIELDS] + unknown}
+        if late:
+            row.drop = self.spec.times == "drop"
+            which = k.DROPPED_TIMES if row.drop else k.ACCEPTED_TIMES
+            row.counts[which] = self._counts[which] + 1
+        self._whole(row.work)
 
-    def _count(self, which: int, by: int = 1) -> None:
-        self._arena.q[self._plan[k.COUNTS] + which] += by
+    def _step(self) -> None:
+        if self._rule.run():
+            self._kernels.reset_network()
 
     # ------------------------------------------------------------------ what it holds
     @property
@@ -298,18 +272,6 @@ class Forecaster(Model):
             **{name: int(q[at]) for name, at in inner.items()},
         }
 
-    def snapshot(self) -> bytes:
-        """Return the whole state, weights included, as bytes for :meth:`restore`."""
-        with self._lock:
-            self._finish()
-            return super().snapshot()
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Save the model to a file; see :meth:`Model.save`."""
-        with self._lock:
-            self._finish()
-            super().save(path)
-
     # ------------------------------------------------------------------ seeing it
     def _facts(self) -> dict[str, str]:
         layers = ", ".join(f"{type(la).__name__}({la.units})" for la in self.spec.layers)
@@ -337,6 +299,41 @@ class Forecaster(Model):
         return f"<table><caption>Forecaster</caption>{rows}</table>"
 
 
+class _Row:
+    """A row on its way through the kernels; `work` can be begun again at any point.
+
+    counts: what counters of the forecaster will be when it is through; drop: the row is not taken.
+    """
+
+    def __init__(
+        self, forecaster: Forecaster, values: Array, seconds: float, learn: bool, out: Array
+    ) -> None:
+        self.forecaster, self.values, self.seconds = forecaster, values, seconds
+        self.learn, self.out, self.drop = learn, out.reshape(-1), False
+        self.counts: dict[int, Any] = {}
+        self.before = self._arrived()
+
+    def _arrived(self) -> tuple[int, int]:
+        counts = self.forecaster._counts
+        return int(counts[k.TAKEN] + counts[k.STAGE]), int(counts[k.SKIPPED_ROWS])
+
+    def work(self) -> None:
+        """Arrive, make the rule's step, issue forecasts; or repeat the last ones."""
+        it = self.forecaster
+        q = it._arena.q
+        for which, count in self.counts.items():
+            it._counts[which] = count
+        if self._arrived() == self.before and not self.drop:
+            it._time[0] = self.seconds
+            it._kernels.take(address(self.values), address(it._time), self.learn)
+        if it._counts[k.STAGE]:
+            if q[p.Q_STEPS] == it._counts[k.STEPS_BEFORE]:
+                it._step()
+            it._kernels.make(self.learn, address(self.out))
+        elif self.drop or self._arrived()[1] != self.before[1]:
+            it._kernels.repeat(address(self.out))
+
+
 def _horizons(horizon: Any) -> tuple[int, ...]:
     """Return 1 … n for a number n, or the given horizons as a tuple."""
     if isinstance(horizon, bool) or not isinstance(horizon, int | Sequence | range):
@@ -345,6 +342,8 @@ def _horizons(horizon: Any) -> tuple[int, ...]:
         if horizon < 1:
             raise SpecError(f"horizon must be 1 or more, got {horizon}")
         return tuple(range(1, min(horizon, outlook.MAX_HORIZON + 1) + 1))
+    if len(horizon) > outlook.MAX_HORIZON:
+        raise LimitError(f"at most {outlook.MAX_HORIZON} horizons, got {len(horizon)}")
     return tuple(horizon)
 
 

@@ -76,6 +76,8 @@ def matrix(kind: str | float, rows: int, columns: int, units: int, uniform: Unif
         return orthogonal(rows, columns, uniform)
     if kind == "glorot":
         limit = math.sqrt(6.0 / (rows + columns))
+    elif kind == "small":
+        limit = 0.1 * min(1.0, 4.0 / math.sqrt(rows))
     elif kind == "torch":
         limit = 1.0 / math.sqrt(units)
     else:

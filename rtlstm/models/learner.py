@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from time import perf_counter_ns
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
 from rtlstm.errors import LimitError, StateError
-from rtlstm.inputs.arrays import as_rows, as_sample, as_target, as_targets, output_array
+from rtlstm.inputs.arrays import (
+    as_rows,
+    as_sample,
+    as_target,
+    as_targets,
+    must_be_finite,
+    output_array,
+    outside,
+)
 from rtlstm.kernels import plan as p
-from rtlstm.kernels.native.bind import Kernels
+from rtlstm.kernels.native.bind import BoundKernel, Kernels
 from rtlstm.kernels.native.capi import address
 from rtlstm.kernels.native.fastcall import FastCall, unavailable
-from rtlstm.layouts import rules
+from rtlstm.layouts import ranges, rules
 from rtlstm.layouts.arena import Arena, ArrayLayout, arena_bytes
-from rtlstm.layouts.learner import LearnerSpec, lay_out, write_settings
+from rtlstm.layouts.learner import LearnerSpec, clear_state, lay_out, write_settings
+from rtlstm.layouts.ranges import Legal
 from rtlstm.models.fitting import run_rows, run_sequences
 from rtlstm.models.network import GIL_RELEASE_NS, Network, raise_for_status, step_nanoseconds
 from rtlstm.models.trainable import MAX_CHUNK, Trainable
@@ -85,28 +95,50 @@ class Learner(Trainable):
                 f" {memory_limit}: {rules.cheaper(spec.rule)}. The network is unchanged"
             )
         arena = Arena(plan.arena.sizes, spec.network.dtype)
-        own = net._own_size()
-        arena.f[:own] = net._f[:own]
-        net._adopt(arena, plan.network)
+        write_settings(spec, arena)
         self.net, self._layout, self._arena, self._plan = net, plan, arena, plan.plan
         self._lock, self._saved = net._lock, plan.arena.saved
-        rows = self._plan, *(part[np.newaxis] for part in (arena.f, arena.d, arena.q))
-        self._kernels = Kernels(rules.rule_row(spec.rule).kernels, *rows)
-        self._common = Kernels("learner", *rows)  # of every rule
+        self._bind_kernels()
         self._who = np.zeros(MAX_CHUNK, np.int64)
         self._first = self._who[:1]
-        if spec.average is not None:
-            for name, view in self._by_name("average").items():
-                view[...] = net.parameters[name]
-        self._rows: Callable[..., int] = self._compile
-        self._fast_call: Callable[..., Any] = self._make_fast_call
-        self._made: FastCall | None = None
         self._unknown = np.full(spec.network.outputs, np.nan, spec.network.dtype)
         self._delay = spec.delay
+        self._stuck = -1  # steps made when a prediction was refused last
+        self._began = (-1, 0)  # ticket whose row is being learned, and `_handled` before it
         self._worst, self._bounded = 0, spec.rule.name == "bptt"
-        write_settings(spec, arena)
-        if spec.delay:
-            self._copy_state(self._plan[p.LEARN_STATE], self._plan[p.STATE])
+        with net._lock:
+            own = net._own_size()
+            arena.f[:own] = net._f[:own]
+            if spec.delay:
+                self._copy_state(self._plan[p.LEARN_STATE], self._plan[p.STATE])
+            if spec.average is not None:
+                for name, view in self._by_name("average").items():
+                    view[...] = net.parameters[name]
+            net._adopt(arena, plan.network)
+
+    _kernels: Kernels
+    _common: Kernels
+    _rows: Callable[..., int]
+    _fast_call: Callable[..., Any]
+    _code: BoundKernel | None
+    _made: FastCall | None
+
+    def _bind_kernels(self) -> None:
+        """Work on today's plan and arrays from the next call on."""
+        arena = self._arena
+        rows = self._plan, *(part[np.newaxis] for part in (arena.f, arena.d, arena.q))
+        made: dict[str, Any] = {
+            "_kernels": Kernels(rules.rule_row(self.spec.rule).kernels, *rows),
+            "_common": Kernels("learner", *rows),  # of every rule
+            "_rows": self._compile,
+            "_fast_call": self._make_fast_call,
+            "_code": None,
+            "_made": None,
+        }
+        old = self.__dict__.get("_made")
+        self.__dict__.update(made)  # at once: an interrupt finds all of it or nothing
+        if old is not None:
+            old.retire()
 
     @classmethod
     def from_spec(cls, spec: LearnerSpec) -> Learner:
@@ -136,15 +168,14 @@ class Learner(Trainable):
 
     def _step(self, answer: Any, x: Any, y: Any, out: Array | None) -> Array:
         """Complete :meth:`step` where the fast call was not available, or refused the sample."""
-        if self._delay:
-            prediction, ticket = self.predict(x, out)
-            self.learn(ticket, y)
-            return prediction
-        net = self.net
+        net, block = self.net, self._arena.bytes
         if answer is None:
-            x = as_sample(x, net._in, net._dtype, "x")
-            y = self._unknown if y is None else as_target(y, net._out, net._dtype, net.spec)
-            room = output_array(out, net._out, net._dtype)
+            x = outside(as_sample(x, net._in, net._dtype, "x"), block)
+            y = outside(self._target(y), block)
+            room = output_array(out, net._out, net._dtype, x, y, block)
+            if self._delay:
+                self._issue(x, room, y)
+                return room
             answer = self._fast_call(x, y, room)
             if answer is None:  # somebody holds the lock, or there is no fast call
                 with self._lock:
@@ -153,8 +184,35 @@ class Learner(Trainable):
                     answer = self._row(x, y, room) or room
                     self._worst = max(self._worst, perf_counter_ns() - started)
         if answer.__class__ is int:
+            if answer == p.BAD_OUTPUT and self._recover():
+                return self.step(x, y, out)
             raise_for_status(answer)
         return answer  # type: ignore[no-any-return]
+
+    def _recover(self) -> bool:
+        """Set the state to zero if no step was possible since the last refusal; say whether.
+
+        A prediction that is not finite is refused for its row alone at first: the sample may be
+        what is too large. If the next is refused, too, it is the state, which nothing else mends.
+        """
+        with self._lock:
+            q = self._arena.q
+            steps = int(q[p.Q_STEPS] + q[p.Q_ISSUED])
+            if self._stuck != steps:
+                self._stuck = steps
+                return False
+            self._stuck = -1
+            clear_state(self._plan, self._arena.f, q)
+            q[p.Q_RESETS] += 1
+            return True
+
+    def _count_bad(self, rows: Array) -> None:
+        with self._lock:
+            self._arena.q[p.Q_BAD_INPUT] += len(rows)
+
+    def _target(self, y: Any) -> Array:
+        net = self.net
+        return self._unknown if y is None else as_target(y, net._out, net._dtype, net.spec)
 
     def _row(self, x: Array, y: Array, answer: Array) -> int:
         """Run one step of the kernel on arrays that fit; returns its status."""
@@ -169,9 +227,10 @@ class Learner(Trainable):
         behind the other, and :meth:`reset` is called before each and after the last.
         """
         spec, dtype = self.net.spec, self.net._dtype
-        X = as_rows(X, spec.inputs, dtype, "X")
-        Y = as_targets(Y, len(X), spec, "Y")
-        P = output_array(out, (len(X), spec.outputs), dtype)
+        X, block = as_rows(X, spec.inputs, dtype, "X", checked=False), self._arena.bytes
+        must_be_finite(X, "X", self._count_bad)
+        X, Y = outside(X, block), outside(as_targets(Y, len(X), spec, "Y"), block)
+        P = output_array(out, (len(X), spec.outputs), dtype, X, Y, block)
         if lengths is not None:
             run_sequences(self, X, Y, P, lengths)
         elif self.spec.delay or self._schedule:
@@ -179,27 +238,40 @@ class Learner(Trainable):
                 self.step(x, y, answer)
         else:
             with self._lock:
+                self._finish()
                 self._need_room(len(X))
-                run_rows(self._rows, address(self._who), (X, Y, P), self._chunk())
+                rows = self._first_use().run
+                run_rows(rows, address(self._who), (X, Y, P), self._chunk(), mend=self._recover)
         return P
 
     def _compile(self, *args: Any) -> int:
-        """Compile or load the kernel at the first call of ``_rows``, then replace it."""
-        self._machine = self._kernels.bound("step")
-        self._rows = self._machine.run
-        return int(self._rows(*args)) if args else 0
+        """The first call of ``_rows``: compiles or loads the kernel, which replaces it."""
+        return int(self._first_use().run(*args))
+
+    def _first_use(self) -> BoundKernel:
+        """Compile or load the kernel, once, however many threads come first."""
+        with self._lock:
+            if self._code is None:
+                code = self._kernels.bound("step")
+                self.__dict__.update(_rows=code.run, _code=code)
+            assert self._code is not None
+            return self._code
 
     def _make_fast_call(self, *args: Any) -> Any:
         """Make the fast call at its first use; bptt and late targets have none."""
-        self._compile()
-        self._fast_call, net = unavailable, self.net
-        if not (self._delay or self._bounded):
-            long = step_nanoseconds(net.spec, rules.rule_row(self.spec.rule).cost) > GIL_RELEASE_NS
-            lock, lengths = self._lock.address, (*net._in, *net._out)
-            self._made = FastCall("learn", self._machine, lock, lengths, net._dtype, long)
-            self._fast_call = self._made.call
-        if self._schedule is not None:
-            self._fast_call = self._at_its_rate(self._fast_call)
+        with self._lock:
+            if self._fast_call == self._make_fast_call:
+                code, net = self._first_use(), self.net
+                made, call = None, unavailable
+                if not (self._delay or self._bounded):
+                    cost = rules.rule_row(self.spec.rule).cost
+                    long = step_nanoseconds(net.spec, cost) > GIL_RELEASE_NS
+                    lengths, block = (*net._in, *net._out), self._arena.bytes
+                    made = FastCall("learn", code, self._lock, block, lengths, net._dtype, long)
+                    call = made.call
+                if self._schedule is not None:
+                    call = self._at_its_rate(call)
+                self.__dict__.update(_made=made, _fast_call=call)
         return self._fast_call(*args)
 
     def _at_its_rate(self, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -214,7 +286,7 @@ class Learner(Trainable):
 
     def _forget_code(self) -> None:
         """See :meth:`Trainable._forget_code`."""
-        self._rows, self._fast_call = self._compile, self._make_fast_call
+        self._bind_kernels()
 
     def _need_room(self, rows: int) -> None:
         """Raise LimitError if `bptt` cannot store this many more steps."""
@@ -236,27 +308,10 @@ class Learner(Trainable):
         more gives up the oldest, which is then learned from as unlabelled, and counted.
         """
         self._need_delay()
-        net = self.net
-        x = as_sample(x, net._in, net._dtype, "x")
-        answer = output_array(out, net._out, net._dtype)
-        with self._lock:
-            waiting = self._arena.q[p.Q_ISSUED] - self._arena.q[p.Q_SETTLED]
-            self._need_room(int(waiting) + 1)
-            status = self._common.predict(address(x), address(answer))
-            if status:
-                raise_for_status(status)
-            q, size = self._arena.q, self.spec.delay
-            if q[p.Q_ISSUED] - q[p.Q_SETTLED] == size:
-                self._queue("queue.known")[q[p.Q_SETTLED] % size] = True
-                q[p.Q_GIVEN_UP] += 1
-                self._settle()
-            ticket = int(q[p.Q_ISSUED])
-            place = ticket % size
-            self._queue("queue.x")[place] = x
-            self._queue("queue.y")[place] = np.nan
-            self._queue("queue.known")[place] = False
-            q[p.Q_ISSUED] += 1
-        return answer, ticket
+        net, block = self.net, self._arena.bytes
+        x = outside(as_sample(x, net._in, net._dtype, "x"), block)
+        answer = output_array(out, net._out, net._dtype, x, block)
+        return answer, self._issue(x, answer, None)
 
     def learn(self, ticket: int, y: Any) -> None:
         """Learn the target of an earlier prediction, with the inputs and traces of its own time.
@@ -265,11 +320,12 @@ class Learner(Trainable):
         Raises StateError for a ticket that was never issued, was given up, or was used.
         """
         self._need_delay()
-        net = self.net
-        target = self._unknown if y is None else as_target(y, net._out, net._dtype, net.spec)
+        target = self._target(y).copy()
         with self._lock:
+            self._finish()
             q, size = self._arena.q, self.spec.delay
-            if not q[p.Q_SETTLED] <= ticket < q[p.Q_ISSUED]:
+            whole = isinstance(ticket, int | np.integer)
+            if not whole or not q[p.Q_SETTLED] <= ticket < q[p.Q_ISSUED]:
                 q[p.Q_LATE] += 1
                 raise StateError(
                     f"ticket {ticket} is not waiting: {q[p.Q_SETTLED]} to {q[p.Q_ISSUED] - 1} are;"
@@ -277,21 +333,59 @@ class Learner(Trainable):
                 )
             if self._queue("queue.known")[ticket % size]:
                 raise StateError(f"ticket {ticket} has its label already; nothing was learned")
-            self._queue("queue.y")[ticket % size] = target
-            self._queue("queue.known")[ticket % size] = True
-            self._settle()
+            self._whole(partial(self._take_label, int(ticket), target))
 
-    def _settle(self) -> None:
-        """Replay the oldest waiting rows whose targets are known; catch up when none waits."""
+    def _issue(self, x: Array, answer: Array, y: Array | None) -> int:
+        """Predict for x, let it wait for its label, learn that if it is known; returns the ticket.
+
+        One step forward or none, whatever interrupts it. Raises SampleError; nothing moved then.
+        """
+        with self._lock:
+            self._finish()
+            q = self._arena.q
+            waiting = int(q[p.Q_ISSUED] - q[p.Q_SETTLED])
+            self._need_room(waiting + 1)
+            late = _LateRow(self, x, None if y is None else y.copy(), waiting == self.spec.delay)
+            self._whole(late.work)
+            if late.status == p.BAD_OUTPUT and self._recover():
+                return self._issue(x, answer, y)
+            if late.status:
+                raise_for_status(late.status)
+            answer[...] = late.answer
+            return late.ticket
+
+    def _take_label(self, ticket: int, target: Array) -> None:
+        """Note a label and learn what can be learned; can be begun again (see `Model._whole`)."""
+        if self._arena.q[p.Q_SETTLED] <= ticket:
+            place = ticket % self.spec.delay
+            self._queue("queue.y")[place] = target
+            self._queue("queue.known")[place] = True
+        self._settle()
+
+    def _settle(self, ahead: int = 0) -> None:
+        """Replay the oldest waiting rows whose labels are known; catch up when none waits.
+
+        ``ahead``: predictions that were made but do not wait yet. Can be begun again.
+        """
         q, size = self._arena.q, self.spec.delay
         known, X, Y = (self._queue(f"queue.{name}") for name in ("known", "x", "y"))
         spare = np.empty(self.net.spec.outputs, self.net._dtype)
         while q[p.Q_SETTLED] < q[p.Q_ISSUED] and known[q[p.Q_SETTLED] % size]:
-            place = q[p.Q_SETTLED] % size
-            self._row(X[place], Y[place], spare)
-            q[p.Q_SETTLED] += 1
-        if q[p.Q_SETTLED] == q[p.Q_ISSUED]:
+            first = int(q[p.Q_SETTLED])
+            if self._began[0] != first:
+                self._began = first, self._handled()
+            if self._began[1] == self._handled():
+                self._row(X[first % size], Y[first % size], spare)
+            q[p.Q_SETTLED] = first + 1
+        if q[p.Q_SETTLED] == q[p.Q_ISSUED] + ahead:
             self._copy_state(self._plan[p.STATE], self._plan[p.LEARN_STATE])
+
+    def _handled(self) -> int:
+        """How many rows were learned from or refused so far."""
+        return int(self._arena.q[[p.Q_STEPS, p.Q_BAD_INPUT, p.Q_BAD_OUTPUT]].sum())
+
+    def _legal(self) -> Legal:
+        return ranges.learner(self._layout)
 
     def _queue(self, name: str) -> Array:
         return self._arena.view(self._layout.arena.saved[name])
@@ -353,6 +447,57 @@ class Learner(Trainable):
         A rule of blocks first learns from the steps of its unfinished block: `bptt` here alone.
         """
         with self._lock:
-            if self._plan[p.WINDOW] >= 0:
-                self._kernels.close(0)
-            self._common.begin(0)
+            q = self._arena.q
+            self._whole(partial(self._reset, int(q[p.Q_UPDATES] + q[p.Q_SKIPPED])))
+
+    def _reset(self, updates: int) -> None:
+        """Close the block unless that is done, and clear; can be begun again."""
+        q = self._arena.q
+        if self._plan[p.WINDOW] >= 0 and q[p.Q_UPDATES] + q[p.Q_SKIPPED] == updates:
+            self._kernels.close(0)
+        self._common.begin(0)
+
+
+class _LateRow:
+    """A row that is predicted from and then waits for its label, step by step.
+
+    `work` can be begun again at any point. x, y: arrays that nobody else writes to; y None: the
+    label will come later. full: the oldest waiting row is given up for this one.
+    """
+
+    def __init__(self, learner: Learner, x: Array, y: Array | None, full: bool) -> None:
+        self.learner, self.x, self.y = learner, x, y
+        q = learner._arena.q
+        self.ticket, self.status = int(q[p.Q_ISSUED]), 0
+        self.oldest = self.ticket - learner.spec.delay
+        self.full, self.given_up = full, int(q[p.Q_GIVEN_UP]) + 1
+        # NaN until the kernel has answered: what it returns, an interrupt can lose.
+        self.answer = np.full_like(learner._unknown, np.nan)
+        self.faults = self._faults()
+
+    def _faults(self) -> tuple[int, int]:
+        q = self.learner._arena.q
+        return int(q[p.Q_BAD_INPUT]), int(q[p.Q_BAD_OUTPUT])
+
+    def work(self) -> None:
+        """Predict, make room among those that wait, join them, learn."""
+        learner = self.learner
+        q, size = learner._arena.q, learner.spec.delay
+        if np.isnan(self.answer[0]) and self._faults() == self.faults:
+            learner._common.predict(address(self.x), address(self.answer))
+        if np.isnan(self.answer[0]):
+            self.status = p.BAD_INPUT if self._faults()[0] != self.faults[0] else p.BAD_OUTPUT
+            return
+        if q[p.Q_ISSUED] == self.ticket:
+            if self.full:
+                if q[p.Q_SETTLED] <= self.oldest:
+                    learner._queue("queue.known")[self.oldest % size] = True
+                    q[p.Q_GIVEN_UP] = self.given_up
+                learner._settle(ahead=1)
+            place = self.ticket % size
+            learner._queue("queue.x")[place] = self.x
+            learner._queue("queue.y")[place] = np.nan
+            learner._queue("queue.known")[place] = False
+            q[p.Q_ISSUED] = self.ticket + 1
+        if self.y is not None:
+            learner._take_label(self.ticket, self.y)

@@ -6,7 +6,7 @@ import os
 from importlib import import_module
 from typing import Any
 
-from rtlstm.errors import MismatchedFileError
+from rtlstm.errors import DamagedFileError, MismatchedFileError, RtlstmError
 from rtlstm.files import store
 from rtlstm.models.base import Model
 
@@ -33,8 +33,9 @@ def _classes(kind: str) -> tuple[type[Model], Any]:
 def load(path: str | os.PathLike[str], max_bytes: int = store.MAX_BYTES) -> Any:
     """Load a model file: a Network, a Learner, or a model built on one; it continues bit for bit.
 
-    Nothing in the file is executed or believed before it is checked: names, dtypes, shapes, sizes
-    and digest. Raises a kind of ModelFileError for a damaged, foreign, too large or newer file.
+    Nothing in the file is executed or believed before it is checked: names, dtypes, shapes, sizes,
+    digest, and the range of every number that is used as an index. Raises a kind of ModelFileError
+    for a damaged, foreign, too large or newer file.
     """
 
     def expect(kind: str, plain: dict[str, Any]) -> dict[str, Any]:
@@ -43,7 +44,11 @@ def load(path: str | os.PathLike[str], max_bytes: int = store.MAX_BYTES) -> Any:
 
     kind, plain, tensors = store.read(path, expect, _must_be_finite, max_bytes)
     held, spec = _classes(kind)
-    return held.from_tensors(spec.from_dict(plain), tensors)
+    try:
+        return held.from_tensors(spec.from_dict(plain), tensors)
+    except (RtlstmError, ValueError, TypeError, OverflowError) as error:
+        name = os.fspath(path)
+        raise DamagedFileError(f"model file {name!r}: {error}; nothing was loaded") from error
 
 
 def _must_be_finite(name: str) -> bool:

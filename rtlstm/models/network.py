@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from rtlstm.errors import RtlstmError, SampleError
-from rtlstm.inputs.arrays import as_rows, as_sample, as_targets, output_array
+from rtlstm.errors import LimitError, RtlstmError, SampleError
+from rtlstm.inputs.arrays import as_rows, as_sample, as_targets, output_array, outside
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.native.bind import bind
 from rtlstm.kernels.native.capi import address
 from rtlstm.kernels.native.fastcall import FastCall
 from rtlstm.layouts import network as layout
-from rtlstm.layouts.arena import Arena, ArenaLayout, ArrayLayout
+from rtlstm.layouts.arena import Arena, ArenaLayout, ArrayLayout, arena_bytes
 from rtlstm.models import initialize as initial
-from rtlstm.models.base import Lock, Model
+from rtlstm.models.base import Model
+from rtlstm.models.locks import Lock
 from rtlstm.spec import Layer, NetworkSpec
 
 if TYPE_CHECKING:
     from rtlstm.models.streams import Streams
 
 Array = np.ndarray[Any, Any]
+MEMORY_LIMIT = 4 << 30  # bytes
 CHUNK_SECONDS = 0.02  # `run` comes back to Python at least this often, so that Ctrl-C is heard
 GIL_RELEASE_NS = 200_000  # a step of more `step_nanoseconds` (some 3 µs in truth) lets the GIL go
 
@@ -76,22 +78,43 @@ class Network(Model):
         initial.fill(self.spec, self.parameters)
 
     def _build(self, spec: NetworkSpec) -> None:
-        self.spec = spec
+        self.spec, self._lock = spec, Lock()
+        self._dtype = np.dtype(spec.dtype)
+        self._in, self._out = (spec.inputs,), (spec.outputs,)
+        self._made: tuple[Any, FastCall] | None = None
+        self._run: Callable[..., int]
+        self._fast_call: Callable[..., Any]
+        self._f: Array
+        self._h: Array
+        self._plan: Array
         arena = ArenaLayout()
         self._layout = layout.network(spec, arena)
         self._saved = dict(arena.saved)
+        size = arena_bytes(arena.sizes, spec.dtype)
+        if size > MEMORY_LIMIT:
+            raise LimitError(
+                f"this network would hold {size} bytes, more than {MEMORY_LIMIT}: use fewer units"
+                " or layers; nothing was allocated"
+            )
         self._adopt(Arena(arena.sizes, spec.dtype), self._layout)
         self._layout.prepare(self._arena)
 
     def _adopt(self, arena: Arena, net: layout.NetworkLayout) -> None:
-        """Move into an arena: the network's own, or a learner's, which begins in the same way."""
-        self._arena, self._plan, self._f = arena, net.plan, arena.f
-        self._h = arena.parts.get("h", arena.f)
-        self._dtype = np.dtype(self.spec.dtype)
-        self._in, self._out = (self.spec.inputs,), (self.spec.outputs,)
-        self._lock = Lock()
-        self._run: Callable[..., int] = self._compile
-        self._fast_call: Callable[..., Any] = self._make_fast_call
+        """Live in an arena: the network's own, or a learner's that begins like it."""
+        made = {
+            "_arena": arena,
+            "_plan": net.plan,
+            "_f": arena.f,
+            "_h": arena.parts.get("h", arena.f),
+            "_run": self._compile,
+            "_fast_call": self._make_fast_call,
+            "_made": None,
+        }
+        with self._lock:
+            old = self._made
+            self.__dict__.update(made)  # at once: an interrupt finds it here or there
+            if old is not None:
+                old[1].retire()
 
     @classmethod
     def from_spec(cls, spec: NetworkSpec) -> Network:
@@ -109,15 +132,9 @@ class Network(Model):
         dtype, or a value that is not finite, and leaves every byte of the state as it was.
         """
         y = self._fast_call(x, out)
-        if y is None or y.__class__ is int:
-            return self._step(y, x, out)
-        return y  # type: ignore[no-any-return]
-
-    def _step(self, y: Any, x: Any, out: Array | None) -> Array:
-        """Complete :meth:`step` where the fast call was not available, or refused the sample."""
         if y is None:
-            x = as_sample(x, self._in, self._dtype, "x")
-            room = output_array(out, self._out, self._dtype)
+            x = outside(as_sample(x, self._in, self._dtype, "x"), self._arena.bytes)
+            room = output_array(out, self._out, self._dtype, x, self._arena.bytes)
             y = self._fast_call(x, room)
             if y is None:  # somebody holds the lock, or there is no fast call
                 with self._lock:
@@ -127,20 +144,27 @@ class Network(Model):
         return y  # type: ignore[no-any-return]
 
     def _compile(self, *args: Any) -> int:
-        """Compile or load the kernel at the first call of ``_run``, then replace it."""
-        code = bind("network.run", self._plan, self._h, self._f)
-        long = step_nanoseconds(self.spec) > GIL_RELEASE_NS
-        quick = FastCall(
-            "step", code, self._lock.address, (*self._in, *self._out), self._dtype, long
-        )
-        self._run, self._fast_call = code.run, quick.call
-        self._machine = code, quick  # both must live as long as they are called
-        return int(self._run(*args)) if args else 0
+        """The first call of `_run`: gets the machine code, which replaces it."""
+        self._first_use()
+        return self._run(*args)
 
     def _make_fast_call(self, *args: Any) -> Any:
-        """Make the fast call at its first use."""
-        self._compile()
+        """The first call of `_fast_call`."""
+        self._first_use()
         return self._fast_call(*args)
+
+    def _first_use(self) -> None:
+        """Get the machine code, once, however many threads come first."""
+        with self._lock:
+            if self._made is not None:
+                return
+            code = bind("network.run", self._plan, self._h, self._f)
+            long = step_nanoseconds(self.spec) > GIL_RELEASE_NS
+            lengths = (*self._in, *self._out)
+            quick = FastCall(
+                "step", code, self._lock, self._arena.bytes, lengths, self._dtype, long
+            )
+            self.__dict__.update(_run=code.run, _fast_call=quick.call, _made=(code, quick))
 
     def run(self, X: Any, out: Array | None = None) -> Array:
         """Predict from every row of X (T, inputs): bit for bit what :meth:`step` returns.
@@ -153,8 +177,8 @@ class Network(Model):
 
     def _through(self, kernel: Callable[..., int], X: Any, out: Array | None = None) -> Array:
         """Rows through a kernel, from where the state is."""
-        X = as_rows(X, self.spec.inputs, self._dtype, "X")
-        Y = output_array(out, (len(X), self.spec.outputs), self._dtype)
+        X = outside(as_rows(X, self.spec.inputs, self._dtype, "X"), self._arena.bytes)
+        Y = output_array(out, (len(X), self.spec.outputs), self._dtype, X, self._arena.bytes)
         chunk = chunk_rows(self.spec)
         with self._lock:
             for start in range(0, len(X), chunk):
@@ -297,7 +321,7 @@ def raise_for_status(status: int, start: int | None = None) -> NoReturn:
         raise SampleError(f"x must be finite, got NaN or infinity{where}; the state is unchanged")
     raise SampleError(
         f"the answer{where} is not finite: weights or state are too large;"
-        " state and weights are as before that sample"
+        " state and weights are as before that sample, and reset() sets the state to zero"
     )
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rtlstm.errors import SampleError, SpecError, StateError
-from rtlstm.inputs.arrays import as_rows, output_array
+from rtlstm.inputs.arrays import as_rows, output_array, outside
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.native.bind import BoundKernel, bind
 from rtlstm.kernels.native.capi import address
@@ -37,7 +36,7 @@ class Streams:
         self._states = (arena.reserve("f", count, size), arena.reserve("f", count, size))
         self._frame = arena.reserve("f", min(count, p.STREAM_GROUP), int(plan[p.FRAME_LEN]))
         self._arena = Arena(arena.sizes, net.spec.dtype)
-        self._now, self._lock = 0, threading.Lock()
+        self._now, self._lock = 0, net._lock
         self._made: BoundKernel | None = None
 
     def step(self, X: Any, out: Array | None = None) -> Array:
@@ -53,8 +52,11 @@ class Streams:
                 f"X must have one row for each of {self.count} streams, got {len(X)};"
                 " nothing was changed"
             )
-        Y = output_array(out, (self.count, net.spec.outputs), net._dtype)
-        with self._lock, net._lock:
+        blocks = self._arena.bytes, net._arena.bytes
+        for block in blocks:
+            X = outside(X, block)
+        Y = output_array(out, (self.count, net.spec.outputs), net._dtype, X, *blocks)
+        with self._lock:
             old, new = self._states[self._now], self._states[1 - self._now]
             places = old, new, self._frame, address(X), address(Y)
             status = self._kernel().run(*places, self.count)

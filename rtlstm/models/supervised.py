@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -16,8 +16,10 @@ from rtlstm.kernels.native.bind import Kernels
 from rtlstm.kernels.native.capi import address
 from rtlstm.kernels.tasks import stream_plan as k
 from rtlstm.kernels.tasks import supervised_plan as w
+from rtlstm.layouts import ranges
 from rtlstm.layouts import supervised as labelled
 from rtlstm.layouts.arena import ArrayLayout
+from rtlstm.layouts.ranges import Legal
 from rtlstm.layouts.supervised import SupervisedSpec
 from rtlstm.models import embedded as inner
 from rtlstm.models import initialize as initial
@@ -43,6 +45,7 @@ class SupervisedModel(Model):
         self.network, arena = inner.embed_learner(self.kind, made.learner, made.arena, fewer)
         made.prepare(arena, self.numbers)
         self.spec, self._lock = spec, self.network._lock
+        self._layout = made
         self._arena, self._saved, self._plan = arena, made.arena.saved, made.plan
         self._net, self._lab, plan = made.learner.plan, made.lab, made.plan
         parts = self._net, arena.f, arena.d, arena.q
@@ -79,6 +82,9 @@ class SupervisedModel(Model):
         made._saved, _ = cls.saved_arrays(made.spec)
         return made
 
+    def _legal(self) -> Legal:
+        return ranges.supervised(self._layout)
+
     # ------------------------------------------------------------------ rows and labels
     def _label(self, label: Any) -> Array:
         """Convert a label to an array (outputs,), NaN where unknown; raises SampleError."""
@@ -100,9 +106,7 @@ class SupervisedModel(Model):
         truth, seconds = self._label(label), as_time(time)
         out = np.empty(len(self.spec.outputs))
         with self._lock:
-            self._finish()
-            self._tally[w.UNKNOWN_FIELDS] += unknown
-            self._take(values, seconds, truth, out)
+            self._take(values, seconds, truth, out, unknown)
         return out
 
     def _predict(self, row: Any, time: Any) -> tuple[Array, int]:
@@ -111,11 +115,7 @@ class SupervisedModel(Model):
         seconds = as_time(time)
         out = np.empty(len(self.spec.outputs))
         with self._lock:
-            self._finish()
-            self._tally[w.UNKNOWN_FIELDS] += unknown
-            ticket = int(self._tally[w.ISSUED])
-            self._take(values, seconds, LABEL_LATER, out)
-        return out, ticket
+            return out, self._take(values, seconds, LABEL_LATER, out, unknown)
 
     def run(self, rows: Any, labels: Any = None, times: Any = None) -> Array:
         """Predict for rows (T, columns), each before its label is learned: (T, outputs).
@@ -130,7 +130,6 @@ class SupervisedModel(Model):
         seconds = as_times(times, len(table))
         answers = np.empty(truths.shape)
         with self._lock:
-            self._finish()
             for t, values in enumerate(table):
                 self._take(values, float(seconds[t]), truths[t], answers[t])
         return answers
@@ -155,28 +154,34 @@ class SupervisedModel(Model):
             place = int(ticket) % self.spec.delay
             if self._state[place]:
                 raise StateError(f"ticket {ticket} has its label already; nothing was learned")
-            at = self._plan[w.WAITING] + place * self._plan[w.WAITING_ROW] + self._plan[w.W_TARGET]
-            self._arena.d[at : at + len(truth)] = truth
-            self._state[place] = 1
-            self._settle()
+            self._whole(partial(self._take_label, int(ticket), truth))
 
     def _must_be_whole(self, values: Array) -> None:
         if self.spec.missing == "raise" and not np.isfinite(values).all():
             raise SampleError(f"a cell is missing, NaN or infinite; {UNCHANGED}")
 
-    def _take(self, values: Array, seconds: float, truth: Array, out: Array) -> None:
-        """Predict for a row, put it in the queue, and learn all labels that are due.
+    def _take(
+        self, values: Array, seconds: float, truth: Array, out: Array, unknown: int = 0
+    ) -> int:
+        """Predict for a row, which then waits for its label, and learn what can be learned.
 
-        One kernel takes the row and its label in: an interrupt finds the row taken or untouched,
-        and the next call completes the rest.
+        After an interrupt the row and its label have been taken, or were not begun. Returns the
+        ticket.
         """
-        if self._tally[w.ISSUED] - self._tally[w.SETTLED] == self.spec.delay:
-            self._state[self._tally[w.SETTLED] % self.spec.delay] = 1
-            self._tally[w.GIVEN_UP] += 1
-            self._settle()
-        self._time[0] = seconds
-        places = (address(array) for array in (values, self._time, truth))
-        self._kernels.predict(*places, len(truth), address(out))
+        self._finish()
+        row = _Row(self, values, seconds, truth, out)
+        row.unknown += unknown
+        self._whole(row.work)
+        return row.ticket
+
+    def _take_label(self, ticket: int, truth: Array) -> None:
+        """Note a label and learn what can be learned; can be begun again (see `Model._whole`)."""
+        self._complete()
+        if self._tally[w.SETTLED] <= ticket:
+            place = ticket % self.spec.delay
+            at = self._plan[w.WAITING] + place * self._plan[w.WAITING_ROW] + self._plan[w.W_TARGET]
+            self._arena.d[at : at + len(truth)] = truth
+            self._state[place] = 1
         self._settle()
 
     def _settle(self) -> None:
@@ -192,14 +197,13 @@ class SupervisedModel(Model):
             self._kernels.reset_network()
         self._kernels.catch_up()
 
-    def _finish(self) -> None:
-        """Complete a step that an interrupt left unfinished."""
+    def _complete(self) -> None:
+        """Finish a label that was judged, but whose step by the network was not made."""
         if self._tally[w.STAGE]:
             if self._arena.q[p.Q_STEPS] == self._tally[w.STEPS_BEFORE]:
                 self._step()
             else:
                 self._kernels.catch_up()
-        self._settle()
 
     # ------------------------------------------------------------------ what it holds
     @property
@@ -237,18 +241,6 @@ class SupervisedModel(Model):
             **{name: int(q[at]) for name, at in inner.items()},
         }
 
-    def snapshot(self) -> bytes:
-        """Return the whole state, weights included, as bytes for :meth:`restore`."""
-        with self._lock:
-            self._finish()
-            return super().snapshot()
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Save the model to a file; see :meth:`Model.save`."""
-        with self._lock:
-            self._finish()
-            super().save(path)
-
     def _shown(self, facts: str) -> str:
         layers = ", ".join(f"{type(la).__name__}({la.units})" for la in self.spec.layers)
         return (
@@ -256,6 +248,36 @@ class SupervisedModel(Model):
             f" {self.spec.rule.name!r}, bytes: {self.memory}, rows seen: {self.rows}, labels"
             f" learned: {int(self._tally[w.LABELS])})"
         )
+
+
+class _Row:
+    """A row that is answered and then waits for its label; `work` can be begun again any time.
+
+    unknown: what the count of unknown fields will be when it is through.
+    """
+
+    def __init__(
+        self, model: SupervisedModel, values: Array, seconds: float, truth: Array, out: Array
+    ) -> None:
+        self.model, self.values, self.seconds = model, values, seconds
+        self.truth, self.out, tally = truth, out, model._tally
+        self.ticket, self.unknown = int(tally[w.ISSUED]), int(tally[w.UNKNOWN_FIELDS])
+        self.given_up = int(tally[w.GIVEN_UP]) + 1
+
+    def work(self) -> None:
+        """Make room among those that wait, answer, learn what can be learned."""
+        model, tally, size = self.model, self.model._tally, self.model.spec.delay
+        model._complete()
+        if tally[w.ISSUED] == self.ticket:
+            tally[w.UNKNOWN_FIELDS] = self.unknown
+            if tally[w.SETTLED] == self.ticket - size:
+                tally[w.GIVEN_UP] = self.given_up
+                model._state[tally[w.SETTLED] % size] = 1
+            model._settle()
+            model._time[0] = self.seconds
+            places = (address(array) for array in (self.values, model._time, self.truth))
+            model._kernels.predict(*places, len(self.truth), address(self.out))
+        model._settle()
 
 
 def as_names(what: str, names: Any) -> tuple[str, ...]:

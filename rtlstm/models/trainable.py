@@ -31,7 +31,6 @@ class Trainable(Model):
     net: Network
     _layout: LearnerLayout
     _plan: Array
-    _parts: tuple[Array, ...]
 
     def fit(
         self,
@@ -107,7 +106,6 @@ class Trainable(Model):
                 for name, view in self._by_name(moments).items():
                     if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
                         view[...] = 0.0
-            self._parts = (self._plan, *self._parts[1:])
             self._forget_code()
 
     def _forget_code(self) -> None:

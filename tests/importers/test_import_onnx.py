@@ -170,7 +170,7 @@ BAD = {
     ),
     "linear_before_reset": (lambda m: m.cell("GRU"), None),
     "no LSTM, GRU or RNN": (lambda m: m.op("Relu"), None),
-    "sees Relu": (lambda m: m.cell("LSTM").op("Relu").cell("RNN"), None),
+    "Relu node": (lambda m: m.cell("LSTM").op("Relu").cell("RNN"), None),
     "stands Relu": (lambda m: m.cell("LSTM").op("Relu"), None),
     "stands MatMul": (lambda m: m.cell("LSTM").dense(2).dense(2), None),
     "lengths": (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,11 +89,15 @@ def test_what_is_refused_moves_nothing() -> None:
     X, Y = streams(2, 3)
     fleet = rtlstm.Fleet(make(), 3)
     fleet.step(X[0], Y[0])
-    before = fleet.snapshot()
     bad = X[1].copy()
     bad[2, 0] = np.inf
+    weights = [fleet.learner(key).net.snapshot() for key in fleet.keys]
+    with pytest.raises(rtlstm.SampleError, match="row 2"):
+        fleet.step(bad, Y[1])
+    assert [fleet.learner(key).net.snapshot() for key in fleet.keys] == weights
+    assert [fleet.learner(key).health()["bad_input"] for key in fleet.keys] == [0, 0, 1]
+    before = fleet.snapshot()
     for call in (
-        lambda: fleet.step(bad, Y[1]),
         lambda: fleet.step(X[1][:2], Y[1][:2]),
         lambda: fleet.step([0, 9], X[1][:2], Y[1][:2]),
         lambda: fleet.step([0, 0], X[1][:2], Y[1][:2]),
@@ -113,3 +119,46 @@ def test_one_sick_learner_stops_no_other() -> None:
     P = fleet.step([0, 1, 2], X[0], Y[0])
     assert np.isnan(P[1]).all() and np.array_equal(P[2], alone.step(X[0, 2], Y[0, 2]))
     assert fleet.health()["bad_output"] == 1
+
+
+def test_a_hundred_thousand_keys(tmp_path: Path) -> None:
+    """They join in seconds, and their names, however long, are saved and read back."""
+    learner = rtlstm.Learner(rtlstm.Network(1, rtlstm.LSTM(1), 1))
+    fleet = rtlstm.Fleet(learner, 0)
+    started = time.process_time()
+    for key in range(100_000):
+        fleet.add(f"station {key} of a very long street" if key % 2 else key)
+    assert time.process_time() - started < 5.0
+    few = rtlstm.Fleet(learner, [f"{'é' * 100} {i}" for i in range(20_000)] + [3, -(2**63)])
+    few.save(tmp_path / "few.rtlstm")
+    back = rtlstm.load(tmp_path / "few.rtlstm")
+    assert back.keys == few.keys and 3 in back and "3" not in back
+    assert few.learner(3).snapshot() == back.learner(3).snapshot()
+
+
+def test_a_fleet_survives_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After one MemoryError the fleet is as it was, and grows as soon as there is room."""
+    from rtlstm.models import fleet as module
+
+    fleet = rtlstm.Fleet(make(), ["a"])
+    real = module.Arena
+
+    def none(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(module, "Arena", none)
+    before = fleet.snapshot()
+    with pytest.raises(MemoryError):
+        fleet.add("b")
+    assert fleet.keys == ("a",) and fleet.snapshot() == before
+    monkeypatch.setattr(module, "Arena", real)
+    fleet.add("b")
+    assert fleet.keys == ("a", "b")
+    with pytest.raises(rtlstm.LimitError):
+        rtlstm.Fleet(make(), 10**9)
+
+
+def test_files_with_their_keys_in_the_description_are_still_read() -> None:
+    spec = rtlstm.Fleet(make(), ["a", 7]).spec
+    old = {"learner": spec.learner.to_dict(), "keys": ["a", 7], "max_keys": None}
+    assert type(spec).from_dict(old) == spec

@@ -7,16 +7,17 @@ Their table is that of plan, f, d, q (see `views`), the last three matrices of o
 
 from __future__ import annotations
 
-from functools import cache
+import math
 from typing import Any
 
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.compiler.jit import kernel
+from rtlstm.kernels.compiler.single import once
 from rtlstm.kernels.learn import influence, optimizers, step
 from rtlstm.kernels.native import views
 
 
-@cache
+@once
 def learner_rows(run: Any) -> Any:
     """The kernel that steps the learners of a fleet by a rule's `run`."""
 
@@ -25,8 +26,10 @@ def learner_rows(run: Any) -> Any:
         """Row t of X, Y, P (count rows, flat) is a step of the learner in row who[t] of the blocks.
 
         All are addresses; numbers: the dtype of f, X, Y and P. Returns 0, or 4 * row + status of
-        the first row that was refused; later ones wait.
+        the first row that was refused; later ones wait. A negative count passes over rows whose
+        prediction would not be finite, and sets it to NaN.
         """
+        lenient, count = count < 0, abs(count)
         ends = views.ints_at(at, 8)
         plan, which = views.ints_at(ends[0], ends[1]), views.ints_at(who, count)
         m, n = plan[p.SAMPLE], plan[p.OUTPUTS]
@@ -38,14 +41,17 @@ def learner_rows(run: Any) -> Any:
             d = views.doubles_at(ends[4] + k * ends[5] * views.WORD, ends[5])
             q = views.ints_at(ends[6] + k * ends[7] * views.WORD, ends[7])
             status = run(plan, f, d, q, x[t * m : (t + 1) * m], y[a:b], out[a:b], 1)
-            if status != p.OK:
+            if status == p.BAD_OUTPUT and lenient:
+                for j in range(a, b):
+                    out[j] = math.nan
+            elif status != p.OK:
                 return 4 * t + status
         return p.OK
 
     return rows
 
 
-@cache
+@once
 def gradient(rule_gradient: Any) -> Any:
     """The kernel that reads the gradient of one learner by a rule's `gradient`."""
 
@@ -62,7 +68,7 @@ def gradient(rule_gradient: Any) -> Any:
     return gradient_at
 
 
-@cache
+@once
 def close(rule_close: Any) -> Any:
     """The kernel that closes the unfinished block of one learner by a rule's `close`."""
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from rtlstm.kernels.compiler import entries, mode
 from rtlstm.kernels.compiler.jit import code_address, entry, signature_of
+from rtlstm.kernels.compiler.single import once
 from rtlstm.kernels.native.capi import address
 
 Array = np.ndarray[Any, Any]
@@ -38,7 +39,9 @@ def bind(name: str, *arrays: Array) -> BoundKernel:
     code, place = compiled(name, tuple(dtype.name for dtype in dtypes))
     table = table_of(*arrays)
     given = () if mode.NAME == "ahead" else dtypes  # a library has a function for each
-    return BoundKernel(partial(code, address(table), *given), place, table, arrays, found)
+    run = partial(code, address(table), *given)
+    run.__dict__["keeps"] = table, *arrays  # a call that still runs keeps them alive
+    return BoundKernel(run, place, table, arrays, found)
 
 
 def table_of(*arrays: Array) -> Array:
@@ -49,7 +52,7 @@ def table_of(*arrays: Array) -> Array:
     return np.array([end for a in arrays for end in (address(a), a.shape[-1])], np.int64)
 
 
-@cache
+@once
 def compiled(name: str, dtypes: tuple[str, ...]) -> tuple[Callable[..., int], int]:
     """The function of an entry for these dtypes, one for each of its tags, and its place."""
     found = entries.find(name)

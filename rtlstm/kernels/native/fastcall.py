@@ -4,8 +4,8 @@ A kernel of Python's own kind (`fastcall_kernels`) looks at its arguments, makes
 answer, steps and returns it. With numba's way in, the checks in Python that it leaves to the
 caller, and a lock, a step of 8 units took 555 ns from Python and one of 32 took 628; so they take
 200 and 280. The interpreter's lock keeps others out meanwhile; where a step is long it is let go,
-and the object's `Lock` waits for its end. Whatever is not just as it should be (another dtype, a
-list, somebody holding the lock) is declined: the caller goes the checked way then.
+and the object's own lock is held. Whatever is not just as it should be (another dtype, a list,
+arrays that overlap, somebody holding the lock) is declined: the caller goes the checked way then.
 
 No object has a fast call before the fields that its kernel reads were found where they are thought
 to be (`capi.is_supported`), and one fast step on a copy has done just what the checked one does.
@@ -13,14 +13,15 @@ to be (`capi.is_supported`), and one fast step on a copy has done just what the 
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from rtlstm.kernels.compiler import entries
+from rtlstm.kernels.compiler.single import once
 from rtlstm.kernels.native import capi
 from rtlstm.kernels.native import fastcall_plan as s
 from rtlstm.kernels.native.bind import BoundKernel, bind, compiled
@@ -34,43 +35,58 @@ class FastCallWarning(RuntimeWarning):
     """Steps take the checked way, some 350 ns longer; results are right."""
 
 
+class _Table(np.ndarray):  # type: ignore[type-arg]
+    """A table, and all that has its address in it: a call that still runs keeps both alive."""
+
+    keeps: tuple[Any, ...]
+
+
 class FastCall:
     """A fast call, `call`, and what it keeps in its table.
 
-    way: "step" (x, out) or "learn" (x, y, out). code: the bound kernel; lock: the address of the
-    two numbers of a `Lock`; lengths: (inputs, outputs); dtype: of all arrays; long: whether the
-    GIL is worth letting go. All that has an address here must outlive the function. checked: False
-    for a canary's own.
+    way: "step" (x, out) or "learn" (x, y, out). code: the bound kernel; lock: the object's, of a
+    type that `capi.held_at` knows; block: all that the kernel writes to; lengths: (inputs,
+    outputs); dtype: of all arrays; long: whether the GIL is worth letting go. checked: False for a
+    canary's own.
     """
 
     def __init__(
         self,
         way: str,
         code: BoundKernel,
-        lock: int,
+        lock: Any,
+        block: Array,
         lengths: tuple[int, int],
         dtype: Any,
         long: bool,
         checked: bool = True,
     ) -> None:
-        self.table, self._code = np.zeros(s.LENGTH, np.int64), code
-        self._rooms = np.empty(lengths[0], dtype), np.empty(lengths[1], dtype)
-        self._unknown = np.full(lengths[1], np.nan, dtype)
-        self._who = np.zeros(1, np.int64)
+        self.table = np.zeros(s.LENGTH, np.int64).view(_Table)
         self.call: Callable[..., Any] = unavailable
+        self._who = np.zeros(1, np.int64)
         if not (code.place and capi.is_supported()):
             return
         if checked and not _is_sound(way, code, lengths, dtype):
             return
-        self.table[[s.HELD, s.CODE, s.AT]] = lock, code.place, address(code.table)
+        rooms = np.empty(lengths[0], dtype), np.empty(lengths[1], dtype)
+        unknown, methods = np.full(lengths[1], np.nan, dtype), (lock.acquire, lock.release)
+        held = id(lock) + capi.held_at()
+        self.table[[s.HELD, s.CODE, s.AT]] = held, code.place, address(code.table)
         double = id(np.dtype(float)) if dtype.itemsize == 4 else 0
         kinds = id(np.ndarray), id(dtype), id(None), double
         self.table[[s.ARRAY, s.KIND, s.NONE, s.DOUBLE]] = kinds
-        self.table[[s.INPUTS, s.OUTPUTS, s.LONG]] = *lengths, long
-        arrays = *self._rooms, self._unknown, self._who
+        self.table[[s.INPUTS, s.OUTPUTS, s.ITEM, s.LONG]] = *lengths, dtype.itemsize, long
+        self.table[[s.BLOCK, s.BLOCK_END]] = address(block), address(block) + block.nbytes
+        self.table[[s.ACQUIRE, s.RELEASE]] = [id(method) for method in methods]
+        arrays = *rooms, unknown, self._who
         self.table[[s.ROOM_X, s.ROOM_Y, s.UNKNOWN, s.WHO]] = [address(array) for array in arrays]
         self.table[s.NEW : s.CLOCK + 1] = capi.functions()
+        self.table.keeps = (code, lock, methods, block, dtype, *arrays)
         self.call = capi.function(_method(way), self.table)
+
+    def retire(self) -> None:
+        """Decline every call from here on: the object has moved elsewhere."""
+        self.table[s.HELD] = address(_ALWAYS_HELD)
 
     @property
     def worst(self) -> int:
@@ -78,7 +94,10 @@ class FastCall:
         return int(self.table[s.WORST])
 
 
-@cache
+_ALWAYS_HELD = np.ones(1, np.int64)  # as the word of a lock that somebody holds
+
+
+@once
 def _method(way: str) -> capi.Method:
     """The description of a fast call, which must live as long as any made from it."""
     _, place = compiled(f"fast.{way}", ())
@@ -108,8 +127,8 @@ def _is_sound(way: str, code: BoundKernel, lengths: tuple[int, int], dtype: Any)
 
 def _agrees(way: str, code: BoundKernel, lengths: tuple[int, int], dtype: Any) -> bool:
     """Compare the two ways on copies: answers, refusals and every byte that they leave behind."""
-    fast, slow, lock = _copy(code), _copy(code), np.zeros(2, np.int64)
-    made = FastCall(way, fast, address(lock), lengths, dtype, False, checked=False)
+    fast, slow, block = _copy(code), _copy(code), np.zeros(1, dtype)
+    made = FastCall(way, fast, threading.RLock(), block, lengths, dtype, False, checked=False)
     x, y = (np.linspace(-0.5, 0.75, length).astype(dtype) for length in lengths)
     unknown = np.full(lengths[1], np.nan, dtype)
     for sample, target in ((x, y), (x, unknown), (np.full_like(x, np.nan), y)):

@@ -21,7 +21,6 @@ from rtlstm.kernels.native.memory import (
     load_int64,
     run6,
     run7,
-    store_int64,
 )
 
 
@@ -38,10 +37,28 @@ def is_plain_array(t, thing, length, kind, flags):
 
 
 @kernel
+def is_apart(t, place, length, start, end):
+    """Whether an array (length,) at an address shares no byte with those from start to end."""
+    return place + length * t[s.ITEM] <= start or place >= end
+
+
+@kernel
+def can_write(t, out, place, length):
+    """Whether out, if given, lies apart from the object's memory and an array that is read."""
+    if out == t[s.NONE]:
+        return True
+    start, n = load_int64(out + DATA), t[s.OUTPUTS]
+    return is_apart(t, start, n, t[s.BLOCK], t[s.BLOCK_END]) and is_apart(
+        t, start, n, place, place + length * t[s.ITEM]
+    )
+
+
+@kernel
 def vector_address(t, thing, length, room):
     """Where the numbers of an array (length,) lie, 0 if it does not fit; float64 ones are cast."""
     if is_plain_array(t, thing, length, t[s.KIND], s.READABLE):
-        return load_int64(thing + DATA)
+        place = load_int64(thing + DATA)
+        return place if is_apart(t, place, length, t[s.BLOCK], t[s.BLOCK_END]) else 0
     if t[s.DOUBLE] == 0 or not is_plain_array(t, thing, length, t[s.DOUBLE], s.READABLE):
         return 0
     wide, cast = views.doubles_at(load_int64(thing + DATA), length), views.singles_at(room, length)
@@ -53,10 +70,8 @@ def vector_address(t, thing, length, room):
 @kernel
 def can_run(t, out):
     """Whether out (or None) is as it should be, and nobody holds the lock."""
-    return (
-        (out == t[s.NONE] or is_plain_array(t, out, t[s.OUTPUTS], t[s.KIND], s.WRITABLE))
-        and load_int64(t[s.HELD]) == 0
-        and load_int64(t[s.HELD] + views.WORD) == 0
+    return load_int64(t[s.HELD]) == 0 and (
+        out == t[s.NONE] or is_plain_array(t, out, t[s.OUTPUTS], t[s.KIND], s.WRITABLE)
     )
 
 
@@ -78,19 +93,19 @@ def output_array(t, at, out):
 
 @kernel
 def release_gil(t):
-    """Let the GIL go if the step is long; returns what `acquire_gil` needs."""
+    """Hold the lock and let the GIL go if the step is long; returns what `acquire_gil` needs."""
     if t[s.LONG]:
-        store_int64(t[s.HELD] + views.WORD, 1)
+        call(t[s.DROP], call(t[s.INVOKE], t[s.ACQUIRE]))  # at once: nobody holds it
         return call(t[s.LET_GO], 0)
     return 0
 
 
 @kernel
 def acquire_gil(t, thread):
-    """Take the GIL back."""
+    """Take the GIL back, and release the lock."""
     if t[s.LONG]:
         call(t[s.TAKE_BACK], thread)
-        store_int64(t[s.HELD] + views.WORD, 0)
+        call(t[s.DROP], call(t[s.INVOKE], t[s.RELEASE]))
 
 
 @kernel
@@ -117,7 +132,7 @@ def step(table, arguments, count):
     at = load_int64(table + DATA)
     t, out = views.ints_at(at, s.LENGTH), load_int64(arguments + views.WORD)
     x = vector_address(t, load_int64(arguments), t[s.INPUTS], t[s.ROOM_X]) if can_run(t, out) else 0
-    if x == 0:
+    if x == 0 or not can_write(t, out, x, t[s.INPUTS]):
         return new_reference(t, t[s.NONE])
     y = output_array(t, at, out)
     if y == 0:
@@ -137,7 +152,8 @@ def learn(table, arguments, count):
     known = t[s.UNKNOWN]
     if x != 0 and target != t[s.NONE]:
         known = vector_address(t, target, t[s.OUTPUTS], t[s.ROOM_Y])
-    if x == 0 or known == 0:
+    fits = x != 0 and known != 0 and can_write(t, out, x, t[s.INPUTS])
+    if not fits or not can_write(t, out, known, t[s.OUTPUTS]):
         return new_reference(t, t[s.NONE])
     y = output_array(t, at, out)
     if y == 0:
