@@ -181,9 +181,16 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
 def test_the_package_has_nothing_that_executes_data() -> None:
     modules = {"pickle", "marshal", "shelve", "yaml", "dill", "cloudpickle", "joblib"}
     calls = {"eval", "exec", "__import__"}
-    # numba's index is a pickle, in a directory that the user alone may write
-    allowed = {ROOT / "rtlstm/kernels/compiler/cache.py"}
-    for path in set((ROOT / "rtlstm").rglob("*.py")) - allowed:
+    allowed = {
+        # a compiled kernel is a pickle, in a directory that the user or root alone may write
+        "kernels/compiler/cache.py",
+        # writes a chain of comparisons out from the package's own tables
+        "kernels/compiler/choose.py",
+        # pickles a method to tell how much it holds, and reads no pickle
+        "studies/compare/protocol.py",
+    }
+    package = ROOT / "rtlstm"
+    for path in set(package.rglob("*.py")) - {package / name for name in allowed}:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 assert not modules & {alias.name.split(".")[0] for alias in node.names}, path
