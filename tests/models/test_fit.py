@@ -358,6 +358,20 @@ def test_a_schedule_gives_the_rate_of_every_update(tmp_path: Path) -> None:
         ours.lr = 0.1
 
 
+def test_what_a_graph_does_not_do_is_refused_there(tmp_path: Path) -> None:
+    frozen = make()
+    frozen.freeze("head.b")
+    schedule = rtlstm.schedules.cosine(0.1, 10)
+    for learner, words in (
+        (frozen, "frozen"),
+        (make(optimizer=rtlstm.Adam(weight_decay=0.1)), "weight decay"),
+        (make(optimizer=rtlstm.SGD(schedule)), "schedule"),
+    ):
+        with pytest.raises(rtlstm.SpecError, match=words):
+            rtlstm.export_onnx_learner(learner, tmp_path / "learner.onnx")
+    assert not list(tmp_path.iterdir())
+
+
 def test_schedules_go_where_they_say() -> None:
     cosine = rtlstm.schedules.cosine(1.0, 10, 0.2)
     assert [cosine(0), cosine(5), cosine(10), cosine(99)] == pytest.approx([1.0, 0.6, 0.2, 0.2])

@@ -280,6 +280,14 @@ def check(learner: Learner) -> None:
         raise SpecError(f"a learner with rule {name!r} has no graph; {those} have")
     if learner.spec.delay:
         raise SpecError("a learner that waits for late labels has no graph: its delay must be 0")
+    optimizer = learner.spec.optimizer
+    for has, what in (
+        (callable(getattr(optimizer, "lr", None)), "a learning rate that follows a schedule"),
+        (getattr(optimizer, "weight_decay", 0.0), "weight decay"),
+        (learner.spec.frozen, "frozen weights"),
+    ):
+        if has:
+            raise SpecError(f"a learner with {what} has no graph; nothing was written")
 
 
 def import_learner_state(learner: Learner, state: Mapping[str, Array]) -> None:
