@@ -142,7 +142,7 @@ class _Run:
         length = dims[times] or self.length
         if length * width > MOST:
             raise SpecError(f"input {inputs[0].name!r} has {length} steps of {width} features")
-        codes = np.arange(length * width).reshape(length, width)
+        codes: Array = np.arange(length * width).reshape(length, width)
         if len(dims) == 3:
             codes = np.expand_dims(codes, 1 - times)
         batch = dims[1 - times] if len(dims) == 3 else 1

@@ -305,7 +305,7 @@ def test_a_stream_is_exported_and_held_against_its_file(
 def test_warmup_tells_what_it_compiled_and_where(rtlstm_command: Command) -> None:
     code, page, _ = rtlstm_command("warmup", "--rule", "truncated")
     assert code == 0
-    for part in ("network, float32", "learner, truncated", "forecaster, truncated", "MiB"):
+    for part in ("network.run, float32", "truncated.step, float32", "MiB of compiled kernels"):
         assert part in page
 
 
