@@ -11,19 +11,22 @@ Odyssey" (the others).
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from rtlstm import cells
 from rtlstm.errors import SpecError
-from rtlstm.kernels import tables
+from rtlstm.parts import INITS as INITS
+from rtlstm.parts import SQUASHES as SQUASHES
+from rtlstm.parts import Init as Init
+from rtlstm.parts import Squash as Squash
+from rtlstm.parts import init_of, squash_of
+from rtlstm.parts import scaled_tanh as scaled_tanh
 
 MAX_UNITS = 65_536
 MAX_INPUTS = 1_048_576
 MAX_LAYERS = 64
-MAX_START = 1e6  # of initial weights and constants of squashing functions: finite in float32
 DTYPES = ("float32", "float64")
 HEADS = ("linear", "logistic", "softmax")
 
@@ -40,129 +43,6 @@ def _check_flag(name: str, value: object, allowed: tuple[object, ...]) -> None:
     # identity for True and False, since 1 == True would slip through a plain `in`
     if not any(value is a or (isinstance(a, str) and value == a) for a in allowed):
         raise SpecError(f"{name} must be one of {allowed}, got {value!r}")
-
-
-def _is_finite_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _made(kind: Any, values: Mapping[str, Any]) -> Any:
-    """The description that a mapping spells out; raises SpecError for fields that it has not."""
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise SpecError(f"not the description of {kind.__name__}: {error}") from None
-
-
-# --------------------------------------------------------------------------- squashing functions
-@dataclass(frozen=True)
-class Squash:
-    """A squashing function: identity, tanh (alpha tanh(beta v)), logistic or relu."""
-
-    kind: str
-    alpha: float = 1.0
-    beta: float = 1.0
-
-
-SQUASHES = {row.name: Squash(row.name) for row in tables.SQUASHES}
-
-
-def scaled_tanh(alpha: float, beta: float) -> Squash:
-    """The squashing function alpha * tanh(beta * v); both constants finite and not zero."""
-    for constant in (alpha, beta):
-        if not _is_finite_number(constant) or not 0 < abs(constant) <= MAX_START:
-            raise SpecError(
-                f"scaled_tanh needs constants other than zero up to {MAX_START:g}, got {constant!r}"
-            )
-    return Squash("tanh", float(alpha), float(beta))
-
-
-def _squash(value: str | Squash, layer: str, what: str) -> Squash:
-    # the identity, number 0, is named last
-    first, *others = (row.name for row in tables.SQUASHES if layer in row.layers)
-    allowed = [*others, first]
-    if isinstance(value, Mapping):  # as read back from a file
-        value = _made(Squash, value)
-    squash = Squash(value) if isinstance(value, str) else value
-    constants = (squash.alpha, squash.beta) if isinstance(squash, Squash) else ()
-    bounded = all(_is_finite_number(c) and 0 < abs(c) <= MAX_START for c in constants)
-    if not isinstance(squash, Squash) or squash.kind not in allowed or not bounded:
-        names = ", ".join(repr(name) for name in allowed)
-        raise SpecError(f"{what} must be one of {names} or scaled_tanh(alpha, beta), got {value!r}")
-    return squash
-
-
-# --------------------------------------------------------------------------- initial weights
-@dataclass(frozen=True)
-class Init:
-    """How the weights of a layer start; every part by name or as the range r of U(-r, r).
-
-    ``input`` and ``recurrent`` take "glorot", "orthogonal", "torch" (U(-1/sqrt(units), ...)),
-    "zeros" or a number; ``peephole`` and ``bias`` take "torch", "zeros" or a number.
-    ``gate_bias`` sets the biases of single gates: letter -> value, or one value a memory block,
-    for example ``{"f": 1.0, "o": (-1, -2, -3)}``.
-    """
-
-    input: str | float = "glorot"
-    recurrent: str | float = "orthogonal"
-    peephole: str | float = "zeros"
-    bias: str | float = "zeros"
-    gate_bias: Any = ()
-
-    def __post_init__(self) -> None:
-        matrix = ("glorot", "orthogonal", "torch", "small", "zeros")
-        vector = ("torch", "zeros")
-        parts = {"input": matrix, "recurrent": matrix, "peephole": vector, "bias": vector}
-        for part, names in parts.items():
-            value = getattr(self, part)
-            if isinstance(value, str) and value in names:
-                continue
-            if not _is_finite_number(value) or not 0 <= value <= MAX_START:
-                raise SpecError(
-                    f"init {part} must be one of {names} or a range from 0 to {MAX_START:g},"
-                    f" got {value!r}"
-                )
-        pairs = self.gate_bias.items() if isinstance(self.gate_bias, Mapping) else self.gate_bias
-        if not isinstance(self.gate_bias, Mapping | list | tuple) or not all(
-            isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs
-        ):
-            raise SpecError(f"init gate_bias maps letters to numbers, got {self.gate_bias!r}")
-        fixed = {}
-        for letter, value in pairs:
-            values = tuple(value) if isinstance(value, list | tuple) else (value,)
-            if not values or not all(_is_finite_number(v) and abs(v) <= MAX_START for v in values):
-                raise SpecError(
-                    f"init gate_bias of {letter!r} must be numbers up to {MAX_START:g},"
-                    f" got {value!r}"
-                )
-            fixed[str(letter)] = tuple(float(v) for v in values)
-        object.__setattr__(self, "gate_bias", tuple(sorted(fixed.items())))
-
-
-INITS = {
-    "standard": Init(gate_bias={"f": 1.0}),
-    "glorot": Init(recurrent="glorot"),
-    "torch": Init("torch", "torch", "torch", "torch"),
-    "zeros": Init("zeros", "zeros", "zeros", "zeros"),
-    "small": Init("small", "small", gate_bias={"f": 1.0}),
-}
-
-
-def _init(value: str | float | Init) -> Init:
-    if isinstance(value, Mapping):
-        made: Init = _made(Init, value)
-        return next((known for known in INITS.values() if known == made), made)
-    if isinstance(value, str) and value in INITS:
-        return INITS[value]
-    if _is_finite_number(value):
-        r = float(value)  # type: ignore[arg-type]
-        return Init(r, r, r, r)
-    if not isinstance(value, Init):
-        names = ", ".join(INITS)
-        raise SpecError(
-            f"init must be one of {names}, a range r, or rtlstm.Init(...), got {value!r}"
-        )
-    return value
 
 
 # --------------------------------------------------------------------------- layers
@@ -216,7 +96,7 @@ class _Layer:
     def __post_init__(self) -> None:
         _check_size("units", self.units, MAX_UNITS)
         default = "small" if self._is_linear() else "standard"
-        object.__setattr__(self, "init", _init(default if self.init is None else self.init))
+        object.__setattr__(self, "init", init_of(default if self.init is None else self.init))
         for name in ("residual", "highway"):
             _check_flag(name, getattr(self, name), (True, False))
         if self.residual and self.highway:
@@ -269,7 +149,7 @@ class LSTM(_Layer):
             if getattr(self, part.name) is None:
                 object.__setattr__(self, part.name, getattr(row, part.name))
         for name in ("input_squash", "output_squash"):
-            squash = _squash(getattr(self, name), "LSTM", name)
+            squash = squash_of(getattr(self, name), "LSTM", name)
             object.__setattr__(self, name, squash)
         super().__post_init__()
         self._check()
@@ -342,7 +222,7 @@ class RNN(_Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        squash = _squash(self.activation, "RNN", "activation")
+        squash = squash_of(self.activation, "RNN", "activation")
         object.__setattr__(self, "activation", squash)
         self._check_gate_bias(self.cell.biases, self.units)
 
@@ -376,7 +256,7 @@ class NetworkSpec:
                 f"layers must be 1 to {MAX_LAYERS} of rtlstm.LSTM, GRU, RNN, got {self.layers!r}"
             )
         object.__setattr__(self, "layers", layers)
-        object.__setattr__(self, "head_init", _init(self.head_init))
+        object.__setattr__(self, "head_init", init_of(self.head_init))
         named = any(self.head_init is known for known in INITS.values())
         if self.head_init.gate_bias and not named:
             raise SpecError("head_init has a gate_bias, and a head has no gates: use bias=")
