@@ -251,6 +251,13 @@ def test_a_directory_open_to_others_is_closed(warm: Case) -> None:
     assert directory.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_directory_that_others_can_read_stays_so(warm: Case) -> None:
+    (directory,) = warm.cache.iterdir()
+    directory.chmod(0o755)
+    assert_right(warm.run(), loaded=1)
+    assert directory.stat().st_mode & 0o777 == 0o755
+
+
 def test_a_link_in_place_of_the_directory_is_refused(warm: Case, tmp_path: Path) -> None:
     (directory,) = warm.cache.iterdir()
     directory.symlink_to(directory.rename(tmp_path / "elsewhere"))

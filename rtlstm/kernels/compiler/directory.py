@@ -47,8 +47,8 @@ def trusted_directory() -> tuple[Path, bool]:
     """Return the cache directory and whether to write there; raise OSError if it is not trusted.
 
     Its files are unpickled, which runs code: nobody but the user, or root, may be able to write
-    there. The user's own is made if absent, and closed to others if it is not. One of root's, as a
-    container's image or a system-wide installation brings it, is read as it is.
+    there. The user's own is made if absent, and closed if others can write to it. One of root's, as
+    a container's image or a system-wide installation brings it, is read as it is.
     """
     path = cache_directory()
     try:
@@ -66,7 +66,7 @@ def trusted_directory() -> tuple[Path, bool]:
         if is_roots_alone(found):
             return path, False
         raise PermissionError(f"{path} belongs to another user, or others can write there")
-    if stat.S_IMODE(found.st_mode) & 0o077:
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         path.chmod(0o700)
     return path, True
 
