@@ -72,10 +72,8 @@ def models() -> dict[str, Any]:
         "truncated": _learner(),
         "late": _learner(delay=3),
         "rtrl": _learner("rtrl", rtlstm.RMSProp(1e-2)),
-        "hybrid": _learner("hybrid", rtlstm.SGD(1e-2, 0.9)),
         "tbptt": _learner(rtlstm.TBPTT(4)),
         "bptt": _learner(rtlstm.Rule("bptt", 50)),
-        "uoro": _learner("uoro"),
     }
     for name, model in made.items():
         model.run(X[:7], *() if name == "network" else (Y[:7],))

@@ -66,16 +66,17 @@ def test_first_steps_of_a_learner(units: int) -> None:
 
 def test_one_thing_is_made_at_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight threads that all come first ask for the machine code once."""
-    from rtlstm.models import learner as module
+    from rtlstm.kernels.native import bind as module
 
-    made, real = [], module.bind_rule
+    made, real = [], module.bind
 
-    def slow(*args: Any) -> Any:
-        made.append(args)
-        threading.Event().wait(0.02)
-        return real(*args)
+    def slow(name: str, *arrays: Any) -> Any:
+        if name == "truncated.step":
+            made.append(arrays)
+            threading.Event().wait(0.02)
+        return real(name, *arrays)
 
-    monkeypatch.setattr(module, "bind_rule", slow)
+    monkeypatch.setattr(module, "bind", slow)
     learner = rtlstm.Learner(network(3))
     together(*[lambda: learner.step(X[0], X[0, :2])] * THREADS)
     assert len(made) == 1
