@@ -86,6 +86,20 @@ def test_why_names_the_column_and_the_part() -> None:
     assert sum(reason.share for reason in told.why) <= 1.0 + 1e-9
 
 
+def test_errors_are_judged_given_those_of_the_other_columns() -> None:
+    rng = np.random.default_rng(6)
+    shared = rng.normal(size=(1500, 1))
+    d = detector(3)
+    d.run(shared + 0.3 * rng.normal(size=(1500, 3)))
+    residual, given = d._watched[:, a.T_RESIDUAL], d._watched[:, a.T_GIVEN]
+    P = d._arena.view(d._saved["anomaly.inverse"])
+    wanted = (P @ np.clip(residual, -4.0, 4.0)) / np.sqrt(np.diag(P))
+    assert np.array_equal(P, P.T) and np.linalg.eigvalsh(P).min() > 0.0
+    # P has learned the row since, by a thousandth.
+    np.testing.assert_allclose(given, wanted, rtol=0.05, atol=0.02)
+    assert np.all(np.linalg.inv(P)[~np.eye(3, dtype=bool)] > 0.5)  # they go together
+
+
 def test_one_column_among_many_is_heard() -> None:
     rows = np.random.default_rng(4).normal(size=(2000, 12))
     rows[1600:1640, 5] += 6.0

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 
-from rtlstm.kernels import vector as v
 from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.tasks import anomaly_plan as a
 from rtlstm.kernels.tasks import forecast_plan as k
@@ -39,7 +38,10 @@ def condition(plan, d, pace):
         d[held + j] = min(max(r, -HELD), HELD)
     spread = 0.0
     for j in range(T):
-        d[turned + j] = v.dot(d, P + j * T, d, held, T)
+        total = 0.0  # rows of P are not padded, so not the primitives' dot
+        for i in range(T):
+            total += d[P + j * T + i] * d[held + i]
+        d[turned + j] = total
         spread += d[held + j] * d[turned + j]
         at, own = plan[k.WATCH] + j * a.FIELDS, d[P + j * T + j]
         rest = d[at + a.T_RESIDUAL] - d[held + j]
@@ -80,6 +82,6 @@ def downdate(d, P, x, T, by, scale):
 @kernel
 def restart(d, P, T):
     """P = 1."""
-    v.fill(d, P, 0.0, T * T)
     for j in range(T):
-        d[P + j * T + j] = 1.0
+        for i in range(T):
+            d[P + j * T + i] = 1.0 if i == j else 0.0
