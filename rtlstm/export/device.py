@@ -235,7 +235,8 @@ Made by `rtlstm build` for `{target[0]}`, processor `{target[1]}`.
 | constants | {constants} |
 | RAM: weights, state and all that learning holds (their first values lie in flash, too) | {ram} |
 
-`{name}.h` declares what there is; link `{name}.o`, which needs `memset` and `memcpy` at most.
+`{name}.h` declares what there is; link `{name}.o`, which needs `memset`, `memcpy` and `sqrt`
+at most.
 `{name}_selftest.c` runs {RECORDED} recorded steps and prints the largest difference.
 """
 

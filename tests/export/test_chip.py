@@ -62,7 +62,7 @@ def test_a_learner_learns_alike_in_c(tmp_path: Path) -> None:
     said = run(tmp_path / "test")
     assert float(said.split()[-2]) * 1e-9 < 1e-5
     undefined = {line.split()[-1] for line in run("nm", "-u", made).splitlines()}
-    assert undefined <= {"memset", "memcpy"}
+    assert undefined <= {"memset", "memcpy", "sqrt"}
 
 
 @compiles

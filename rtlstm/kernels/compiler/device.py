@@ -3,7 +3,7 @@
 The LLVM code of an entry, with plain loops in place of explicit vectors (RTLSTM_VECTORS=0), is
 given another processor's data layout; the plan becomes a constant of the module, so that LLVM folds
 what the network has not; everything but the C functions is internal; and LLVM's passes run for
-size. The object asks for nothing but memset and memcpy: `expf` is our own.
+size. The object asks for memset, memcpy and sqrt at most: `expf` and `tanhf` are our own.
 
 It runs as a process of its own, since a process has vectors or has none:
 `python -m rtlstm.kernels.compiler.device DIRECTORY`; `export/device.py` writes the request there.
