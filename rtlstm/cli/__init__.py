@@ -25,7 +25,8 @@ def main() -> None:
         _say(f"the command line needs {missing.name}; install it with: pip install 'rtlstm[cli]'")
         sys.exit(USER_ERROR)
     try:
-        code = commands.main(prog_name="rtlstm", standalone_mode=False)
+        words = sys.argv[1:] or ["--help"]
+        code = commands.main(words, prog_name="rtlstm", standalone_mode=False)
     except click.UsageError as wrong:
         _say(wrong.format_message())
         code = USAGE_ERROR

@@ -1,4 +1,4 @@
-"""`rtlstm inspect`: what a model file says of itself, without running any of it."""
+"""`rtlstm inspect`: what a model file says of itself, or how a file of samples is read."""
 
 import json
 from collections import Counter
@@ -7,28 +7,42 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
+from rtlstm.cli.inspect_data import data_facts, data_page
+from rtlstm.cli.reading import names, options_of, reading_options
 from rtlstm.errors import DamagedFileError, ForeignFileError
 from rtlstm.files import store
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON instead of a page.")
 @click.option("--plan", is_flag=True, help="Write where each array of the model lies in memory.")
-def inspect(file: Path, as_json: bool, plan: bool) -> None:
-    """Tell what FILE holds, a saved model or an ONNX model.
+@click.option("--columns", callback=names, metavar="A,B", help="Columns to read [all].")
+@click.option("--target", hidden=True)  # as `rtlstm stream` takes it, of no effect here
+@click.option("--on-error", type=click.Choice(("raise", "skip")), default="raise", hidden=True)
+@reading_options
+def inspect(
+    file: str, as_json: bool, plan: bool, columns: list[str] | None, **options: Any
+) -> None:
+    """Tell what FILE holds: a saved model, an ONNX model, or samples and how they are read.
 
-    The exit code is 1 if the file is damaged.
+    Samples are read to their end: the columns, which of them is the time, first and last moment,
+    rows, missing cells, ranges, and what is left out and why. The exit code is 1 if a model is
+    damaged, or a row cannot be read.
     """
+    path = Path(file)
     if plan:
-        _write_plan(file)
+        _write_plan(path)
         return
-    facts = _onnx(file) if file.suffix == ".onnx" else store.inspect(file)
-    if as_json:
-        click.echo(json.dumps(facts, indent=2))
+    if not _is_model(path):
+        facts = data_facts(file, options_of(options, columns), options["on_error"])
+        page: Iterable[str] = data_page(facts)
     else:
-        click.echo("\n".join(_page(facts)))
+        facts = _onnx(path) if path.suffix == ".onnx" else _model(path)
+        page = _page(facts)
+    click.echo(json.dumps(facts, indent=2) if as_json else "\n".join(page))
     if facts.get("whole") is False:
         raise DamagedFileError(f"{file}: damaged, its digest is not that of its bytes")
 
@@ -41,13 +55,48 @@ def _write_plan(file: Path) -> None:
     click.echo("\n".join(plan_pages(model.kind, model.spec)))
 
 
+def _is_model(path: Path) -> bool:
+    """Whether a file is a model by its name or by its first bytes."""
+    if path.suffix in (".onnx", ".safetensors"):
+        return True
+    try:
+        with path.open("rb") as file:
+            head = file.read(9)
+    except OSError:
+        return False
+    return head[3:] == b"\0\0\0\0\0{"
+
+
+def _model(path: Path) -> dict[str, Any]:
+    """What a saved model says of itself, and what it has learned so far."""
+    facts = store.inspect(path)
+    if facts.get("whole") and facts.get("kind") in ("forecaster", "detector", "classifier",
+                                                    "regressor"):  # fmt: skip
+        from rtlstm.models.load import load
+
+        model = load(path)
+        inner = getattr(model, "forecaster", model)
+        skill = np.asarray(inner.metrics.get("skill", np.nan), float)
+        known = skill[np.isfinite(skill)]
+        learned: dict[str, Any] = {"rows seen": inner.rows}
+        if "accuracy" in inner.metrics:
+            learned["accuracy"] = inner.metrics["accuracy"]
+        else:
+            learned["skill"] = float(known.mean()) if known.size else None
+        facts = {**facts, "learned": learned}
+    return facts
+
+
 def _page(facts: Mapping[str, Any], indent: str = "") -> Iterable[str]:
     """Nested facts as indented lines of key and value, aligned."""
     width = max((len(str(key)) for key in facts), default=0)
     for key, value in facts.items():
         if isinstance(value, Mapping) and value:
-            if all(not isinstance(part, Mapping | list) for part in value.values()):
+            if value.keys() <= {"dtype", "shape", "bytes"}:
                 yield f"{indent}{key:<{width}}  {'  '.join(map(_short, value.values()))}"
+            elif all(not isinstance(part, Mapping | list) for part in value.values()):
+                parts = (f"{name} {_short(part)}" for name, part in value.items())
+                yield f"{indent}{key:<{width}}  {', '.join(parts)}"
             else:
                 yield f"{indent}{key}"
                 yield from _page(value, indent + "  ")
@@ -58,6 +107,12 @@ def _page(facts: Mapping[str, Any], indent: str = "") -> Iterable[str]:
 def _short(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
+    if (
+        isinstance(value, list)
+        and value
+        and all(isinstance(v, dict) and "cell" in v for v in value)
+    ):
+        return ", ".join(f"{layer['cell']}({layer['units']})" for layer in value)
     if isinstance(value, tuple):
         return "×".join(map(str, value)) or "scalar"
     return value if isinstance(value, str) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a stream between two samples, never inside one."""
+"""Ctrl-C, SIGTERM and SIGHUP end a stream between two samples, never inside one."""
 
 import signal
 from collections.abc import Iterable, Iterator
@@ -7,7 +7,7 @@ from typing import Self, TypeVar
 
 T = TypeVar("T")
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupt:

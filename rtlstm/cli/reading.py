@@ -44,6 +44,15 @@ def tell_reading(source: Source) -> None:
         click.echo(f"rtlstm: read {reading}", err=True)
 
 
+def tell_end(source: Source) -> None:
+    """Say on standard error what was found otherwise than stated, and what was passed over."""
+    for notice in getattr(source, "notices", ()):
+        click.echo(f"rtlstm: {notice}", err=True)
+    if source.counts:
+        counts = ", ".join(f"{reason} {count}" for reason, count in source.counts.items())
+        click.echo(f"rtlstm: passed over in the source: {counts}", err=True)
+
+
 _OPTIONS = (
     click.option("--time", callback=names, metavar="A,B", help="Columns of the time, or none."),
     click.option("--time-format", metavar="FMT", help="As '%d.%m.%Y %H:%M', ms, day-first."),

@@ -2,11 +2,11 @@
 
 import itertools
 import json
+import os
+import sys
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,16 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rtlstm
+from rtlstm.cli.closing import Span, closing_line, facts
 from rtlstm.cli.interrupt import Interrupt
+from rtlstm.cli.outputs import ForecastFile, Outputs
 from rtlstm.cli.progress import Page, Progress, Scores
-from rtlstm.cli.scores import mean_skill
 from rtlstm.cli.watch import Watch
-from rtlstm.errors import MissingExtraError
-from rtlstm.stream import Source, csv_sink
+from rtlstm.errors import MissingExtraError, SourceError
+from rtlstm.files import atomic
+from rtlstm.stream import Sample, Source
 
 if TYPE_CHECKING:
-    from rtlstm.models.forecaster import Forecaster
-    from rtlstm.stream import CsvSink
+    from rtlstm.models.forecaster import Forecast, Forecaster
 
 Row = NDArray[np.float64]
 
@@ -32,23 +33,13 @@ VERIFIED = 1000
 """Rows at the end of a run that the exported model is compared over."""
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """What a run leaves behind; None where it was not asked for."""
-
-    out: str | None = None
-    save: Path | None = None
-    every: int | None = None
-    onnx: Path | None = None
-    plot: Path | None = None
-    report: Path | None = None
-
-
 class Run:
-    """Feeds samples to a forecaster; whatever ends the stream, what was learned is saved.
+    """Feeds samples to a forecaster; whatever ends the stream, what was learned is kept.
 
-    The forecasts on disk are never behind the saved model, so that a run which goes on from that
-    model can cut them to the rows that it has seen.
+    Files are touched once a row was learned. Where an older file stands that this run does not go
+    on from, it is replaced when the run went well: at the end of the source, at --limit, at a
+    signal. The forecasts on disk are never behind the saved model, so that a run which goes on from
+    that model can cut them to the rows that it has seen.
     """
 
     def __init__(
@@ -56,17 +47,27 @@ class Run:
         forecaster: "Forecaster",
         outputs: Outputs,
         *,
-        append: bool = False,
+        keep_rows: int | None = None,
+        resumed: Path | None = None,
         watch: bool = False,
     ) -> None:
-        """append: go on behind the forecasts that `out` holds for the rows already learned.
-        watch: show the values as they come, and not only the errors.
+        """keep_rows: go on behind so many rows of the forecasts that `out` holds.
+
+        resumed: the file that the forecaster was read from. watch: show the values as they come,
+        and not only the errors.
         """
         self.forecaster = forecaster
         self.outputs = outputs
-        self.rows = 0
+        self.span = Span(before=forecaster.health())
+        self.after: list[Callable[[Sample, Forecast], None]] = []
+        """Called with each sample and what was forecast after it."""
+        self.saved: list[Callable[[], None]] = []
+        """Called whenever what was learned is on the disk."""
         self._started = time.monotonic()
-        self._sink = _open_sink(forecaster, outputs.out, append) if outputs.out else None
+        self._out = self._open_out(keep_rows) if outputs.out else None
+        self._own_model = resumed is not None and outputs.save is not None and _same(
+            resumed, outputs.save
+        )  # fmt: skip
         self._plot = None
         if outputs.plot:
             from rtlstm.cli.plot import RunPlot
@@ -77,68 +78,119 @@ class Run:
         self._last: deque[tuple[Row, float | None]]
         self._last = deque(maxlen=VERIFIED if outputs.onnx else 0)
 
+    @property
+    def rows(self) -> int:
+        """Rows learned in this run."""
+        return self.span.rows
+
     def follow(self, source: Source, skip: int = 0, limit: int | None = None) -> None:
         """Pass over `skip` rows, then learn at most `limit`, until the source or a signal ends it.
 
-        Raises SourceError for a source that cannot be read on; what came before is then saved.
+        Raises SourceError for a source that cannot be read on, that ends inside the rows to skip,
+        or that has no row; what came before is then kept beside what was there.
         """
         arrange = arranger(self.forecaster.columns, source.columns)
+        page: Page = self._watch or Scores(self.forecaster)
         with Interrupt() as interrupt:
-            with ExitStack() as ending:
-                ending.callback(self._save)
-                page: Page = self._watch or Scores(self.forecaster)
-                progress = ending.enter_context(Progress(page))
-                last = None if limit is None else skip + limit
-                for sample in interrupt.until_asked(itertools.islice(source, skip, last)):
-                    self._take(arrange(sample.values), sample.time)
-                    if progress.due():
-                        progress.draw(self.rows)
-                progress.draw(self.rows)
-            self._conclude()
+            try:
+                with Progress(page) as progress:
+                    for sample in interrupt.until_asked(self._rows(source, skip, limit)):
+                        self.take(sample._replace(values=arrange(sample.values)))
+                        if progress.due():
+                            progress.draw(self.rows)
+                    progress.draw(self.rows)
+                if not self.rows and limit != 0:
+                    raise SourceError(f"no row was learned{self._untouched()}")
+            except BaseException:
+                self.fail()
+                raise
+            self.finish(source)
 
-    def _take(self, row: Row, time: float | None) -> None:
+    def take(self, sample: Sample) -> None:
+        """Learn one row, its values in the order of the model, and write what follows from it."""
+        row, time = sample.values, sample.time
         forecast = self.forecaster.update(row, time)
         bounds = (forecast.values, forecast.lower, forecast.upper)
-        if self._sink:
-            self._sink.write(time, np.stack(bounds, axis=-1).ravel())
+        if self._out:
+            told = np.stack(bounds, axis=-1).ravel()
+            if self.outputs.truth:
+                told = np.concatenate([row[self._targets], [forecast.anomaly], told])
+            self._out.write(time, told.tolist())
         if self._plot:
             value, low, high = (part[0] for part in bounds)
             self._plot.add(row[self._targets], value, low, high, forecast.anomaly)
         if self._watch:
             self._watch.see(row, forecast)
         self._last.append((row, time))
-        self.rows += 1
+        self.span.add(time)
+        for call in self.after:
+            call(sample, forecast)
         if self.outputs.every and self.rows % self.outputs.every == 0:
-            self._checkpoint()
+            self.checkpoint()
 
-    def _checkpoint(self) -> None:
-        if self._sink:
-            self._sink.sync()
-        if self.outputs.save:
+    def checkpoint(self) -> None:
+        """The forecasts, then what was learned, are on the disk."""
+        if self._out:
+            self._out.sync()
+        if self.outputs.save and self.rows:
             self.forecaster.save(self.outputs.save)
+            self._own_model = True
+        for call in self.saved:
+            call()
 
-    def _save(self) -> None:
-        """Whatever happened: the forecasts and what was learned are on the disk."""
-        self._checkpoint()
-        if self._sink:
-            self._sink.close()
+    # ------------------------------------------------------------------ the rows
+    def _rows(self, source: Source, skip: int, limit: int | None) -> Iterable[Sample]:
+        """The rows to learn; raises SourceError if the source ends inside those to skip."""
+        samples = iter(source)
+        passed = sum(1 for _ in itertools.islice(samples, skip))
+        if passed < skip:
+            raise SourceError(
+                f"the source ended after {passed} of the {skip} rows that the model has learned and"
+                f" --continue skips; for a new file leave out --continue{self._untouched()}"
+            )
+        return samples if limit is None else itertools.islice(samples, limit)
 
-    def _conclude(self) -> None:
-        """Draw, export, compare and report."""
+    def _untouched(self) -> str:
+        kept = [str(path) for _, path in self.outputs.paths() if path.exists()]
+        return f"; {', '.join(kept)} left as before" if kept else ""
+
+    # ------------------------------------------------------------------ the end
+    def fail(self) -> None:
+        """The run failed: keep what was learned where nothing stood, and what stood there."""
+        said = self._out.leave() if self._out else ""
+        if self.rows and self.outputs.save:
+            if self._own_model or not self.outputs.save.exists():
+                self.forecaster.save(self.outputs.save)
+            else:
+                said += f"{'; ' * bool(said)}{self.outputs.save} was left as it was"
+        if said:
+            click.echo(f"rtlstm: {said}", err=True)
+
+    def finish(self, source: Source | None = None, label: str = "") -> None:
+        """The run went well: save, draw, export, compare, report, and say what it was.
+
+        label: before the line that says it.
+        """
+        self.checkpoint()
+        if self._out:
+            self._out.keep()
         difference = None
         if self._plot and self.outputs.plot:
             self._plot.save(self.outputs.plot)
-        if self.outputs.onnx:
+        if self.outputs.onnx and self.rows:
             rtlstm.export_onnx(self.forecaster, self.outputs.onnx)
             difference = self._compare(self.outputs.onnx)
+        told = facts(self.forecaster, self.span, source)
         if self.outputs.report:
-            report = {
-                "onnx_difference": difference,
-                "skill": mean_skill(self.forecaster),
-                "seconds": round(time.monotonic() - self._started, 3),
-                "rows": self.rows,
-            }
-            self.outputs.report.write_text(json.dumps(report, indent=2) + "\n")
+            told["onnx_difference"] = difference
+            told["seconds"] = round(time.monotonic() - self._started, 3)
+            text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+            if self.outputs.report.exists() and not self.outputs.report.is_file():
+                self.outputs.report.write_text(text)
+            else:
+                atomic.replace(self.outputs.report, [text.encode()])
+        if not sys.stderr.isatty():
+            click.echo(f"rtlstm: {label}{closing_line(told)}", err=True)
 
     def _compare(self, path: Path) -> float | None:
         """Largest difference of the exported model over the last rows; None if there are none."""
@@ -151,10 +203,23 @@ class Run:
             click.echo(f"rtlstm: {path} was not compared: {missing}", err=True)
             return None
 
+    def _open_out(self, keep_rows: int | None) -> ForecastFile:
+        columns = forecast_columns(self.forecaster, self.outputs.truth)
+        append = self.outputs.append
+        return ForecastFile(self.outputs.out or "-", columns, keep_rows=keep_rows, append=append)
 
-def forecast_columns(forecaster: "Forecaster") -> list[str]:
-    """Names of the numbers forecast after a row: by horizon, target, then value and bounds."""
-    return [
+
+def _same(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def forecast_columns(forecaster: "Forecaster", truth: bool = False) -> list[str]:
+    """Names of the numbers written after a row: by horizon, target, then value and bounds.
+
+    truth: the targets as they came, and the row's anomaly, before them.
+    """
+    seen = [*forecaster.targets, "anomaly"] if truth else []
+    return seen + [
         f"{target}+{horizon}{part}"
         for horizon in forecaster.horizons
         for target in forecaster.targets
@@ -170,8 +235,3 @@ def arranger(wanted: tuple[str, ...], given: tuple[str, ...]) -> Callable[[Row],
     order = np.array([place.get(name, len(given)) for name in wanted])
     nothing = np.array([np.nan])
     return lambda values: np.concatenate([values, nothing])[order]
-
-
-def _open_sink(forecaster: "Forecaster", out: str, append: bool) -> "CsvSink":
-    keep = forecaster.rows if append else None
-    return csv_sink(out, forecast_columns(forecaster), resume=append, keep_rows=keep)

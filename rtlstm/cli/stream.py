@@ -1,18 +1,20 @@
 """`rtlstm stream`: what it takes, and how a forecaster is made or taken up from it."""
 
 import sys
-from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import rtlstm
-from rtlstm.cli.reading import names, options_of, reading_options, tell_reading
-from rtlstm.cli.run import Outputs, Run
+from rtlstm.cli.outputs import Outputs, check_outputs
+from rtlstm.cli.reading import names, options_of, reading_options, tell_end, tell_reading
+from rtlstm.cli.run import Run
+from rtlstm.errors import MismatchedFileError, MissingFileError
 from rtlstm.stream import Source, open_source
+from rtlstm.stream.values import check_known
 
 if TYPE_CHECKING:
     from rtlstm.models.forecaster import Forecaster
@@ -50,10 +52,14 @@ def _horizon(
 @click.option("--rule", type=click.Choice(RULES), help="Learning rule [truncated].")
 @click.option("--seed", type=click.IntRange(min=0), help="Of the initial weights [0].")
 @click.option("--config", type=_FILE, help="Take settings that rtlstm tune wrote.")
+@click.option("--group", metavar="COL", help="Learn one model a value of COL; paths are folders.")
 @click.option("--out", metavar="CSV", help="Write each row's forecasts; - is standard output.")
+@click.option("--truth", is_flag=True, help="Write targets and anomaly beside the forecasts.")
+@click.option("--append", is_flag=True, help="Go on behind the rows that --out has.")
 @click.option("--save", type=_FILE, help="Write the learner at the end.")
 @click.option("--every", type=_AT_LEAST_1, metavar="N", help="Write it every N rows, too.")
 @click.option("--resume", type=_FILE, help="Go on with a learner that was saved.")
+@click.option("--resume-or-start", "service", type=_FILE, help="Resume and save this.")
 @click.option("--continue", "again", is_flag=True, help="Skip the rows that it has learned.")
 @click.option("--onnx", type=_FILE, help="Write the forecaster as ONNX and compare the two.")
 @click.option("--plot", type=_FILE, help="Draw the run.")
@@ -73,72 +79,125 @@ def stream(source: str, **options: Any) -> None:
 
     SOURCE is a file of CSV, JSON, Parquet or Arrow, packed or not, - for standard input, `host` for
     this machine's telemetry, or `recording` for the recording of it that is shipped. How it is read
-    is told by its first rows, and stated.
-    It ends with its last row, with --limit, or with Ctrl-C or SIGTERM: everything asked for is
-    then saved, and the exit code is 0.
+    is told by its first rows, and stated. It ends with its last row, with --limit, or with Ctrl-C,
+    SIGTERM or SIGHUP: everything asked for is then saved, and the exit code is 0. A run that fails
+    or learns nothing leaves the files that were there, and its exit code is 1.
 
     --resume takes every row of SOURCE for a new one and starts --out afresh. With --continue,
     SOURCE and --out are those of the earlier run: the rows already learned are skipped, and
     their forecasts kept. Either way the forecasts are those of a run that never stopped.
     """
-    outputs = Outputs(**{field.name: options[field.name] for field in fields(Outputs)})
-    _check(source, outputs, options)
-    old = _load(options["resume"]) if options["resume"] else None
-    columns = _columns(source, old, options)
-    reading = options_of(options, None if columns is None else list(columns))
-    opened = open_source(
-        source, rate=options["rate"], on_error=options["on_error"], options=reading
-    )
-    with closing(opened):
-        forecaster = _new(opened, options) if old is None else _fitting(old, opened)
-        run = Run(forecaster, outputs, append=options["again"], watch=options["watch"])
+    outputs, old = _prepare(source, options)
+    if options["group"]:
+        from rtlstm.cli.groups import run_groups
+
+        run_groups(_open(source, None, options), outputs, options)
+        return
+    with closing(_open(source, old, options)) as opened:
+        forecaster = new_forecaster(opened, options) if old is None else _fitting(old, opened)
+        keep = forecaster.rows if options["again"] else None
+        run = Run(
+            forecaster, outputs, keep_rows=keep, resumed=options["resume"], watch=options["watch"]
+        )
         tell_reading(opened)
-        run.follow(opened, skip=forecaster.rows if options["again"] else 0, limit=options["limit"])
-    for notice in getattr(opened, "notices", ()):
-        click.echo(f"rtlstm: {notice}", err=True)
-    if opened.counts:
-        counts = ", ".join(f"{reason} {count}" for reason, count in opened.counts.items())
-        click.echo(f"rtlstm: passed over in the source: {counts}", err=True)
+        run.follow(opened, skip=keep or 0, limit=options["limit"])
+    tell_end(opened)
+
+
+def _prepare(source: str, options: dict[str, Any]) -> tuple[Outputs, "Forecaster | None"]:
+    """Outputs and the model to go on with; what can be told wrong before the first row, is."""
+    service = options["service"]
+    if service is not None:
+        if options["resume"]:
+            raise click.UsageError("--resume-or-start names the model, so leave out --resume")
+        options["save"] = options["save"] or service
+        options["resume"] = service if service.exists() else None
+    outputs = Outputs(**{field.name: options[field.name] for field in fields(Outputs)})
+    if service is not None and options["resume"] and not options["again"]:
+        outputs = replace(outputs, append=True)
+    _check(source, outputs, options)
+    if options["group"]:
+        return outputs, None
+    old = load_forecaster(options["resume"]) if options["resume"] else None
+    if old is not None:
+        _check_same(old, options)
+    check_outputs(outputs, source)
+    return outputs, old
 
 
 def _check(source: str, outputs: Outputs, options: dict[str, Any]) -> None:
-    """What can be told wrong before the first row, is."""
+    """Raise UsageError for options that do not go together."""
     if outputs.every and not outputs.save:
         raise click.UsageError("--every says how often to write --save, which is not given")
-    if options["again"] and not options["resume"]:
+    if options["again"] and not (options["resume"] or options["service"]):
         raise click.UsageError("--continue goes on with a --resume, which is not given")
     if options["again"] and source == "host":
         raise click.UsageError("--continue skips rows that a source gives again; host never does")
-    fixed = [f"--{name}" for name in _NEW if options[name] is not None]
-    if options["resume"] and fixed:
-        raise click.UsageError(f"{', '.join(fixed)} cannot be changed in a --resume")
+    if outputs.append and options["again"]:
+        raise click.UsageError("--continue keeps the rows of --out already; leave out --append")
+    if outputs.truth and not outputs.out:
+        raise click.UsageError("--truth adds columns to --out, which is not given")
     if options["watch"] and not sys.stderr.isatty():
         raise click.UsageError("--watch draws on a terminal, and standard error is none")
-    for path in (outputs.save, outputs.onnx, outputs.plot, outputs.report):
-        if path is not None and not path.parent.is_dir():
-            raise click.UsageError(f"{path}: there is no directory {path.parent}")
 
 
-def _load(path: Path) -> "Forecaster":
-    model = rtlstm.load(path)
+def load_forecaster(path: Path) -> "Forecaster":
+    """The forecaster in a file; raises if there is none, or something else."""
+    try:
+        model = rtlstm.load(path)
+    except MissingFileError as missing:
+        raise click.UsageError(
+            f"{path}: {missing.strerror}; --resume-or-start {path} starts a new one"
+        ) from missing
     if not isinstance(model, rtlstm.Forecaster):
         kind = type(model).__name__
-        raise rtlstm.MismatchedFileError(f"{path}: holds a {kind}, where a Forecaster is needed")
+        raise MismatchedFileError(f"{path}: holds a {kind}, where a Forecaster is needed")
     return model
 
 
-def _columns(
-    source: str, old: "Forecaster | None", options: dict[str, Any]
-) -> Sequence[str] | None:
-    """The columns to read; None for all that there are."""
+def _check_same(old: "Forecaster", options: dict[str, Any]) -> None:
+    """Raise UsageError for an option that says otherwise than the model that is gone on with."""
+    horizon = options["horizon"]
+    steps = list(range(1, horizon + 1)) if isinstance(horizon, int) else horizon and sorted(horizon)
+    layer = old.spec.layers[0]
+    held = {
+        "columns": (options["columns"], list(old.columns)),
+        "target": (options["target"], list(old.targets)),
+        "horizon": (steps, list(old.horizons)),
+        "lags": (options["lags"], old.spec.lags),
+        "hidden": (options["hidden"], layer.units),
+        "rule": (options["rule"], old.spec.rule.name),
+        "seed": (options["seed"], old.spec.seed),
+    }
+    for name, (given, has) in held.items():
+        if name == "columns" and given is not None:
+            given = [*given, *(t for t in options["target"] or () if t not in given)]
+        if given is not None and given != has:
+            shown = ",".join(map(str, has)) if isinstance(has, list) else has
+            raise click.UsageError(
+                f"--{name} cannot be changed in a --resume: the model has {shown}"
+            )
+
+
+def _open(source: str, old: "Forecaster | None", options: dict[str, Any]) -> Source:
+    """The source, with the columns that are asked for, or those of the model that it has."""
+    asked, targets = options["columns"], options["target"] or ()
+    columns = asked and [*asked, *(name for name in targets if name not in asked)]
+    reading = replace(options_of(options, columns), group=options["group"])
     if old is not None:
         # Another machine has other meters: those it lacks are missing values, and no error.
-        return None if source == "host" else old.columns
-    asked, targets = options["columns"], options["target"] or ()
-    return asked and [*asked, *(name for name in targets if name not in asked)]
+        columns = None if source == "host" else list(old.columns)
+        reading = replace(options_of(options, columns), partial=True)
+    opened = open_source(
+        source, rate=options["rate"], on_error=options["on_error"], options=reading
+    )
+    if old is None and targets:
+        check_known(source, targets, opened.columns)
+    return opened
 
 
-def _new(source: Source, options: dict[str, Any]) -> "Forecaster":
+def new_forecaster(source: Source, options: dict[str, Any]) -> "Forecaster":
+    """A forecaster over the columns of a source, as the options say."""
     settings = {name: options[name] for name in ("horizon", "lags", "rule", "seed")}
     if options["hidden"]:
         settings["layers"] = [rtlstm.LSTM(options["hidden"])]
@@ -154,6 +213,11 @@ def _new(source: Source, options: dict[str, Any]) -> "Forecaster":
 
 def _fitting(old: "Forecaster", source: Source) -> "Forecaster":
     absent = [name for name in old.columns if name not in source.columns]
+    if len(absent) == len(old.columns):
+        raise click.UsageError(
+            f"the source has none of the model's columns {', '.join(old.columns[:8])}; it has"
+            f" {', '.join(source.columns[:8])}"
+        )
     if absent:
         click.echo(f"rtlstm: missing in this source: {', '.join(absent)}", err=True)
     return old

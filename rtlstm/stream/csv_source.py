@@ -76,6 +76,16 @@ class CsvSource(Closing):
         self._records = self._read()
 
     @property
+    def layout(self) -> Mapping[str, str]:
+        """How the text is written, in words."""
+        return {
+            "format": "text",
+            "packed": self._lines.packed,
+            "encoding": self._lines.encoding,
+            "separator": str(self._layout),
+        }
+
+    @property
     def counts(self) -> Mapping[str, int]:
         """What was passed over so far, by reason."""
         return self._rejects.counts
@@ -88,8 +98,10 @@ class CsvSource(Closing):
         try:
             for record in self._records:
                 sample = self._sample(record)
-                if sample is not None:
-                    yield sample
+                if sample is None:
+                    continue
+                key = self._key
+                yield sample if key is None else sample._replace(key=record[key].strip())
         except SourceError:
             self.close()
             raise
@@ -119,7 +131,8 @@ class CsvSource(Closing):
         table = Table(
             self._where, names, cells, further=self._further, live=self._lines.live and not whole
         )
-        check_known(self._where, self._options.columns or (), names)
+        if not self._options.partial:
+            check_known(self._where, self._options.columns or (), names)
         self.reading = decide(table, self._options, self._layout.separator, whole)
         self._prepare()
 
@@ -132,6 +145,8 @@ class CsvSource(Closing):
         words = [word.strip() for word in self._options.missing]
         self._sentinels = np.array(sorted({float(word) for word in words if _is_plain(word)}))
         self._words = frozenset(word.lower() for word in words)
+        group = self._options.group
+        self._key = None if group is None else list(layout.names).index(group)
         self._repeated = list(layout.header) if layout.header else None
 
     def _units(self) -> Mapping[str, str]:

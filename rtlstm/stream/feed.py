@@ -23,6 +23,8 @@ class Feed:
         self._file, self._owned = _open(readable)
         self.live = _is_live(self._file)
         """Whether more may come later, as through a pipe."""
+        self.packed = ""
+        """What the bytes were packed by; empty if they were not."""
         self._unpacker: Unpacker | None = None
         self._ended = False
         self._start: bytes | None = None
@@ -71,6 +73,8 @@ class Feed:
                 break
             first += piece
         packed = next((magic for magic in PACKED if first.startswith(magic)), None)
+        if packed is not None and not self.packed:
+            self.packed = PACKED[packed]
         if packed == ZIP:
             inside = unzipped(self._file, self._where)
             self._archive = self._file if self._owned else None

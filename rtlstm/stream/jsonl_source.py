@@ -36,6 +36,7 @@ class JsonlSource(RecordSource):
     """The objects of a text of JSON; see `jsonl_source`."""
 
     def __init__(self, lines: Lines, options: Options, *, strict: bool = False) -> None:
+        self.layout = {"format": "JSON", "packed": lines.packed, "encoding": lines.encoding}
         records = JsonText(lines) if _is_text(lines) else JsonLines(lines)
         super().__init__(
             records, lines.rejects, options, strict=strict, live=lines.live, close=lines.close

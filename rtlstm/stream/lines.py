@@ -72,6 +72,11 @@ class Lines:
         return self._rest.lstrip()[:1].decode("latin-1")
 
     @property
+    def packed(self) -> str:
+        """What the bytes were packed by; empty if they were not."""
+        return self._feed.packed
+
+    @property
     def start(self) -> str:
         """The text read so far, before any line was taken from it."""
         return self._rest.decode(self._codec, "replace")
@@ -79,7 +84,13 @@ class Lines:
     @property
     def is_arrow(self) -> bool:
         """Whether it is no text but Parquet, Feather or Arrow."""
-        return self._rest.startswith(ARROW_MAGIC)
+        return self.magic.startswith(ARROW_MAGIC)
+
+    def raw(self) -> Iterator[bytes]:
+        """The bytes, from the first on, in place of lines; for what is no text."""
+        yield self._head
+        while piece := self._feed.more():
+            yield piece
 
     @property
     def again(self) -> Readable | None:
@@ -153,6 +164,10 @@ class Lines:
         while len(head) < HEAD and (piece := self._feed.more(wait=False)):
             head += piece
         refuse_foreign(self.rejects.where, head)
+        self.magic = head[:8]
+        if self.is_arrow:
+            self._head = head
+            return
         self.encoding = self.encoding or guess_encoding(head)
         if head.lstrip()[:1] in (b"{", b"["):
             self.encoding = "utf-8"  # as JSON is, whatever bytes one of its texts may hold

@@ -41,6 +41,10 @@ def open_source(
         return recording(made.columns)
     lines = Lines(name, Rejects(name_of(name), on_error, dead_letter), encoding=made.encoding)
     with lines.closed_on_error():
+        if lines.is_arrow:
+            from rtlstm.stream.arrow_source import ArrowSource
+
+            return ArrowSource(lines, made)
         if lines.first in ("{", "["):
             return JsonlSource(lines, made)
         return CsvSource(lines, made)

@@ -27,7 +27,9 @@ class Options:
 
     columns: the values, in this order. time: the columns of the time, () for none. time_format:
     strptime's directives, s, ms, us, ns, day-first or month-first. time_zone: of times that say
-    none. missing: numbers and words that stand for missing values. encoding: of the text.
+    none. missing: numbers and words that stand for missing values. encoding: of the text. partial:
+    of the columns, those that there are, if there is one. group: the column whose text is the
+    `key` of a sample.
     """
 
     columns: tuple[str, ...] | None = None
@@ -36,6 +38,8 @@ class Options:
     time_zone: str | None = None
     missing: tuple[str, ...] = ()
     encoding: str | None = None
+    partial: bool = False
+    group: str | None = None
 
     @property
     def asked(self) -> Asked:
@@ -72,6 +76,9 @@ def decide(table: Table, options: Options, separator: str = ",", whole: bool = F
     at are all that there are.
     """
     wanted = options.columns
+    if options.partial and wanted is not None:
+        here = tuple(name for name in wanted if name in table.names)
+        wanted = here or None
     words = frozenset(word.strip().lower() for word in options.missing)
     if words:
         cells = [
@@ -81,8 +88,12 @@ def decide(table: Table, options: Options, separator: str = ",", whole: bool = F
     table = replace(table, values=frozenset(wanted or ()))
     clock, left_out = choose_clock(table, options.asked)
     taken = set(clock.places) if clock else set()
+    if options.group is not None:
+        check_known(table.where, (options.group,), table.names)
+        taken.add(list(table.names).index(options.group))
     free = [p for p in range(len(table.names)) if p not in taken]
-    decimal = decimal_mark((c for p in free for c in table.cells[p][:300]), separator)
+    written = [p for p in free if table.names[p] not in table.numbers]
+    decimal = decimal_mark((c for p in written for c in table.cells[p][:300]), separator)
     kinds = {p: _kind(table, p, decimal, whole) for p in free}
     if wanted is None:
         left = dict(left_out)

@@ -93,8 +93,10 @@ class RecordSource(Closing):
                 self._place, self._text = place, text
                 self._count += 1
                 sample = self._sample(record)
-                if sample is not None:
-                    yield sample
+                if sample is None:
+                    continue
+                key = self._options.group
+                yield sample if key is None else sample._replace(key=_text(record.get(key)))
             self.close()
         except SourceError:
             self.close()
@@ -115,14 +117,14 @@ class RecordSource(Closing):
         names = list(dict.fromkeys(name for record in looked for name in record))
         asked = self._options.columns
         if not looked and asked is None:
-            raise SourceError(f"{self._where}: no JSON object, whose fields would be the columns")
+            raise SourceError(f"{self._where}: no record, whose fields would be the columns")
         if asked is not None and looked and not any(name in names for name in asked):
             check_known(self._where, asked, names)
         texts = {name: [_text(record.get(name)) for record in looked] for name in names}
         table = Table(
             self._where, [*names, *(name for name in asked or () if name not in names)],
             [*texts.values(), *([""] * len(looked) for name in asked or () if name not in names)],
-            live=True,
+            numbers=frozenset(name for name in names if _are_numbers(name, looked)), live=True,
         )  # fmt: skip
         ended = len(looked) < LOOK and not self._live
         reading = decide(table, self._options, ";", ended)
@@ -250,13 +252,17 @@ def _has_number(record: Record, options: Options) -> bool:
     return True
 
 
+def _are_numbers(name: str, records: Sequence[Record]) -> bool:
+    return not any(isinstance(record.get(name), str) for record in records)
+
+
 def _text(value: Any) -> str:
     """A field as it would stand in a table."""
     if value is None:
         return ""
     if isinstance(value, str):
         return value
-    if isinstance(value, dt.datetime | dt.date):
+    if isinstance(value, dt.datetime | dt.date | dt.time):
         return value.isoformat()
     return (
         str(value) if isinstance(value, float | int | Decimal | np.generic) else f"<{value!r:.30}>"

@@ -14,6 +14,8 @@ class Sample(NamedTuple):
     """Seconds since 1970-01-01 UTC; None where the source has no clock."""
     values: NDArray[np.float64]
     """One value a column, shape (len(columns),); NaN where missing. The row is the reader's own."""
+    key: str | None = None
+    """The text of the column that was asked for as a group; None if none was."""
 
     def __repr__(self) -> str:
         """Without values, which may be confidential."""

@@ -31,13 +31,15 @@ class Asked:
 class Table:
     """What was looked at: names, and for each the texts of the first rows, in order.
 
-    numeric: whether a column is one of numbers; values: names that are to be values in any case.
+    values: names that are to be values in any case. numbers: names whose cells came as numbers, so
+    that they tell nothing of how numbers are written. further: the rows behind, live: none yet.
     """
 
     where: str
     names: Sequence[str]
     cells: Sequence[Sequence[str]]
     values: frozenset[str] = frozenset()
+    numbers: frozenset[str] = frozenset()
     further: Further = lambda places: ()
     live: bool = False
 

@@ -35,10 +35,20 @@ _PARTS: tuple[tuple[str, frozenset[str]], ...] = (
     ("J", frozenset(("doy", "dayofyear", "julianday", "jday", "yday"))),
 )
 _ROW_NUMBERS = {
-    *("", "#", "no", "no.", "nr", "nr.", "index", "idx", "id", "row", "rownum", "row_id", "n"),
+    *("", "#", "no", "no.", "nr", "nr.", "index", "idx", "id", "row", "rownum", "row_id"),
     *("row number", "rownumber", "unnamed: 0", "record", "recordid", "rec", "recno", "rn", "seq"),
-    *("sequence", "entry_id", "rownames", "row names", "lfd. nr.", "s.no", "sno", "sl no", "num"),
-    *("序号", "record number", "line", "sample", "sample no", "index_col", "level_0", "nummer"),
+    *("sequence", "entry_id", "rownames", "row names", "lfd. nr.", "s.no", "sno", "sl no"),
+    *(
+        "序号",
+        "record number",
+        "line",
+        "sample",
+        "sample no",
+        "index_col",
+        "level_0",
+        "nummer",
+        "__index_level_0__",
+    ),
 }
 
 

@@ -14,7 +14,7 @@ PIECE = 1 << 16
 """Bytes that are read, or unpacked, at a time."""
 
 GZIP, XZ, BZIP2, ZIP = b"\x1f\x8b", b"\xfd7zXZ\x00", b"BZh", b"PK\x03\x04"
-PACKED = (GZIP, XZ, BZIP2, ZIP)
+PACKED = {GZIP: "gzip", XZ: "xz", BZIP2: "bzip2", ZIP: "zip"}
 
 
 class Unpacker:

@@ -173,7 +173,7 @@ def test_a_word_for_time_without_a_time_is_no_time() -> None:
 
 def test_nothing_to_declare_columns_is_refused() -> None:
     for text in ("", "\n", "17\n"):
-        with pytest.raises(SourceError, match="no JSON object"):
+        with pytest.raises(SourceError, match="no record"):
             read(text, on_error="skip")
     with pytest.raises(SourceError, match="no column of numbers among id"):
         read('{"id": "pump", "time": 5}\n')
