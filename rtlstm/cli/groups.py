@@ -1,4 +1,4 @@
-"""`rtlstm stream --group`: one forecaster for each value of a column, as of gateways that alternate."""
+"""`rtlstm stream --group`: one forecaster for each value of a column."""
 
 from contextlib import closing
 from dataclasses import replace

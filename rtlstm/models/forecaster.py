@@ -336,15 +336,18 @@ class _Row:
 
 def _horizons(horizon: Any) -> tuple[int, ...]:
     """Return 1 … n for a number n, or the given horizons as a tuple."""
+    most = outlook.MAX_HORIZON
+    if isinstance(horizon, np.integer | np.ndarray):
+        horizon = horizon.tolist()
     if isinstance(horizon, bool) or not isinstance(horizon, int | Sequence | range):
         raise SpecError(f"horizon must be a whole number or several, got {horizon!r}")
     if isinstance(horizon, int):
-        if horizon < 1:
-            raise SpecError(f"horizon must be 1 or more, got {horizon}")
-        return tuple(range(1, min(horizon, outlook.MAX_HORIZON + 1) + 1))
-    if len(horizon) > outlook.MAX_HORIZON:
-        raise LimitError(f"at most {outlook.MAX_HORIZON} horizons, got {len(horizon)}")
-    return tuple(horizon)
+        if not 1 <= horizon <= most:
+            raise SpecError(f"horizon must be a whole number from 1 to {most}, got {horizon}")
+        return tuple(range(1, horizon + 1))
+    if len(horizon) > most:
+        raise LimitError(f"at most {most} horizons, got {len(horizon)}")
+    return tuple(int(ahead) if isinstance(ahead, np.integer) else ahead for ahead in horizon)
 
 
 def _brief(horizons: tuple[int, ...]) -> str:
