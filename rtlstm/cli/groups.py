@@ -71,7 +71,6 @@ class Groups:
 
 def run_groups(source: Source, outputs: Outputs, options: dict[str, Any]) -> None:
     """Learn one forecaster a group until the source or a signal ends it."""
-    _check(outputs, options)
     for folder in (outputs.save, outputs.out):
         if folder is not None:
             Path(folder).mkdir(exist_ok=True)
@@ -96,11 +95,14 @@ def run_groups(source: Source, outputs: Outputs, options: dict[str, Any]) -> Non
     tell_end(source)
 
 
-def _check(outputs: Outputs, options: dict[str, Any]) -> None:
-    for name in ("onnx", "plot", "report", "watch", "again"):
-        if options[name]:
+def check_groups(outputs: Outputs, options: dict[str, Any]) -> None:
+    """Raise UsageError for options that many models cannot share."""
+    for name in ("onnx", "plot", "report", "watch", "again", "publish", "metrics"):
+        if options[name] is not None and options[name] is not False:
             said = "continue" if name == "again" else name
-            raise click.UsageError(f"--{said} is for one model, and --group learns many")
+            raise click.UsageError(
+                f"--{said.replace('_', '-')} is for one model, and --group learns many"
+            )
     for option, path in (("--save", outputs.save), ("--out", outputs.out)):
         if path is not None and (Path(path).exists() and not Path(path).is_dir()):
             raise click.UsageError(f"{option} {path}: with --group it is a folder, not a file")

@@ -61,9 +61,12 @@ class Run:
         self.span = Span(before=forecaster.health())
         self.after: list[Callable[[Sample, Forecast], None]] = []
         """Called with each sample and what was forecast after it."""
+        self.saving: list[Callable[[], None]] = []
+        """Called before what was learned is written."""
         self.saved: list[Callable[[], None]] = []
         """Called whenever what was learned is on the disk."""
         self._started = time.monotonic()
+        self._learning = 0.0
         self._out = self._open_out(keep_rows) if outputs.out else None
         self._own_model = resumed is not None and outputs.save is not None and _same(
             resumed, outputs.save
@@ -82,6 +85,11 @@ class Run:
     def rows(self) -> int:
         """Rows learned in this run."""
         return self.span.rows
+
+    @property
+    def seconds_a_row(self) -> float:
+        """Seconds that learning a row took, in the mean."""
+        return self._learning / max(self.rows, 1)
 
     def follow(self, source: Source, skip: int = 0, limit: int | None = None) -> None:
         """Pass over `skip` rows, then learn at most `limit`, until the source or a signal ends it.
@@ -108,21 +116,23 @@ class Run:
 
     def take(self, sample: Sample) -> None:
         """Learn one row, its values in the order of the model, and write what follows from it."""
-        row, time = sample.values, sample.time
-        forecast = self.forecaster.update(row, time)
+        row, when = sample.values, sample.time
+        begun = time.perf_counter()
+        forecast = self.forecaster.update(row, when)
+        self._learning += time.perf_counter() - begun
         bounds = (forecast.values, forecast.lower, forecast.upper)
         if self._out:
             told = np.stack(bounds, axis=-1).ravel()
             if self.outputs.truth:
                 told = np.concatenate([row[self._targets], [forecast.anomaly], told])
-            self._out.write(time, told.tolist())
+            self._out.write(when, told.tolist())
         if self._plot:
             value, low, high = (part[0] for part in bounds)
             self._plot.add(row[self._targets], value, low, high, forecast.anomaly)
         if self._watch:
             self._watch.see(row, forecast)
-        self._last.append((row, time))
-        self.span.add(time)
+        self._last.append((row, when))
+        self.span.add(when)
         for call in self.after:
             call(sample, forecast)
         if self.outputs.every and self.rows % self.outputs.every == 0:
@@ -133,6 +143,8 @@ class Run:
         if self._out:
             self._out.sync()
         if self.outputs.save and self.rows:
+            for call in self.saving:
+                call()
             self.forecaster.save(self.outputs.save)
             self._own_model = True
         for call in self.saved:

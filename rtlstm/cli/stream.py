@@ -1,7 +1,7 @@
 """`rtlstm stream`: what it takes, and how a forecaster is made or taken up from it."""
 
 import sys
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import rtlstm
 from rtlstm.cli.outputs import Outputs, check_outputs
 from rtlstm.cli.reading import names, options_of, reading_options, tell_end, tell_reading
 from rtlstm.cli.run import Run
-from rtlstm.errors import MismatchedFileError, MissingFileError
+from rtlstm.errors import MismatchedFileError, MissingFileError, SourceError
 from rtlstm.stream import Source, open_source
 from rtlstm.stream.values import check_known
 
@@ -72,25 +72,30 @@ def _horizon(
     default="raise",
     help="What becomes of a row that cannot be read [raise].",
 )
+@click.option("--publish", metavar="TOPIC", help="Send forecasts to the broker of mqtt://…")
+@click.option("--home-assistant", is_flag=True, help="Announce them to Home Assistant.")
+@click.option("--metrics", type=click.IntRange(0, 65535), metavar="PORT", help="Serve figures.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Stop after N rows.")
 @reading_options
 def stream(source: str, **options: Any) -> None:
     """Learn each row of SOURCE, and forecast the next.
 
-    SOURCE is a file of CSV, JSON, Parquet or Arrow, packed or not, - for standard input, `host` for
-    this machine's telemetry, or `recording` for the recording of it that is shipped. How it is read
-    is told by its first rows, and stated. It ends with its last row, with --limit, or with Ctrl-C,
-    SIGTERM or SIGHUP: everything asked for is then saved, and the exit code is 0. A run that fails
-    or learns nothing leaves the files that were there, and its exit code is 1.
+    SOURCE is a file of CSV, JSON, Parquet or Arrow, packed or not, - for standard input,
+    mqtt://host/topic, `host` for this machine's telemetry, or `recording` for a shipped one. How it
+    is read is told by its first rows, and stated. It ends with its last row, with --limit, or with
+    Ctrl-C, SIGTERM or SIGHUP: everything asked for is then saved, and the exit code is 0. A run
+    that fails or learns nothing leaves the files that were there, and its exit code is 1.
 
     --resume takes every row of SOURCE for a new one and starts --out afresh. With --continue,
     SOURCE and --out are those of the earlier run: the rows already learned are skipped, and
     their forecasts kept. Either way the forecasts are those of a run that never stopped.
     """
+    options["source"] = source
     outputs, old = _prepare(source, options)
     if options["group"]:
-        from rtlstm.cli.groups import run_groups
+        from rtlstm.cli.groups import check_groups, run_groups
 
+        check_groups(outputs, options)
         run_groups(_open(source, None, options), outputs, options)
         return
     with closing(_open(source, old, options)) as opened:
@@ -99,9 +104,30 @@ def stream(source: str, **options: Any) -> None:
         run = Run(
             forecaster, outputs, keep_rows=keep, resumed=options["resume"], watch=options["watch"]
         )
-        tell_reading(opened)
-        run.follow(opened, skip=keep or 0, limit=options["limit"])
+        with _attended(run, opened, options):
+            tell_reading(opened)
+            run.follow(opened, skip=keep or 0, limit=options["limit"])
     tell_end(opened)
+
+
+def _attended(run: Run, source: Source, options: dict[str, Any]) -> AbstractContextManager[Any]:
+    """What goes on beside a run: figures that are served, messages that are answered."""
+    if _is_mqtt(options["source"]):
+        from rtlstm.cli.mqtt_run import MqttSource, attend
+
+        if isinstance(source, MqttSource):
+            attend(run, source, options["publish"], options["home_assistant"])
+    if options["metrics"] is None:
+        return nullcontext()
+    from rtlstm.cli.metrics import Metrics
+
+    metrics = Metrics(run, options["metrics"])
+    click.echo(f"rtlstm: figures at http://127.0.0.1:{metrics.port}/metrics", err=True)
+    return closing(metrics)
+
+
+def _is_mqtt(source: str) -> bool:
+    return source.startswith(("mqtt://", "mqtts://"))
 
 
 def _prepare(source: str, options: dict[str, Any]) -> tuple[Outputs, "Forecaster | None"]:
@@ -131,6 +157,12 @@ def _check(source: str, outputs: Outputs, options: dict[str, Any]) -> None:
         raise click.UsageError("--every says how often to write --save, which is not given")
     if options["again"] and not (options["resume"] or options["service"]):
         raise click.UsageError("--continue goes on with a --resume, which is not given")
+    if (options["publish"] or options["home_assistant"]) and not _is_mqtt(source):
+        raise click.UsageError("--publish sends to the broker of a source mqtt://host/topic")
+    if options["home_assistant"] and not options["publish"]:
+        raise click.UsageError("--home-assistant announces what --publish sends; give it a topic")
+    if options["again"] and _is_mqtt(source):
+        raise click.UsageError("--continue is not needed with MQTT: the broker knows what was read")
     if options["again"] and source == "host":
         raise click.UsageError("--continue skips rows that a source gives again; host never does")
     if outputs.append and options["again"]:
@@ -188,11 +220,19 @@ def _open(source: str, old: "Forecaster | None", options: dict[str, Any]) -> Sou
         # Another machine has other meters: those it lacks are missing values, and no error.
         columns = None if source == "host" else list(old.columns)
         reading = replace(options_of(options, columns), partial=True)
+    if _is_mqtt(source):
+        from rtlstm.cli.mqtt_run import MqttSource
+
+        return MqttSource(source, reading, options["save"], old)
     opened = open_source(
         source, rate=options["rate"], on_error=options["on_error"], options=reading
     )
-    if old is None and targets:
-        check_known(source, targets, opened.columns)
+    try:
+        if old is None and targets:
+            check_known(source, targets, opened.columns)
+    except SourceError:
+        opened.close()
+        raise
     return opened
 
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from rtlstm.errors import SampleError
 from rtlstm.inputs.arrays import REAL_KINDS
+from rtlstm.inputs.cells import as_number, epoch_unit, is_none
+from rtlstm.inputs.frames import frame_of, scaled, seconds_of, series_of
 
 Array = np.ndarray[Any, Any]
 FLOAT64 = np.dtype(np.float64)
@@ -25,11 +27,63 @@ def as_row(row: Any, columns: tuple[str, ...]) -> tuple[Array, int]:
     """
     if type(row) is np.ndarray and row.dtype is FLOAT64 and row.shape == (len(columns),):
         return (row if row.flags.c_contiguous else np.ascontiguousarray(row)), 0
+    series = None if type(row) is np.ndarray else series_of(row)
+    if series is not None:
+        row = _named(*series[:2], columns)
     if isinstance(row, Mapping):
         values = [row.get(name) for name in columns]
         unknown = len(row) - sum(name in row for name in columns)
         return _numbers(values, (len(columns),)), unknown
     return _numbers(row, (len(columns),)), 0
+
+
+def _named(labels: list[Any], values: list[Any], columns: tuple[str, ...]) -> Any:
+    """The values of a labelled row by column; in their order if the labels are mere numbers."""
+    if any(label in columns for label in labels):
+        return dict(zip(labels, (_cell(value) for value in values)))
+    if labels == list(range(len(columns))):
+        return values
+    raise SampleError(
+        f"the row has none of the columns {', '.join(columns[:8])}; it is read by its labels,"
+        f" {', '.join(map(str, labels[:8]))}; {UNCHANGED}"
+    )
+
+
+def _cell(value: Any) -> Any:
+    """A value of a labelled row, texts as the numbers that they stand for."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return as_number(value, words=True)
+    except ValueError:
+        return value
+
+
+def time_of(row: Any, time: Any) -> Any:
+    """The time that goes with a row: as given, else what a labelled row says itself."""
+    if time is not None or type(row) is np.ndarray:
+        return time
+    series = series_of(row)
+    return None if series is None else series[2]
+
+
+def as_batch(rows: Any, times: Any, columns: tuple[str, ...]) -> tuple[Array, Array]:
+    """Rows (T, C) and their epoch seconds (T,), NaN for none, of arrays, records or a table.
+
+    A table of pandas, Polars or Arrow is read by the names of its columns. Its time, unless times
+    are given, is what :meth:`rtlstm.inputs.frames.Frame.time` finds; times may name its column.
+    """
+    frame = frame_of(rows)
+    if frame is None:
+        if isinstance(times, str):
+            raise SampleError(f"times={times!r} names a column, and rows are no table; {UNCHANGED}")
+        table = as_table(rows, columns)
+        return table, as_times(times, len(table))
+    table = frame.table(columns)
+    if times is None or isinstance(times, str):
+        found = frame.time(columns, times)
+        return table, np.full(len(table), np.nan) if found is None else found
+    return table, as_times(times, len(table))
 
 
 def as_table(rows: Any, columns: tuple[str, ...]) -> Array:
@@ -61,32 +115,29 @@ def _numbers(values: Any, shape: tuple[int, ...]) -> Array:
 
 def _from_objects(array: Array) -> Array:
     """Numbers and None, which is missing."""
-    flat = array.ravel()
-    for value in flat:
-        if not (value is None or isinstance(value, int | float | np.integer | np.floating)):
-            raise SampleError(f"a row must hold numbers, got {type(value).__name__}; {UNCHANGED}")
     try:
-        numbers = [math.nan if value is None else float(value) for value in flat]
-    except OverflowError as error:
-        raise SampleError(f"a row must hold numbers ({error}); {UNCHANGED}") from None
+        numbers = [as_number(value) for value in array.ravel()]
+    except (ValueError, OverflowError) as error:
+        raise SampleError(f"a row must hold numbers, {error}; {UNCHANGED}") from None
     return np.array(numbers, np.float64).reshape(array.shape)
 
 
 def as_time(time: Any) -> float:
-    """Epoch seconds of a datetime (naive: UTC), datetime64 or number; NaN for None or NaT."""
-    if time is None:
+    """Epoch seconds of a datetime (naive: UTC), datetime64 or number; NaN for None or NaT.
+
+    A number from 1e11 on is in ms, µs or ns, told by its size.
+    """
+    if is_none(time):
         return math.nan
     if isinstance(time, float | int) and not isinstance(time, bool):
-        if abs(time) > 1e15:
-            raise SampleError(f"a time is in epoch seconds, and {time!r} is not; {UNCHANGED}")
-        return float(time)
+        return float(time) if -1e11 < time < 1e11 else time / epoch_unit(time)[0]
     if isinstance(time, dt.datetime):
         aware = time if time.tzinfo else time.replace(tzinfo=dt.UTC)
         return aware.timestamp()
     if isinstance(time, np.datetime64):
-        return float("nan") if np.isnat(time) else float(time.astype("M8[ns]").astype(int)) * 1e-9
+        return math.nan if np.isnat(time) else float(time.astype("M8[us]").astype(int)) / 1e6
     if isinstance(time, np.integer | np.floating):
-        return as_time(float(time))
+        return as_time(time.item())
     raise SampleError(
         "a time must be a datetime, datetime64 or epoch seconds,"
         f" got {type(time).__name__}; {UNCHANGED}"
@@ -98,8 +149,12 @@ def as_times(times: Any, count: int) -> Array:
     if times is None:
         return np.full(count, np.nan)
     if isinstance(times, np.ndarray) and times.dtype.kind == "M":
-        seconds = times.astype("M8[ns]").astype(np.int64) * 1e-9
+        seconds = times.astype("M8[us]").astype(np.int64) / 1e6
         seconds[np.isnat(times)] = np.nan
+    elif isinstance(times, np.ndarray) and times.dtype.kind in "iuf" and times.ndim == 1:
+        seconds = scaled(times.astype(np.float64))
+    elif not isinstance(times, np.ndarray) and hasattr(times, "to_numpy"):
+        seconds = seconds_of(times)
     else:
         seconds = np.array([as_time(time) for time in times], np.float64)
     if seconds.shape != (count,):

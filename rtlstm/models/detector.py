@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 import numpy as np
 
 from rtlstm.errors import SpecError
-from rtlstm.inputs.records import as_table, as_times
+from rtlstm.inputs.records import as_batch
 from rtlstm.kernels.tasks import anomaly_plan as a
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.layouts.arena import ArrayLayout
@@ -228,8 +228,7 @@ class Detector(Model):
 
         Rows and times are checked first: SampleError refuses the whole, and nothing has changed.
         """
-        table = as_table(rows, self.columns)
-        seconds = as_times(times, len(table))
+        table, seconds = as_batch(rows, times, self.columns)
         scores, alarms = np.empty((2, len(table)))
         flags = np.zeros(len(table), np.bool_)
         found: list[Spell] = []

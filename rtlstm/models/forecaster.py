@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rtlstm.errors import LimitError, SampleError, SpecError
-from rtlstm.inputs.records import as_row, as_table, as_time, as_times
+from rtlstm.inputs.frames import frame_of
+from rtlstm.inputs.records import as_batch, as_row, as_time, time_of
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.native.bind import Kernels
 from rtlstm.kernels.native.capi import address
@@ -139,27 +140,36 @@ class Forecaster(Model):
         Raises SampleError for an invalid row or time, or by policy; nothing has changed then.
         """
         values, unknown = as_row(row, self.spec.columns)
-        seconds = as_time(time)
+        seconds = as_time(time_of(row, time))
         out = np.zeros(self._shape)
         with self._lock:
             self._take(values, seconds, bool(learn), out, unknown)
             return Forecast(out[0], out[1], out[2], float(self._clock[k.ANOMALY]))
 
-    def run(self, rows: Any, times: Any = None, learn: bool = True) -> Array:
+    def run(self, rows: Any, times: Any = None, learn: bool = True, as_frame: bool = False) -> Any:
         """Forecast after each of rows (T, columns); returns (T, horizons, targets).
+
+        A table of pandas, Polars or Arrow is read by the names of its columns, and its time is its
+        index of datetimes, or a column of them; ``times`` may name the column. ``as_frame`` returns
+        such a table, a column ``target+horizon`` for each forecast.
 
         Equal to T calls of :meth:`update`, bit for bit. Rows and times are checked first:
         SampleError refuses the whole call, and nothing has changed. Ctrl-C is heard after every
         row.
         """
-        table = as_table(rows, self.spec.columns)
-        seconds = as_times(times, len(table))
+        table, seconds = as_batch(rows, times, self.spec.columns)
+        frame = frame_of(rows)
+        if as_frame and frame is None:
+            raise SampleError("as_frame is for rows that come as a table; nothing was changed")
         answers = np.empty((len(table), *self._shape[1:]))
         out = np.zeros(self._shape)
         with self._lock:
             for t, values in enumerate(table):
                 self._take(values, float(seconds[t]), bool(learn), out)
                 answers[t] = out[0]
+        if frame is not None and as_frame:
+            names = [f"{target}+{h}" for h in self.horizons for target in self.targets]
+            return frame.like(names, answers.reshape(len(answers), -1))
         return answers
 
     def _take(

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from rtlstm.errors import SampleError, SpecError, StateError
-from rtlstm.inputs.records import UNCHANGED, as_row, as_table, as_time, as_times
+from rtlstm.inputs.records import UNCHANGED, as_batch, as_row, as_time, time_of
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.native.bind import Kernels
 from rtlstm.kernels.native.capi import address
@@ -103,7 +103,7 @@ class SupervisedModel(Model):
         """Predict for a row, then learn its label."""
         values, unknown = as_row(row, self.spec.columns)
         self._must_be_whole(values)
-        truth, seconds = self._label(label), as_time(time)
+        truth, seconds = self._label(label), as_time(time_of(row, time))
         out = np.empty(len(self.spec.outputs))
         with self._lock:
             self._take(values, seconds, truth, out, unknown)
@@ -112,7 +112,7 @@ class SupervisedModel(Model):
     def _predict(self, row: Any, time: Any) -> tuple[Array, int]:
         values, unknown = as_row(row, self.spec.columns)
         self._must_be_whole(values)
-        seconds = as_time(time)
+        seconds = as_time(time_of(row, time))
         out = np.empty(len(self.spec.outputs))
         with self._lock:
             return out, self._take(values, seconds, LABEL_LATER, out, unknown)
@@ -124,10 +124,9 @@ class SupervisedModel(Model):
         T calls of :meth:`update`, bit for bit. Everything is checked first: SampleError refuses the
         whole call, and nothing has changed. Ctrl-C is heard after every row.
         """
-        table = as_table(rows, self.spec.columns)
+        table, seconds = as_batch(rows, times, self.spec.columns)
         self._must_be_whole(table)
         truths = self._labels(labels, len(table))
-        seconds = as_times(times, len(table))
         answers = np.empty(truths.shape)
         with self._lock:
             for t, values in enumerate(table):

@@ -6,10 +6,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from rtlstm.inputs.cells import epoch_unit
 from rtlstm.stream.time_names import says_time
 from rtlstm.stream.values import is_missing
 
-__all__ = ["FORMS", "Form", "epoch_seconds", "is_time", "moment", "says_time", "scaled"]
+__all__ = [
+    "FORMS",
+    "Form",
+    "epoch_seconds",
+    "epoch_unit",
+    "is_time",
+    "moment",
+    "says_time",
+    "scaled",
+]
 
 EPOCH = datetime(1970, 1, 1)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -251,14 +261,6 @@ def scaled(number: float) -> float:
     if not math.isfinite(number):
         raise ValueError("not a moment in time")
     return number / epoch_unit(number)[0]
-
-
-def epoch_unit(number: float) -> tuple[float, str]:
-    """Units a second, and their name, of an epoch number, told by its size."""
-    for limit, unit, name in ((1e11, 1.0, "s"), (1e14, 1e3, "ms"), (1e17, 1e6, "µs")):
-        if abs(number) < limit:
-            return unit, name
-    return 1e9, "ns"
 
 
 def epoch_number(text: str) -> float:

@@ -1,64 +1,13 @@
-"""A cell of text as a number, a column's name as a unit, and names as a choice of columns."""
+"""How cells of text are numbers, a column's name as a unit, and names as a choice of columns."""
 
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from rtlstm.errors import SourceError
-
-MISSING = frozenset(
-    (
-        *("", "?", "-", "--", "---", ".", "*", "***", "na", "n/a", "#n/a", "n.a.", "<na>", "\\n"),
-        *("nan", "nat", "null", "none", "nil", "unavailable", "unknown", "undefined", "missing"),
-        *("no data", "nodata", "#value!", "#div/0!", "#ref!", "#num!", "-nan", "+nan"),
-    )
-)
-"""What stands for a missing value, in lower case."""
-
-TRUTHS = {"true": 1.0, "false": 0.0, "on": 1.0, "off": 0.0, "yes": 1.0, "no": 0.0}
-"""Words that are numbers, in lower case."""
+from rtlstm.inputs.cells import GROUPS, MISSING, PLAIN, TRUTHS, is_missing, number
 
 _UNIT = re.compile(r".*\S\s*[(\[]([^()\[\]]+)[)\]]")  # temperature (°C), wind [m/s]
-_GROUPS = {
-    ".": re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?"),  # 1,234,567.8
-    ",": re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+(?:,\d*)?"),  # 1.234.567,8
-}
-_PLAIN = {
-    ".": re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"),
-    ",": re.compile(r"[+-]?(?:\d+,?\d*|,\d+)(?:[eE][+-]?\d+)?"),
-}
-_BLANKS = re.compile(r"(?<=\d)['’ \u00a0\u2009\u202f](?=\d{3}(?:\D|$))")  # 1'234 and 1 234
-_INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
-
-
-def is_missing(cell: str) -> bool:
-    """Whether a cell of text stands for a missing value."""
-    return cell.strip().lower() in MISSING
-
-
-def number(cell: str, decimal: str = ".") -> float:
-    """The number in a cell, NaN if it is missing; raises `ValueError` for any other text.
-
-    decimal: the mark before the fraction, point or comma; the other one, an apostrophe or a blank
-    may separate thousands. True, on and yes are 1, False, off and no 0.
-    """
-    text = cell.strip().replace("−", "-")
-    word = text.lower()
-    if word in MISSING:
-        return float("nan")
-    if word in TRUTHS:
-        return TRUTHS[word]
-    text = _BLANKS.sub("", text)
-    other = "," if decimal == "." else "."
-    if other in text and _GROUPS[decimal].fullmatch(text):
-        text = text.replace(other, "")
-    elif decimal == "," and _PLAIN["."].fullmatch(text):
-        return float(text)
-    if _PLAIN[decimal].fullmatch(text):
-        return float(text.replace(",", "."))
-    if _INFINITE.fullmatch(text):
-        return float(text)
-    raise ValueError("not a number")
 
 
 def comma_number(cell: str) -> float:
@@ -77,16 +26,16 @@ def decimal_mark(cells: Iterable[str], separator: str) -> str:
     for cell in cells:
         text = cell.strip()
         if "," in text:
-            grouped = _GROUPS["."].fullmatch(text)
+            grouped = GROUPS["."].fullmatch(text)
             if grouped and "." in text:
                 points += 1
-            elif (_PLAIN[","].fullmatch(text) and not grouped) or _GROUPS[","].fullmatch(text):
+            elif (PLAIN[","].fullmatch(text) and not grouped) or GROUPS[","].fullmatch(text):
                 commas += 1
             elif grouped:
                 wide = text.count(",") > 1 or text.lstrip("+-").startswith("0")
                 groups += 1
                 points += wide and not text.lstrip("+-").startswith("0")
-        elif "." in text and _PLAIN["."].fullmatch(text) and not _GROUPS[","].fullmatch(text):
+        elif "." in text and PLAIN["."].fullmatch(text) and not GROUPS[","].fullmatch(text):
             points += 1
     if points or commas:
         return "," if commas > points else "."
@@ -96,7 +45,7 @@ def decimal_mark(cells: Iterable[str], separator: str) -> str:
 def value_kind(cell: str) -> str:
     """What a cell is, in a word for a message that does not show it."""
     text = cell.strip()
-    if _PLAIN[","].fullmatch(text):
+    if PLAIN[","].fullmatch(text):
         return "a number with a decimal comma"
     if re.fullmatch(r"[+-]?[\d.,]+\s*[^\d\s]{1,6}", text):
         return "a number with a unit"
@@ -128,3 +77,18 @@ def check_known(where: str, wanted: Sequence[str], known: Sequence[str]) -> None
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known[:20])}"
             raise SourceError(f"{where}: there is no column {name!r}; {hint}")
+
+
+__all__ = [
+    "MISSING",
+    "TRUTHS",
+    "check_known",
+    "check_names",
+    "comma_number",
+    "decimal_mark",
+    "is_missing",
+    "number",
+    "number_reader",
+    "units_in",
+    "value_kind",
+]

@@ -1,0 +1,226 @@
+"""MQTT with a real broker: nothing lost, nothing twice, answers in JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rtlstm
+from rtlstm.cli.mqtt_run import Marks
+from rtlstm.errors import SourceError
+from rtlstm.stream.mqtt import address_of
+
+mqtt = pytest.importorskip("paho.mqtt.client")
+BROKER = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+needs_broker = pytest.mark.skipif(BROKER is None, reason="needs Debian's mosquitto")
+ROWS = 60
+
+
+class Mosquitto:
+    """A broker on a free port, which can be killed and started again."""
+
+    def __init__(self, folder: Path, *lines: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.config = folder / "mosquitto.conf"
+        text = [
+            f"listener {self.port} 127.0.0.1",
+            "persistence true",
+            "autosave_interval 1",
+            "autosave_on_changes true",
+            f"persistence_location {folder}/",
+            "user root",
+        ]
+        self.config.write_text("\n".join([*text, *(lines or ["allow_anonymous true"])]) + "\n")
+        self.start()
+
+    def start(self) -> None:
+        assert BROKER
+        self.process = subprocess.Popen([BROKER, "-c", self.config], stderr=subprocess.DEVNULL)
+        wait_for(lambda: socket.create_connection(("127.0.0.1", self.port)).close() or True)
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+        self.process.wait()
+
+
+def wait_for(happened: Callable[[], Any], seconds: float = 40.0) -> Any:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            if found := happened():
+                return found
+        except OSError:
+            pass
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    started = Mosquitto(tmp_path)
+    yield started
+    started.stop()
+
+
+class Peer:
+    """Another client: publishes, and keeps what it hears."""
+
+    def __init__(self, port: int, *topics: str) -> None:
+        self.heard: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+        self.client.on_message = lambda _, __, m: self.heard.put((m.topic, json.loads(m.payload)))
+        self.client.connect("127.0.0.1", port)
+        for topic in topics:
+            self.client.subscribe(topic, qos=1)
+        self.client.loop_start()
+
+    def send(self, topic: str, value: Any) -> None:
+        self.client.publish(topic, json.dumps(value), qos=1).wait_for_publish(20)
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+def row(i: int) -> dict[str, Any]:
+    return {"seq": i, "time": 1_700_000_000 + 60 * i, "t": i % 7, "h": i % 5 if i % 9 else None}
+
+
+def service(port: int, folder: Path, *words: object) -> subprocess.Popen[bytes]:
+    command = [
+        *(sys.executable, "-m", "rtlstm", "stream", f"mqtt://127.0.0.1:{port}/yard/#"),
+        *("--resume-or-start", folder / "m", "--every", 5, "--columns", "t,h", "--hidden", 4),
+        *words,
+    ]
+    return subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE)
+
+
+def said(process: subprocess.Popen[bytes], word: bytes) -> None:
+    """Read on until the process has said a word."""
+    assert process.stderr
+    for line in process.stderr:
+        if word in line:
+            return
+    raise AssertionError(f"it did not say {word!r}")
+
+
+def clean(rows: int, path: Path) -> bytes:
+    """The file of a run that nothing disturbed."""
+    model = rtlstm.Forecaster(["t", "h"], layers=[rtlstm.LSTM(4)])
+    for i in range(rows):
+        model.update([row(i)["t"], row(i)["h"]], row(i)["time"])
+    model.save(path)
+    return path.read_bytes()
+
+
+@needs_broker
+def test_messages_are_learned_and_answered(broker: Mosquitto, tmp_path: Path) -> None:
+    peer = Peer(broker.port, "told", "homeassistant/#")
+    words = ("--publish", "told", "--home-assistant", "--limit", 6)
+    with service(broker.port, tmp_path, *words) as process:
+        said(process, b"listening")
+        for i in range(6):
+            peer.send("yard/shed", row(i))
+        assert process.wait(60) == 0
+        assert process.stderr
+        errors = process.stderr.read()
+    heard = [peer.heard.get(timeout=20) for _ in range(9)]
+    peer.close()
+    configs = [told for topic, told in heard if topic.startswith("homeassistant/sensor/")]
+    assert {config["name"] for config in configs} == {"t+1", "h+1", "anomaly"}
+    assert all(config["state_topic"] == "told" for config in configs)
+    answers = [told for topic, told in heard if topic == "told"]
+    assert len(answers) == 6
+    assert answers[0]["time"] == "2023-11-14T22:13:20Z"
+    assert answers[0]["forecast"]["h+1"] is None or isinstance(answers[0]["forecast"]["h+1"], float)
+    assert rtlstm.load(tmp_path / "m").rows == 6
+    assert rtlstm.load(tmp_path / "m").snapshot()
+    assert b"password" not in errors
+
+
+@needs_broker
+def test_kills_of_client_and_broker_end_with_the_state_of_a_clean_run(
+    broker: Mosquitto, tmp_path: Path
+) -> None:
+    process = service(broker.port, tmp_path)
+    said(process, b"listening")
+    peer = None
+    sent = 0
+    for turn in range(3):
+        if peer is None:
+            peer = Peer(broker.port)
+        for _ in range(ROWS // 3):
+            peer.send("yard/shed", row(sent))
+            sent += 1
+        wait_for(lambda least=sent - 5: rows_of(tmp_path) >= least)
+        process.kill()
+        process.wait()
+        process.stderr and process.stderr.close()
+        if turn == 1:
+            peer.close()
+            peer = None
+            broker.stop()
+            broker.start()
+        process = service(broker.port, tmp_path)
+    wait_for(lambda: rows_of(tmp_path) >= ROWS)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert (tmp_path / "m").read_bytes() == clean(ROWS, tmp_path / "clean")
+
+
+def rows_of(folder: Path) -> int:
+    path = folder / "m"
+    return rtlstm.load(path).rows if path.exists() else 0
+
+
+def test_addresses_and_what_is_wrong_with_them() -> None:
+    found = address_of("mqtts://ann@host.example/a/+/#")
+    assert (found.host, found.port, found.topic, found.user) == (
+        "host.example",
+        8883,
+        "a/+/#",
+        "ann",
+    )
+    assert str(address_of("mqtt://host:99/a")) == "mqtt://host:99/a"
+    with pytest.raises(SourceError, match="RTLSTM_MQTT_PASSWORD") as refused:
+        address_of("mqtt://ann:secret@host/a")
+    assert "secret" not in str(refused.value)
+    for url in ("mqtt://host", "mqtt:///a", "http://host/a", "mqtt://host:x/a"):
+        with pytest.raises(SourceError):
+            address_of(url)
+
+
+def test_marks_belong_to_the_model_that_is_there(tmp_path: Path) -> None:
+    marks = Marks(tmp_path / "m")
+    for rows in (10, 20, 30):
+        marks.write(rows, {"sequences": {"a": rows}})
+    again = Marks(tmp_path / "m")
+    assert again.of(30) == {"sequences": {"a": 30}}
+    assert again.of(20) == {"sequences": {"a": 20}}
+    assert again.of(10) == {}
+
+
+def test_without_a_broker_it_is_one_line(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with service(port, tmp_path) as process:
+        assert process.wait(60) == 1
+        assert process.stderr
+        told = process.stderr.read().decode()
+    assert told.count("\n") == 1 and "cannot connect" in told
+    assert os.listdir(tmp_path) == []
