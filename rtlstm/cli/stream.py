@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from rtlstm.models.forecaster import Forecaster
 
 RULES = ("truncated", "snap1", "uoro", "rtrl", "hybrid")
-_NEW = ("columns", "target", "horizon", "lags", "hidden", "rule", "seed", "config")
 _AT_LEAST_1 = click.IntRange(min=1)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -165,6 +164,8 @@ def _check(source: str, outputs: Outputs, options: dict[str, Any]) -> None:
         raise click.UsageError("--continue is not needed with MQTT: the broker knows what was read")
     if options["again"] and source == "host":
         raise click.UsageError("--continue skips rows that a source gives again; host never does")
+    if options["config"] and options["resume"]:
+        raise click.UsageError("--config cannot be changed in a --resume: the model has its own")
     if outputs.append and options["again"]:
         raise click.UsageError("--continue keeps the rows of --out already; leave out --append")
     if outputs.truth and not outputs.out:
