@@ -9,6 +9,8 @@ import rtlstm
 _MODULES = {
     "stream": "rtlstm.cli.stream",
     "detect": "rtlstm.cli.detect",
+    "classify": "rtlstm.cli.label",
+    "regress": "rtlstm.cli.label",
     "export": "rtlstm.cli.onnx",
     "verify": "rtlstm.cli.onnx",
     "inspect": "rtlstm.cli.inspect",

@@ -74,7 +74,7 @@ class Clock:
             return epoch_seconds(texts[0])  # numbers and ISO 8601 in one column
 
     def __str__(self) -> str:
-        said = [" + ".join(self.names), self.form, self.zone]
+        said = [" + ".join(name or "(no name)" for name in self.names), self.form, self.zone]
         return ", ".join(part for part in said if part)
 
 

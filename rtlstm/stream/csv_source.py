@@ -218,7 +218,10 @@ class CsvSource(Closing):
             return Sample(None, values)
         texts = self._when(record)
         try:
-            return Sample(self._clock.moment(texts), values)
+            moment = self._clock.moment(texts)
+            if moment is None and not any(cell.strip() for cell in record):
+                return None  # separators alone, as some files end with
+            return Sample(moment, values)
         except (ValueError, OverflowError):
             return self._untimed(record, " ".join(texts))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rtlstm.errors import SourceError
-from rtlstm.stream.time_names import says_time
+from rtlstm.stream.time_names import parts_of_time, says_time
 from rtlstm.stream.values import is_missing
 
 BLANKS = " "
@@ -58,14 +58,17 @@ class Layout:
 def splitter(separator: str, quote: str = '"') -> Rows:
     """What makes cells of lines; raises csv.Error for a line that is none."""
     if separator == BLANKS:
-        return lambda lines: csv.reader(
-            (" ".join(line.split()) for line in lines), delimiter=" ", quotechar=quote
-        )
+        return lambda lines: csv.reader(map(_single_blanks, lines), delimiter=" ", quotechar=quote)
     if separator == "  ":
         return lambda lines: (re.split(r"\s{2,}|\t", line.strip()) for line in lines)
     return lambda lines: csv.reader(
         lines, delimiter=separator, quotechar=quote, skipinitialspace=True
     )
+
+
+def _single_blanks(line: str) -> str:
+    """A line with one blank for each run of them; a tab is none."""
+    return " ".join(part for part in line.strip("\r\n ").split(" ") if part)
 
 
 def lay_out(lines: Sequence[str], where: str, ended: bool) -> Layout | None:
@@ -198,7 +201,10 @@ def _table(
     if not heads:
         near = [row for row in commented if len(row) in (width, width - 1) and _is_head(row)]
         if near:
-            return near[0], first, near[1] if len(near) > 1 else None, width
+            timed = (k for k, row in enumerate(near) if _names_time(row))
+            chosen = next(timed, len(near) - 1)
+            units = near[chosen + 1] if chosen + 1 < len(near) else None
+            return near[chosen], first, units, width
         odd = rows[first - 1] if first else []
         return odd if len(odd) > 1 and _is_head(odd) else None, first, None, width
     chosen = _header_among(heads)
@@ -258,10 +264,14 @@ def _is_head(row: Sequence[str]) -> bool:
     return not any(is_typed(cell) for cell in row) and any(cell.strip() for cell in row)
 
 
+def _names_time(row: Sequence[str]) -> bool:
+    return any(map(says_time, row)) or bool(parts_of_time(row))
+
+
 def _header_among(heads: Sequence[tuple[int, list[str]]]) -> int:
     """Which of several rows of words is the header: one that names a time, else the first."""
     for k, (_, row) in enumerate(heads):
-        if any(says_time(cell) for cell in row) and _is_head(row):
+        if _names_time(row) and _is_head(row):
             return k
     return 0
 

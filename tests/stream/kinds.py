@@ -66,11 +66,11 @@ def lines(record: Callable[[int, dt.datetime], object], **more: object) -> Kind:
     return text(lambda i, t: json.dumps(record(i, t)), None, **more)
 
 
-def zipped(*names: str) -> bytes:
+def zipped(*names: str, data: bytes = b"") -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in names:
-            archive.writestr(name, PLAIN)
+        for name in names or ("all.txt",):
+            archive.writestr(name, data or PLAIN)
     return packed.getvalue()
 
 
@@ -109,6 +109,16 @@ DIALECTS = {
     "utf-16 be": Kind(PLAIN.encode("utf-16-be")),
     "utf-32": Kind(PLAIN.encode("utf-32")),
     "sep line": text(lambda i, t: f"{t:%Y-%m-%d %H:%M};{P[i]};{Q[i]}", "sep=;\ntime;p;q"),
+    "tabs in a zip of utf-16": Kind(
+        zipped(
+            data=table(
+                lambda i, t: f"{t:%Y-%m-%d %H:%M}\t{comma(P[i])}\t{comma(Q[i])}", "time\tp\tq"
+            ).encode("utf-16")
+        )
+    ),
+    "tabs and carriage returns": Kind(
+        table(lambda i, t: f"{t:%Y-%m-%d %H:%M}\t{P[i]}\t{Q[i]}", "time\tp\tq", "\r").encode()
+    ),
     "single quotes": text(lambda i, t: f"'{t:%Y-%m-%d %H:%M}','{P[i]}','{Q[i]}'", "'time','p','q'"),
     "quoted separators": text(
         lambda i, t: f'{t:%Y-%m-%d %H:%M},"hall, left",{P[i]},{Q[i]}', 'time,"place, side",p,q'
@@ -318,6 +328,13 @@ AROUND = {
         lambda i, t: f"{t:%Y-%m-%d %H:%M},sensor-{i % 3},{P[i]},{Q[i]},v1.2.24", "time,id,p,q,version"
     ),
     "an empty column": text(lambda i, t: f"{t:%Y-%m-%d %H:%M},{P[i]},,{Q[i]}", "time,p,note,q"),
+    "separators alone at the end": Kind(
+        (table(lambda i, t: f"{t:%d/%m/%Y};{t:%H.%M.%S};{comma(P[i])};{comma(Q[i])};;", "Date;Time;p;q;;") + ";;;;;\n" * 5).encode()
+    ),
+    "two comments, the header the last": text(
+        lambda i, t: f"{elapsed(t)}  {P[i]}  {Q[i]}", "# made by x\n# unixtime  p  q"
+    ),
+    "units with a gap": Kind(PLAIN.replace("p,q\n", "p,q\n,hPa,m/s\n").encode()),
     "blank lines": Kind(PLAIN.replace("\n", "\n\n").encode()),
 }  # fmt: skip
 JSON = {

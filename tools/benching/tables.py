@@ -29,6 +29,7 @@ TABLES = {
     "growth": ("many", True),
     "startup": ("processes", False),
     "allocations": ("processes", False),
+    "sources": ("reading", True),
 }
 PACKAGES = ("rtlstm", "numpy", "numba", "onnxruntime", "torch", "ai-edge-litert", "jax")
 
