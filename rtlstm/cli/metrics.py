@@ -78,6 +78,7 @@ class Metrics:
 def _prometheus() -> Any:
     try:
         import prometheus_client
+        import prometheus_client.core
     except ImportError as missing:
         raise MissingExtraError(
             "--metrics serves through prometheus-client, which is not installed; "

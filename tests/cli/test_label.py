@@ -43,10 +43,10 @@ def test_classes_are_told_and_learned(table: Path, tmp_path: Path) -> None:
     code, said = run("classify", table, *words)
     assert code == 0, said
     assert "accuracy" in said and f"{ROWS} rows learned" in said
-    rows = list(csv.DictReader(out.open()))
+    rows = list(csv.DictReader(io.StringIO(out.read_text())))
     assert list(rows[0]) == ["time", "high", "low"]
     same = rtlstm.Classifier(["p", "q"], ["high", "low"])
-    for row, told in zip(csv.DictReader(table.open()), rows, strict=True):
+    for row, told in zip(csv.DictReader(io.StringIO(table.read_text())), rows, strict=True):
         verdict = same.update(
             [float(row["p"]), float(row["q"])], row["level"] or None, float(row["time"])
         )
@@ -59,8 +59,8 @@ def test_numbers_are_told_and_learned(table: Path, tmp_path: Path) -> None:
     code, said = run("regress", table, "--label", "y", "--out", out)
     assert code == 0, said
     assert "skill y" in said and "left out: level (text)" in said
-    rows = list(csv.DictReader(out.open()))
-    truths = [float(row["y"]) for row in csv.DictReader(table.open())]
+    rows = list(csv.DictReader(io.StringIO(out.read_text())))
+    truths = [float(row["y"]) for row in csv.DictReader(io.StringIO(table.read_text()))]
     errors = [abs(float(told["y"]) - truth) for told, truth in zip(rows, truths, strict=True)]
     assert np.mean(errors[60:]) < 0.5 * np.mean(np.abs(np.diff(truths)))
 
