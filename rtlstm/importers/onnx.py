@@ -146,6 +146,8 @@ class _Run:
         if len(dims) == 3:
             codes = np.expand_dims(codes, 1 - times)
         batch = dims[1 - times] if len(dims) == 3 else 1
+        if length == 1 and batch is None:
+            raise SpecError(f"input {inputs[0].name!r} holds single steps of many sequences")
         if batch not in (None, 1):
             raise SpecError(f"input {inputs[0].name!r} has a batch of {batch}; a stream is one")
         self.values[inputs[0].name] = Tracked(codes, length, width, 0, INPUT)
@@ -158,9 +160,9 @@ class _Run:
         return int(W.shape[2])
 
     def _time_axis(self, name: str, dims: list[Any]) -> int:
-        """Axis 0, unless a Transpose at once makes axis 1 the first (batch_first)."""
-        if len(dims) == 2:
-            return 0
+        """The axis beside a batch of 1; where that is open, 0, unless a Transpose puts 1 first."""
+        if len(dims) == 2 or 1 in dims[:2]:
+            return 1 if len(dims) == 3 and dims[0] == 1 != dims[1] else 0
         while True:
             takers = [node for node in self.graph.node if name in node.input]
             takers = [node for node in takers if node.op_type != "Shape"]

@@ -20,7 +20,7 @@ from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.kernels.tasks import supervised_plan as w
 from rtlstm.layouts.learner import LIMIT, LearnerLayout
 from rtlstm.schedules import MAX_LR
-from rtlstm.training import Adam, RMSProp
+from rtlstm.training import SGD, Adam, RMSProp
 
 if TYPE_CHECKING:
     from rtlstm.layouts.forecaster import ForecasterLayout
@@ -152,12 +152,15 @@ def _counters(plan: Array) -> dict[int, Range]:
 
 def _settings(layout: LearnerLayout) -> dict[int, Range]:
     fraction, hyper = Range(0.0, 1.0), Range(0.0, 1e300)
+    optimizer = layout.spec.optimizer
+    known = isinstance(optimizer, SGD | RMSProp | Adam)
+    second = isinstance(optimizer, SGD | Adam)
     return {
         p.D_LR: Range(0.0, MAX_LR),
         p.D_CLIP: Range(TINY, INFINITY),
         p.D_LIMIT: Range(TINY, LIMIT[layout.spec.network.dtype]),
-        p.D_HYPER: hyper,
-        p.D_HYPER2: hyper,
+        p.D_HYPER: fraction if known else hyper,
+        p.D_HYPER2: fraction if second else hyper,
         p.D_HYPER3: hyper,
         p.D_POWER1: fraction,
         p.D_POWER2: fraction,

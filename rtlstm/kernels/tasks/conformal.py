@@ -52,7 +52,7 @@ def pair(plan, which, i):
 @kernel
 def phase_bin(place):
     """The bin of a place in the season, [0, 1); rounding moves no whole hour to the one before."""
-    return min(int(place * k.BINS + EDGE), k.BINS - 1)
+    return min(int(place * k.BINS + EDGE), k.BINS - 1) if place > 0.0 else 0
 
 
 @kernel

@@ -38,7 +38,8 @@ def place(d, at):
 @kernel
 def bin_of(odd):
     """The bin of an oddness."""
-    return int(min(max((odd - a.LOWEST) / a.BIN, 0.0), a.BINS - 1.0))
+    place = (odd - a.LOWEST) / a.BIN
+    return int(min(place, a.BINS - 1.0)) if place > 0.0 else 0  # NaN, too, is no index
 
 
 @kernel
