@@ -219,7 +219,7 @@ class Fitting:
         """All passes; Ctrl-C between two calls of a kernel leaves a whole number of updates."""
         learner, started = self.learner, time.perf_counter()
         learner.reset()
-        learner._compile()
+        learner._first_use()
         self.place.rows = learner._rows
         self.place.bind(self.summed)
         self.place.carry(inwards=True)
