@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rtlstm.export import forecaster as rows
+from rtlstm.export import forecaster
+from rtlstm.export import forecaster_writer as rows
 from rtlstm.export.forecaster_constants import ForecasterConstants, split
 from rtlstm.export.graph import Array, Graph
 from rtlstm.export.network import Recipe
@@ -27,7 +28,7 @@ LAST_OF = (*a.FIRST[1:], a.SIGNALS)
 
 def write(g: Graph, frozen: ForecasterConstants, recipe: Recipe) -> dict[str, Array]:
     """Write the whole graph; returns the starting state by the names of its inputs."""
-    return rows.write(g, frozen, recipe, Watch(frozen))
+    return forecaster.write(g, frozen, recipe, Watch(frozen))
 
 
 def _spans(part: int) -> tuple[int, int]:

@@ -14,86 +14,17 @@ forecast; one that in-process would raise, with NaN, its state unchanged.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
 from rtlstm.export import network
-from rtlstm.export.forecaster_constants import HARMONIC, ForecasterConstants, split
+from rtlstm.export.forecaster_calendar import calendar_of
+from rtlstm.export.forecaster_constants import ForecasterConstants, split
+from rtlstm.export.forecaster_writer import Filled, Watcher, Writer
 from rtlstm.export.graph import Array, Graph
 from rtlstm.export.network import Recipe
-from rtlstm.kernels.tasks import calendar, conformal, features, scaling
+from rtlstm.kernels.tasks import features, scaling
 from rtlstm.kernels.tasks import forecast_plan as k
-
-DAY, WEEK = int(calendar.DAY), int(calendar.WEEK)
-
-
-@dataclass
-class Writer:
-    """A forecaster's graph in the making: its constants, and the state before and after."""
-
-    g: Graph
-    frozen: ForecasterConstants
-    recipe: Recipe
-    start: dict[str, Array] = field(default_factory=dict)
-    before: dict[str, str] = field(default_factory=dict)
-    after: dict[str, str] = field(default_factory=dict)
-
-    def carry(self, name: str, start: Array, source: str = "") -> str:
-        """Declare a state that starts so: float32, or int64 if the array is that."""
-        source, value = source or f"{name}0", np.asarray(start)[None]
-        whole = value.dtype == np.int64
-        self.start[source] = value if whole else value.astype(np.float32)
-        kind = "int64" if whole else "float"
-        self.before[name] = self.g.input(source, ("batch", *value.shape[1:]), kind)
-        return self.before[name]
-
-    def axis(self, *axes: int) -> str:
-        """Axes, or a shape, as the operators take them."""
-        return self.g.const(np.array(axes, np.int64))
-
-    def clip(self, value: str, limit: float) -> str:
-        """A value held within ± limit."""
-        return self.g.op("Clip", value, self.g.const(-limit), self.g.const(limit))
-
-    def scaled(self, value: str, by: Array) -> str:
-        """A value times a constant."""
-        return self.g.op("Mul", value, self.g.const(by))
-
-    def of_targets(self, value: str, axis: int = 1) -> str:
-        """The columns of the targets."""
-        targets = self.frozen.targets
-        if np.array_equal(targets, np.arange(self.frozen.C)):
-            return value
-        return self.g.op("Gather", value, self.g.const(targets), axis=axis)
-
-    def zeros(self, z: str, width: int) -> str:
-        """(batch, width) zeros; z (batch, columns) is finite."""
-        first = self.g.op("Slice", z, self.axis(0), self.axis(1), self.axis(1))
-        return self.scaled(first, np.zeros((1, width)))
-
-
-@dataclass
-class Filled:
-    """A row whose gaps are filled, (batch, C) each."""
-
-    values: str
-    real: str  # which of them were seen and believed
-    missing: str
-
-
-class Watcher(Protocol):
-    """What takes the place of the forecasts among the outputs of a graph: a detector's score."""
-
-    def declare(self, w: Writer) -> None:
-        """Declare its states."""
-
-    def see(self, w: Writer, x: str, row: Filled) -> None:
-        """Take in a row, raw and filled."""
-
-    def issue(self, w: Writer, dropped: str, late: str) -> None:
-        """Declare its outputs; each condition (batch,) is "" if it never holds."""
 
 
 def write(
@@ -112,9 +43,9 @@ def write(
     moved = g.op("Sub", row.values, w.before["last"])
     change = w.clip(w.scaled(moved, _inverse_of_changes(frozen)), features.LIMIT)
     z = _standardise(w, row.values)
-    days, stretch = _calendar(w, time, z)
+    days, stretch = calendar_of(w, time, z)
     hidden = _network(w, [z, change, days, stretch, _residual(w, row, moved, z)])
-    forecast = _readout(w, z, change, [days, stretch, hidden])
+    forecast = _mix(w, row, moved, z, _readout(w, z, change, [days, stretch, hidden]))
     w.after["last"] = row.values
     _expect(w, forecast)
     _issue(w, time, row, forecast, watcher)
@@ -127,14 +58,15 @@ def _declare(w: Writer) -> None:
     w.carry("last", F.column(k.LAST))
     w.carry("suspect", F.column(k.SUSPECT))
     w.carry("suspects", F.suspects().astype(np.float64))
+    w.carry("repeats", F.repeated().astype(np.float64))
+    w.carry("levels", F.levels()[1])
     if F.depth > 1:
         w.carry("window", F.window())
-    if F.horizons[0] == 1:
-        expected = F.values(k.EXPECTED, F.T) - F.column(k.LAST)[F.targets]
-        known = ~np.isnan(expected)
-        w.carry("expected", np.where(known, expected, 0.0))
-        # -1: nothing was forecast yet; 0: something was, but its error has no scale
-        w.carry("expected_sigma", np.where(known, F.values(k.EXPECTED_SIGMA, F.T), -1.0))
+    expected = F.values(k.EXPECTED, F.T) - F.column(k.LAST)[F.targets]
+    known = ~np.isnan(expected)
+    w.carry("expected", np.where(known, expected, 0.0))
+    # -1: nothing was forecast yet; 0: something was, but its error has no scale
+    w.carry("expected_sigma", np.where(known, F.values(k.EXPECTED_SIGMA, F.T), -1.0))
     if F.by_clock:
         moment = F.clock(k.TIME)
         w.carry("clock", np.array(-1 if math.isnan(moment) else math.floor(moment), np.int64))
@@ -150,32 +82,52 @@ def _declare(w: Writer) -> None:
 
 # --------------------------------------------------------------------------- the row
 def _fill(w: Writer, x: str) -> Filled:
-    """Values for what is missing or a fault; see kernels.tasks.scaling.take and is_fault."""
+    """Values for what is missing or a fault; see kernels.tasks.scaling.fill_row and is_fault."""
     g, last = w.g, w.before["last"]
     low, high, jump = w.frozen.fault_limits()
     missing = g.op("IsNaN", g.nothing(x))
+    for value in w.frozen.model.spec.missing_values:
+        missing = g.op("Or", missing, g.op("Equal", x, g.const(value)))
     seen = g.op("Where", missing, last, x)
     step = g.op("Abs", g.op("Sub", seen, last))
     below, above = g.op("Less", seen, g.const(low)), g.op("Greater", seen, g.const(high))
     jumps = g.op("Greater", step, g.const(jump))
     far = g.op("And", g.op("Or", below, above), jumps)
+    repeated, held = _sentinel(w, seen, far, missing)
     apart = g.op("Abs", g.op("Sub", seen, w.before["suspect"]))
     other = g.op("Greater", apart, g.op("Mul", g.const(0.5), step))
     again = g.op("Where", other, g.const(0.0), w.before["suspects"])
     count = g.op("Add", again, g.const(1.0))
-    fault = g.op("And", far, g.op("Less", count, g.const(float(scaling.CONFIRMED))))
-    w.after["suspect"] = g.op("Where", far, seen, w.before["suspect"])
+    new = g.op("And", far, g.op("Not", repeated))
+    doubted = g.op("And", new, g.op("Less", count, g.const(float(scaling.CONFIRMED))))
+    fault = g.op("Or", held, doubted)
+    w.after["suspect"] = g.op("Where", new, seen, w.before["suspect"])
     judged = g.op("Where", far, count, g.const(0.0))
-    w.after["suspects"] = g.op("Where", missing, w.before["suspects"], judged)
+    stays = g.op("Or", missing, repeated)
+    w.after["suspects"] = g.op("Where", stays, w.before["suspects"], judged)
     gap = g.op("Or", missing, fault)
     values = g.op("Where", gap, _expected(w), seen)
     return Filled(values, g.op("Not", gap), missing)
 
 
+def _sentinel(w: Writer, seen: str, far: str, missing: str) -> tuple[str, str]:
+    """(whether a value repeats a far one or is a sentinel, whether it is missing for that)."""
+    g = w.g
+    same = g.op("And", far, g.op("Equal", seen, w.before["suspect"]))
+    known = g.op("Equal", seen, g.const(w.frozen.sentinels()))
+    repeated = g.op("And", g.op("Or", same, known), g.op("Not", missing))
+    count = g.op("Add", w.before["repeats"], g.const(1.0))
+    first = g.op("Cast", far, to=1)
+    moved = g.op("Where", repeated, count, first)
+    w.after["repeats"] = g.op("Where", missing, w.before["repeats"], moved)
+    few = g.op("Less", count, g.const(float(scaling.PERSISTENT)))
+    return repeated, g.op("And", repeated, few)
+
+
 def _expected(w: Writer) -> str:
     """What stands for a value that is missing: the last one, or what was forecast in its place."""
     g, F, last = w.g, w.frozen, w.before["last"]
-    if F.model.spec.missing != "forecast" or "expected" not in w.before:
+    if F.model.spec.missing != "forecast":
         return last
     places = g.const(np.eye(F.C)[F.targets])
     wanted = g.op("Add", last, g.op("MatMul", w.before["expected"], places))
@@ -203,64 +155,11 @@ def _standardise(w: Writer, values: str) -> str:
 def _residual(w: Writer, row: Filled, moved: str, z: str) -> str:
     """How far the row lies from its forecast, in sigmas; 0 where nothing was forecast."""
     g = w.g
-    if "expected" not in w.before:
-        return w.zeros(z, w.frozen.T)
     sigma, none = w.before["expected_sigma"], g.const(0.0)
     known = g.op("And", w.of_targets(row.real), g.op("Greater", sigma, none))
     off = g.op("Sub", w.of_targets(moved), w.before["expected"])
     ratio = g.op("Div", off, g.op("Where", known, sigma, g.const(1.0)))
     return w.clip(g.op("Where", known, ratio, none), features.LIMIT)
-
-
-# --------------------------------------------------------------------------- the calendar
-def _calendar(w: Writer, time: str, z: str) -> tuple[str, str]:
-    """(batch, CALENDAR) of the row to be forecast, and (batch, 1) stretch of the last step."""
-    g, F = w.g, w.frozen
-    if F.by_clock:
-        return _clock(w, time)
-    if not F.season:
-        return w.zeros(z, k.CALENDAR), w.zeros(z, 1)
-    season = g.const(np.array(F.season, np.int64))
-    next_row = g.op("Add", w.before["count"], g.const(np.array(1, np.int64)))
-    w.after["count"] = g.op("Mod", next_row, season)
-    return g.op("Gather", g.const(F.calendar_table()), w.after["count"]), w.zeros(z, 1)
-
-
-def _clock(w: Writer, time: str) -> tuple[str, str]:
-    """The calendar of day and week; seconds are whole numbers until the last moment."""
-    g, F = w.g, w.frozen
-    step, none = F.step, g.const(np.array(0, np.int64))
-    whole = math.floor(step + conformal.EDGE * DAY / k.BINS)  # as the bins of the bounds round
-    part = step - whole
-    known = g.op("GreaterOrEqual", time, none)
-    then = g.op("Add", g.op("Where", known, time, none), g.const(np.array(whole, np.int64)))
-    turns = []
-    for turn, waves in ((DAY, HARMONIC), (WEEK, np.array([1]))):
-        seconds = g.op("Mod", then, g.const(np.array(turn, np.int64)))
-        if turn == DAY:
-            place = g.op("Div", seconds, g.const(np.array(DAY // k.BINS, np.int64)))
-            w.after["phase"] = g.op("Where", known, place, w.before["phase"])
-        rows = g.op("Mul", g.op("Unsqueeze", seconds, w.axis(1)), g.const(waves.astype(np.int64)))
-        around = g.op("Mod", rows, g.const(np.array(turn, np.int64)))
-        exact = g.op("Add", g.op("Cast", around, to=1), g.const(part * waves))
-        angle = w.scaled(exact, np.array(2.0 * np.pi / turn))
-        pair = [g.op("Unsqueeze", g.op(wave, angle), w.axis(2)) for wave in ("Cos", "Sin")]
-        turns.append(g.op("Reshape", g.join(pair), w.axis(-1, 2 * len(waves))))
-    shown = np.concatenate([np.repeat(F.shown(), 2), np.ones(2)])
-    days = w.scaled(g.join(turns), shown)
-    told = g.op("Unsqueeze", g.op("Cast", known, to=1), w.axis(1))
-    w.after["clock"] = g.op("Where", known, time, g.const(np.array(-1, np.int64)))
-    return g.op("Mul", days, told), _stretch(w, time)
-
-
-def _stretch(w: Writer, time: str) -> str:
-    """(batch, 1) how much longer than usual the last step took, as a share of it."""
-    g, last, none = w.g, w.before["clock"], w.g.const(np.array(0, np.int64))
-    gone = g.op("Sub", time, last)
-    known = g.op("And", g.op("GreaterOrEqual", last, none), g.op("Greater", gone, none))
-    ratio = w.scaled(g.op("Cast", gone, to=1), np.array(1.0 / max(w.frozen.step, 1e-9)))
-    stretch = w.clip(g.op("Sub", ratio, g.const(1.0)), 4.0)
-    return g.op("Unsqueeze", g.op("Where", known, stretch, g.const(0.0)), w.axis(1))
 
 
 # --------------------------------------------------------------------------- the forecast
@@ -276,7 +175,10 @@ def _network(w: Writer, inputs: list[str]) -> str:
 
 
 def _readout(w: Writer, z: str, change: str, rest: list[str]) -> str:
-    """(batch, H, T) forecasts less the last value; see kernels.tasks.features.regressors."""
+    """(batch, H, T) what both readouts add to the last value, in their share of the forecast.
+
+    See kernels.tasks.features.regressors.
+    """
     g, F = w.g, w.frozen
     window = g.op("Unsqueeze", z, w.axis(1))
     if F.depth > 1:
@@ -290,12 +192,55 @@ def _readout(w: Writer, z: str, change: str, rest: list[str]) -> str:
         less = g.op("Sub", rows, now)
         seen.append(g.op("Reshape", less, w.axis(-1, (F.rows - 1) * F.C)))
     weights, bias = F.shared_weights()
-    features_ = g.join([*(seen if F.rows else []), *rest])
+    features_ = g.join([*(seen if F.rows else []), *_picked(w, window, z), *rest])
     shared = g.op("Gemm", features_, g.const(weights, "readout.shared"), g.const(bias))
-    total = g.op("Add", own, g.op("Reshape", shared, w.axis(-1, F.H, F.T)))
+    total = g.op("Add", own, g.op("Reshape", shared, w.axis(-1, k.VARIANTS * F.H, F.T)))
     limits = F.limits()
     held = g.op("Min", g.op("Max", total, g.const(-limits)), g.const(limits))
-    return g.op("Mul", held, g.const(F.trust()))
+    counted = g.op("Mul", held, g.const(F.believed()))
+    variants = g.op("Reshape", counted, w.axis(-1, k.VARIANTS, F.H, F.T))
+    return g.op("ReduceSum", variants, w.axis(1), keepdims=0)
+
+
+def _mix(w: Writer, row: Filled, moved: str, z: str, forecast: str) -> str:
+    """(batch, H, T) forecasts less the last value: the readouts' share, and the other experts'."""
+    g, F = w.g, w.frozen
+    mix, (mean, _) = F.mix(), F.levels()
+    parts = [forecast]
+    high, low = split(mean)
+    values = w.of_targets(row.values)
+    away = g.op("Add", g.op("Sub", g.const(high), values), g.const(low))
+    share = mix[k.LEVELS_AT] * F.began()
+    parts.append(g.op("Mul", g.op("Unsqueeze", away, w.axis(1)), g.const(share)))
+    back = g.op("Unsqueeze", w.of_targets(moved), w.axis(1))
+    w.after["levels"] = w.scaled(g.op("Sub", w.before["levels"], back), 1.0 - F.level_rates())
+    levels = g.op("Unsqueeze", w.after["levels"], w.axis(2))
+    weighed = w.scaled(levels, mix[k.LEVELS_AT + 1 : k.SEASON_BEFORE])
+    parts.append(g.op("ReduceSum", weighed, w.axis(1), keepdims=0))
+    if F.seasonal:
+        now = g.op("Unsqueeze", z, w.axis(1))
+        window = g.op("Concat", now, w.before["window"], axis=1)
+        then = g.op("Gather", window, g.const(np.array(F.season_backs(), np.int64)), axis=1)
+        scale = np.sqrt(F.column(k.VAR))[F.targets] * mix[k.SEASON_BEFORE]
+        parts.append(w.scaled(w.of_targets(g.op("Sub", then, now), axis=2), scale))
+    total = parts[0]
+    for part in parts[1:]:
+        total = g.op("Add", total, part)
+    reach = F.reach()
+    return g.op("Min", g.op("Max", total, g.const(-reach)), g.const(reach))
+
+
+def _picked(w: Writer, window: str, z: str) -> list[str]:
+    """[(batch, picks)]: older rows that any target has chosen, less z of their column; or []."""
+    g, F = w.g, w.frozen
+    picks = F.picks()
+    if not picks:
+        return []
+    flat = g.op("Reshape", window, w.axis(-1, F.depth * F.C))
+    then = np.array([lag * F.C + c for lag, c in picks], np.int64)
+    now = np.array([c for _, c in picks], np.int64)
+    old, new = g.op("Gather", flat, g.const(then), axis=1), g.op("Gather", z, g.const(now), axis=1)
+    return [g.op("Sub", old, new)]
 
 
 def _own(w: Writer, window: str, now: str, change: str, days: str) -> str:
@@ -333,8 +278,6 @@ def _factors(w: Writer, window: str, now: str, change: str) -> list[str]:
 def _expect(w: Writer, forecast: str) -> None:
     """Keep the forecast of the next row, as a change, to judge and to fill that row with."""
     g, F = w.g, w.frozen
-    if "expected" not in w.before:
-        return
     first = g.op("Slice", forecast, w.axis(0), w.axis(1), w.axis(1))
     w.after["expected"] = g.op("Reshape", first, w.axis(-1, F.T))
     sigma = np.sqrt(F.column(k.SLOW2)[F.targets] * F.pair(k.ERROR2)[0])
@@ -348,6 +291,10 @@ def _issue(w: Writer, time: str, row: Filled, forecast: str, watcher: Watcher | 
     g, F = w.g, w.frozen
     base = g.op("Unsqueeze", w.of_targets(row.values), w.axis(1))
     value, half = g.op("Add", base, forecast), _half_width(w)
+    if F.hidden:
+        value, half = (
+            g.op("Slice", v, w.axis(F.hidden), w.axis(F.H), w.axis(1)) for v in (value, half)
+        )
     outputs = [value, g.op("Sub", value, half), g.op("Add", value, half)]
     late, skipped = _late(w, time), _skipped(w, row)
     dropped = skipped if F.model.spec.times == "raise" else _either(w, late, skipped)
@@ -361,7 +308,7 @@ def _issue(w: Writer, time: str, row: Filled, forecast: str, watcher: Watcher | 
         wrong = _wide(w, late, 3)
         outputs = [g.op("Where", wrong, g.const(math.nan), new) for new in outputs]
     for name, output in zip(("values", "lower", "upper"), outputs, strict=True):
-        g.output(g.op("Identity", output, name=name), ("batch", F.H, F.T))
+        g.output(g.op("Identity", output, name=name), ("batch", F.H - F.hidden, F.T))
     _hand_on(w, _either(w, late, skipped))
 
 

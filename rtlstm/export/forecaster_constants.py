@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rtlstm.export.graph import Array
-from rtlstm.kernels.tasks import calendar, conformal, scaling
+from rtlstm.kernels.tasks import calendar, conformal, mixing, scaling
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.models.forecaster import Forecaster
 
@@ -39,14 +39,16 @@ class ForecasterConstants:
         plan = self.plan
         self.C, self.T, self.H = (int(plan[at]) for at in (k.COLUMNS, k.TARGETS, k.HORIZONS))
         self.lags, self.rows = int(plan[k.LAGS]), int(plan[k.ROWS])
-        self.horizons = np.array(model.spec.horizons)
+        self.horizons = np.array(model.spec.all_horizons)
+        self.hidden = int(plan[k.HIDDEN_HORIZONS])
         self.targets = plan[plan[k.TARGET_AT] :][: self.T].astype(np.int64)
         slots = self._counts(k.SLOT, k.SEASONAL)
         self.slots = [(place, int(back)) for place, back in enumerate(slots) if back >= 0]
         self.season, self.by_clock = (int(self.count(w)) for w in (k.SEASON, k.BY_CLOCK))
         self.seasonal = 0 < self.season <= int(plan[k.WINDOW])
         backs = [self.season - 1] if self.seasonal else []
-        backs += [2, *(back for _, back in self.slots)]
+        backs += [lag + 1 for lag, _ in self.picks()]
+        backs += [2, *(back for _, back in self.slots), *self.season_backs()]
         self.depth = max(self.lags, self.rows, *(back + 1 for back in backs))
         self.taken = int(self.count(k.TAKEN))
 
@@ -105,13 +107,13 @@ class ForecasterConstants:
 
     # ------------------------------------------------------------------ the readout
     def readout(self) -> Array:
-        """(T, H, D) in units of the target: weights times the slow sigma of its changes."""
+        """(T, VARIANTS · H, D) in units of the target: weights times the slow sigma of changes."""
         D = int(self.plan[k.WIDTH])
         scale = np.sqrt(self.column(k.SLOW2))[self.targets]
-        return self.values(k.WEIGHTS, self.T, self.H, D) * scale[:, None, None]
+        return self.values(k.WEIGHTS, self.T, k.VARIANTS * self.H, D) * scale[:, None, None]
 
     def own_weights(self) -> Array:
-        """(T, own regressors, H): last value, own lags, seasonal lags in use, products."""
+        """(T, own regressors, VARIANTS · H): last value, lags, seasonal lags in use, products."""
         w, at = self.readout(), self.plan
         seasonal = [int(at[k.AT_SEASONAL]) + place for place, _ in self.slots]
         factors = range(4) if self.seasonal else (0, 1, 3)
@@ -125,18 +127,18 @@ class ForecasterConstants:
         return scale
 
     def shared_weights(self) -> tuple[Array, Array]:
-        """((regressors of all targets, H·T), (H·T,) bias).
+        """((regressors of all targets, outputs), (outputs,) bias); outputs: VARIANTS · H · T.
 
-        Rows: every column at lag 0, 1 … (a target's own has weight 0), calendar, stretch, hidden.
+        Rows: every column at lag 0, 1 … (a target's own has weight 0), the rows that any target
+        has chosen, calendar, stretch, hidden.
         """
         w, at = self.readout(), self.plan
-        others = np.zeros((self.rows, self.C, self.H, self.T))
+        H = w.shape[1]
+        others = np.zeros((self.rows, self.C, H, self.T))
         for i, j in enumerate(self.targets):
-            mine = w[i, :, at[k.AT_OTHERS] : at[k.AT_CALENDAR]]
+            mine = w[i, :, at[k.AT_OTHERS] : at[k.AT_PICKED]]
             theirs = [c for c in range(self.C) if c != j]
-            others[..., i][:, theirs] = mine.reshape(self.H, self.rows, self.C - 1).transpose(
-                1, 2, 0
-            )
+            others[..., i][:, theirs] = mine.reshape(H, self.rows, self.C - 1).transpose(1, 2, 0)
         rest = [
             w[:, :, at[first] : at[last]].transpose(2, 1, 0)
             for first, last in (
@@ -145,22 +147,81 @@ class ForecasterConstants:
                 (k.AT_HIDDEN, k.AT_BIAS),
             )
         ]
-        rows = [others.reshape(-1, self.H, self.T), *rest]
-        full = np.concatenate(rows).reshape(-1, self.H * self.T)
+        rows = [others.reshape(-1, H, self.T), self.picked_weights(w), *rest]
+        full = np.concatenate(rows).reshape(-1, H * self.T)
         return full, w[:, :, at[k.AT_BIAS]].T.reshape(-1)
 
-    def limits(self) -> Array:
-        """(H, T) how far a forecast may lie from the last value."""
-        quick: Array = np.sqrt(self.column(k.FAST2))[self.targets]
-        limits: Array = quick * np.sqrt(self.horizons)[:, None] * self.setting(k.GUARD)
-        return limits
+    def chosen(self) -> Array:
+        """(T, PAIRS) lag * C + column of the rows that each target has chosen, -1 if unused."""
+        pairs = int(self.plan[k.PAIRS])
+        return self._counts(k.PICK, self.T * pairs).reshape(self.T, pairs)
 
-    def trust(self) -> Array:
-        """(H, T) the share of a forecast change that is believed; see kernels.tasks.forecast."""
-        ratio: Array = self.pair(k.SHRINK_PRODUCTS) / np.maximum(
-            self.pair(k.SHRINK_SQUARES), 1e-300
+    def picks(self) -> list[tuple[int, int]]:
+        """(lag, column) of all rows that any target has chosen, each once, in order."""
+        chosen = np.unique(self.chosen())
+        firsts = [divmod(int(pick), self.C) for pick in chosen if pick >= 0]
+        return sorted({(lag + more, c) for lag, c in firsts for more in range(2)})
+
+    def picked_weights(self, w: Array) -> Array:
+        """(picks, outputs of w, T) weights of the rows in `picks`; w (T, outputs, WIDTH)."""
+        places = {pick: at for at, pick in enumerate(self.picks())}
+        found = np.zeros((len(places), w.shape[1], self.T))
+        for j, mine in enumerate(self.chosen()):
+            for i, pick in enumerate(mine):
+                lag, c = divmod(int(pick), self.C)
+                first = int(self.plan[k.AT_PICKED]) + 2 * i
+                for more in range(2 if pick >= 0 else 0):
+                    found[places[lag + more, c], :, j] += w[j, :, first + more]
+        return found
+
+    def limits(self) -> Array:
+        """(VARIANTS · H, T) how far what a readout says may lie from the last value."""
+        quick = np.sqrt(self.column(k.FAST2))[self.targets]
+        whole = np.maximum(quick, np.sqrt(self.column(k.RMS2))[self.targets])
+        far = np.sqrt(self.horizons)[:, None] * self.setting(k.GUARD)
+        return np.concatenate([far * quick, far * whole])
+
+    def reach(self) -> Array:
+        """(H, T) how far a forecast may lie from the last value."""
+        found: Array = np.maximum(self.limits()[: self.H], mixing.SLACK * self.pair(k.REACH))
+        return found
+
+    def believed(self) -> Array:
+        """(VARIANTS · H, T) what a readout's change counts in the forecast: trust times weight."""
+        told, came = (
+            (k.SHRINK_SQUARES, k.WHOLE_SHRINK_SQUARES),
+            (k.SHRINK_PRODUCTS, k.WHOLE_SHRINK_PRODUCTS),
         )
-        return np.minimum(ratio, 1.0)
+        parts = []
+        for variant in range(k.VARIANTS):
+            ratio = self.pair(came[variant]) / np.maximum(self.pair(told[variant]), 1e-300)
+            parts.append(np.minimum(ratio, 1.0) * self.mix()[k.MODEL + variant])
+        return np.concatenate(parts)
+
+    # ------------------------------------------------------------------ the other experts
+    def mix(self) -> Array:
+        """(EXPERTS, H, T) weights of the experts."""
+        return np.moveaxis(self.values(k.MIX, self.H, self.T, k.EXPERTS), -1, 0)
+
+    def levels(self) -> tuple[Array, Array]:
+        """((T,) mean of each target, (LEVELS - 1, T) smoothed levels less the last value)."""
+        found = self.values(k.LEVEL, k.LEVELS + 1, self.T)
+        return found[0], found[1:-1] - self.column(k.LAST)[self.targets]
+
+    def level_rates(self) -> Array:
+        """(LEVELS - 1, T) rates of the smoothed levels, without learning; 1 before any value."""
+        return np.where(self.began(), np.array(mixing.RATES[1:])[:, None], 1.0)
+
+    def began(self) -> Array:
+        """(T,) whether levels were learned of each target."""
+        found: Array = self.values(k.LEVEL, k.LEVELS + 1, self.T)[-1] > 0.0
+        return found
+
+    def season_backs(self) -> list[int]:
+        """How many rows before the last one the last season of the row ahead lies, by horizon."""
+        if not self.seasonal:
+            return []
+        return [int(-h % self.season) for h in self.horizons]
 
     # ------------------------------------------------------------------ bounds
     def half_widths(self) -> Array:
@@ -175,7 +236,7 @@ class ForecasterConstants:
         width = bins.transpose(2, 0, 1) * usual * (fast / slow) ** conformal.QUICK_SHARE
         more = width + usual * np.expm1(np.maximum(shift, 0.0))
         less = width * np.exp(np.minimum(shift, 0.0) * usual / np.maximum(width, 1e-300))
-        first = self.limits() * (2.0 / self.setting(k.GUARD))
+        first = self.limits()[: self.H] * (2.0 / self.setting(k.GUARD))
         found = np.where(known, np.where(shift > 0.0, more, less), first)
         return found.reshape(k.BINS, -1)
 
@@ -214,6 +275,14 @@ class ForecasterConstants:
         """(C,) values in a row that were far outside."""
         return self._counts(k.SUSPECTS, self.C)
 
+    def repeated(self) -> Array:
+        """(C,) values in a row that were far outside and the same."""
+        return self._counts(k.REPEATS, self.C)
+
+    def sentinels(self) -> Array:
+        """(C,) the value of each column that stands for a missing one, NaN where there is none."""
+        return np.where(self.column(k.HAS_SENTINEL) != 0.0, self.column(k.SENTINEL), np.nan)
+
     def window(self) -> Array:
         """(depth - 1, C) standardised rows, the newest first."""
         W = int(self.plan[k.WINDOW])
@@ -231,7 +300,7 @@ class ForecasterConstants:
                 for at in (k.I_VALUE, k.I_HALF_WIDTH)
             )
             out[0], out[1], out[2] = value, value - half, value + half
-        return out
+        return out[:, self.hidden :]
 
     def clock(self, which: int) -> float:
         """TIME, STEP, STRETCH or PHASE."""

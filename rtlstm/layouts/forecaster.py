@@ -24,18 +24,22 @@ Array = np.ndarray[Any, Any]
 
 MAX_HORIZON = 10_000
 MAX_COLUMNS = 4096
+MAX_MISSING_VALUES = 16
 MISSING = {
     "hold": k.ANY_MISSING_HOLD,
     "forecast": k.ANY_MISSING_FORECAST,
     "skip": k.ANY_MISSING_SKIP,
 }
+POINTS = ("mean", "median")
 TIMES = ("accept", "drop", "raise")
 CLIP = 1.0  # largest norm of a gradient of the network
 FORGET = 0.9998
 PRIOR, PRIOR_HIDDEN = 0.03, 0.1  # variance of the weights before the first row
 OTHERS, HOURLY = 0.4, 0.15  # shares of it, for other columns' rows and products with the calendar
+PAIRS, PICK_COLUMNS = 3, 30  # pairs of older rows that a target may choose, of so many columns
 WINDOW = 1024  # rows of the past that seasonal regressors can reach
 LONGEST = 512  # rows, half as much again as the longest season that is looked for
+MEDIAN_HUBER = 1.0  # sigmas up to which errors count where the median is wanted
 SETTINGS = {
     k.FORGET: FORGET,
     k.GUARD: 6.0,
@@ -67,6 +71,8 @@ class ForecasterSpec:
     coverage: float = 0.9
     missing: str = "forecast"
     times: str = "accept"
+    missing_values: tuple[float, ...] = ()
+    point: str = "mean"
 
     def __post_init__(self) -> None:
         check_names("columns", self.columns)
@@ -88,6 +94,7 @@ class ForecasterSpec:
         for name, value, known in (
             ("missing", self.missing, tuple(MISSING)),
             ("times", self.times, TIMES),
+            ("point", self.point, POINTS),
         ):
             if value not in known:
                 raise SpecError(f"{name} must be one of {', '.join(known)}, got {value!r}")
@@ -96,7 +103,13 @@ class ForecasterSpec:
                 "rule 'bptt' learns at a reset alone, which a stream never has; take"
                 " rtlstm.TBPTT(k) or another rule"
             )
+        check_missing_values(self.missing_values)
         self.learner.network  # noqa: B018 - refuses layers and rules that do not fit
+
+    @property
+    def all_horizons(self) -> tuple[int, ...]:
+        """The horizons, after 1: the next row is always forecast, if only to learn from."""
+        return self.horizons if self.horizons[0] == 1 else (1, *self.horizons)
 
     @property
     def learner(self) -> LearnerSpec:
@@ -104,9 +117,7 @@ class ForecasterSpec:
         inputs = 2 * len(self.columns) + k.CALENDAR + 1 + len(self.targets)
         network = NetworkSpec(inputs, self.layers, self.layers[-1].units, head=None, seed=self.seed)
         optimizer = Adam(SETTINGS[k.LR])
-        return LearnerSpec(
-            network, self.rule, optimizer, "sse", CLIP, delay=self.horizons[0], seed=self.seed
-        )
+        return LearnerSpec(network, self.rule, optimizer, "sse", CLIP, delay=1, seed=self.seed)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary for a file; :meth:`from_dict` is its inverse."""
@@ -123,7 +134,7 @@ class ForecasterSpec:
             stack = {"inputs": 1, "outputs": values["layers"][-1]["units"], "head": None}
             network = NetworkSpec.from_dict({**stack, "layers": values.pop("layers")})
             rule = Rule(**values.pop("rule"))
-            for name in ("columns", "targets", "horizons"):
+            for name in ("columns", "targets", "horizons", "missing_values"):
                 values[name] = tuple(values[name])
             return cls(layers=network.layers, rule=rule, **values)
         except (KeyError, TypeError, AttributeError, IndexError) as error:
@@ -140,6 +151,15 @@ def check_names(what: str, names: Sequence[str]) -> None:
         raise SpecError(f"at most {MAX_COLUMNS} {what}, got {len(names)}")
 
 
+def check_missing_values(values: Sequence[float]) -> None:
+    """Raise SpecError unless these are a few finite numbers."""
+    numbers = all(isinstance(v, float) and math.isfinite(v) for v in values)
+    if not numbers or len(values) > MAX_MISSING_VALUES:
+        raise SpecError(
+            f"missing_values are up to {MAX_MISSING_VALUES} finite numbers, got {values!r}"
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class ForecasterLayout:
     """The plans of a forecaster and of the learner inside, and the arena of its block."""
@@ -154,14 +174,15 @@ def lay_out(spec: ForecasterSpec) -> ForecasterLayout:
     """Lay a forecaster out: its learner just as alone, then what forecasting adds."""
     learner = learner_layout(spec.learner)
     arena = learner.arena
-    plan = np.full(k.HEADER_LEN + len(spec.horizons) + len(spec.targets), -1, np.int64)
+    horizons = spec.all_horizons
+    plan = np.full(k.HEADER_LEN + len(horizons) + len(spec.targets), -1, np.int64)
     _sizes(spec, learner, plan)
     _statistics(plan, arena)
     _least_squares(plan, arena)
     _network_buffers(plan, arena, learner)
     plan[k.HORIZON_AT] = k.HEADER_LEN
-    plan[k.TARGET_AT] = k.HEADER_LEN + len(spec.horizons)
-    plan[k.HEADER_LEN : plan[k.TARGET_AT]] = spec.horizons
+    plan[k.TARGET_AT] = k.HEADER_LEN + len(horizons)
+    plan[k.HEADER_LEN : plan[k.TARGET_AT]] = horizons
     plan[plan[k.TARGET_AT] :] = [spec.columns.index(name) for name in spec.targets]
     plan.setflags(write=False)
     return ForecasterLayout(spec, learner, plan, arena)
@@ -170,17 +191,22 @@ def lay_out(spec: ForecasterSpec) -> ForecasterLayout:
 def _sizes(spec: ForecasterSpec, learner: LearnerLayout, plan: Array) -> None:
     C, units = len(spec.columns), spec.layers[-1].units
     plan[k.COLUMNS], plan[k.TARGETS] = C, len(spec.targets)
-    plan[k.HORIZONS] = plan[k.LEAST_SQUARES_OUTPUTS] = len(spec.horizons)
+    plan[k.HORIZONS] = len(spec.all_horizons)
+    plan[k.HIDDEN_HORIZONS] = len(spec.all_horizons) - len(spec.horizons)
+    plan[k.LEAST_SQUARES_OUTPUTS] = k.VARIANTS * len(spec.all_horizons)
     plan[k.LAGS] = spec.lags + 1
     # The cost of a target grows with the square of its regressors: many columns reach it through
     # the network alone.
     plan[k.ROWS] = 3 if C <= 10 else 1 if C <= 30 else 0
+    plan[k.PAIRS] = PAIRS if 1 < C <= PICK_COLUMNS else 0
+    plan[k.SETS] = min(plan[k.PAIRS], plan[k.HORIZONS])
     plan[k.WINDOW], plan[k.LONGEST] = WINDOW, LONGEST
     plan[k.UNITS], plan[k.INPUTS] = units, spec.learner.network.inputs
     widths = (
         (k.AT_SEASONAL, int(plan[k.LAGS])),
         (k.AT_OTHERS, k.SEASONAL),
-        (k.AT_CALENDAR, (C - 1) * int(plan[k.ROWS])),
+        (k.AT_PICKED, (C - 1) * int(plan[k.ROWS])),
+        (k.AT_CALENDAR, 2 * int(plan[k.PAIRS])),
         (k.AT_PRODUCTS, k.CALENDAR),
         (k.AT_STEP, k.PRODUCTS),
         (k.AT_HIDDEN, 1),
@@ -194,6 +220,8 @@ def _sizes(spec: ForecasterSpec, learner: LearnerLayout, plan: Array) -> None:
     plan[k.WIDTH] = padded(at)
     plan[k.RING] = max(spec.horizons)
     plan[k.MISSING] = MISSING[spec.missing]
+    plan[k.MEDIAN] = spec.point == "median"
+    plan[k.NAMED_COUNT] = len(spec.missing_values)
 
 
 def _statistics(plan: Array, arena: ArenaLayout) -> None:
@@ -219,13 +247,16 @@ def _statistics(plan: Array, arena: ArenaLayout) -> None:
         (k.INVERSE, (joint_size(T), joint_size(T)), "anomaly.inverse"),
         (k.HELD, (T,), None),
         (k.TURNED, (T,), None),
+        (k.NAMED, (int(plan[k.NAMED_COUNT]),), "missing.values"),
     ):
         plan[entry] = arena.reserve("d", *shape, save=name)
     for entry, size, name in (
         (k.COUNTS, k.COUNTS_LEN, "counts"),
         (k.SEEN, C, "columns.seen"),
         (k.SUSPECTS, C, "columns.suspects"),
+        (k.REPEATS, C, "columns.repeats"),
         (k.GAP, C, "columns.gap"),
+        (k.PICK, T * int(plan[k.PAIRS]), "rows.chosen"),
         (k.SLOT, k.SEASONAL, "season.slots"),
         (k.LEARNABLE, int(plan[k.RING]), "issued.kind"),
     ):
@@ -239,6 +270,7 @@ def joint_size(targets: int) -> int:
 
 def _least_squares(plan: Array, arena: ArenaLayout) -> None:
     T, H, D = int(plan[k.TARGETS]), int(plan[k.HORIZONS]), int(plan[k.WIDTH])
+    sets = int(plan[k.SETS])
     for entry, shape, name in (
         (k.COVARIANCE, (T, packed(D)), "readout.covariance"),
         (k.CSCALE, (T,), "readout.scale"),
@@ -246,21 +278,31 @@ def _least_squares(plan: Array, arena: ArenaLayout) -> None:
         (k.PENDING_FACTOR, (T,), "readout.pending.factor"),
         (k.RIDGE, (D,), None),
         (k.PRIOR, (D,), "readout.prior"),
-        (k.WEIGHTS, (T, H, D), "readout.weights"),
+        (k.WEIGHTS, (T, k.VARIANTS, H, D), "readout.weights"),
+        (k.LAST_ERROR, (sets, T), "errors.last"),
+        (k.CROSS, (sets, T, k.PICK_LAGS, int(plan[k.COLUMNS])), "errors.cross"),
+        (k.CROSS_SQUARES, (sets, T), "errors.squares"),
+        (k.LEVEL, (k.LEVELS + 1, T), "experts.levels"),
+        (k.MIX, (H * T, k.EXPERTS), "experts.weights"),
+        (k.REGRET, (H * T, k.EXPERTS), "experts.regret"),
+        (k.REGRET2, (H * T, k.EXPERTS), "experts.regret.squares"),
     ):
         plan[entry] = arena.reserve("d", *shape, save=name)
     row = ArenaLayout()
-    for entry, shape in (
+    parts: tuple[tuple[int, tuple[int, ...]], ...] = (
         (k.I_X, (T, D)),
         (k.I_GAIN, (T, D)),
         (k.I_BASE, (T,)),
         (k.I_SCALE, (T,)),
+        (k.I_EXPERT, (H, T, k.EXPERTS)),
+        (k.I_CHANGE, (H, T)),
         (k.I_VALUE, (H, T)),
         (k.I_HALF_WIDTH, (H, T)),
         (k.I_SIGMA, (H, T)),
         (k.I_PHASE, (1,)),
-    ):
-        plan[entry] = row.reserve("d", *shape)
+    )
+    for entry, dimensions in parts:
+        plan[entry] = row.reserve("d", *dimensions)
     plan[k.RING_ROW] = row.sizes["d"]
     plan[k.ISSUED] = arena.reserve("d", int(plan[k.RING]), int(plan[k.RING_ROW]), save="issued")
 
@@ -283,9 +325,21 @@ def prepare(layout: ForecasterLayout, d: Array, q: Array) -> None:
     for entry, value in SETTINGS.items():
         settings[entry] = value
     settings[k.CYCLE] = FORGET ** (RIDGE_ROWS * int(plan[k.WIDTH]))
+    if spec.point == "median":
+        settings[k.HUBER] = MEDIAN_HUBER
     settings[k.MISS_RATE] = 1.0 - spec.coverage
+    d[plan[k.NAMED] :][: len(spec.missing_values)] = spec.missing_values
     H, T, D = int(plan[k.HORIZONS]), int(plan[k.TARGETS]), int(plan[k.WIDTH])
-    for start in (k.SHRINK_PRODUCTS, k.SHRINK_SQUARES, k.ERROR2):
+    d[plan[k.MIX] :][: k.EXPERTS * H * T] = 1.0 / k.EXPERTS
+    ones = (
+        k.SHRINK_PRODUCTS,
+        k.SHRINK_SQUARES,
+        k.WHOLE_SHRINK_PRODUCTS,
+        k.WHOLE_SHRINK_SQUARES,
+        k.ERROR2,
+        k.WHOLE_ERROR2,
+    )
+    for start in ones:
         d[plan[k.PAIR] + start * H * T :][: H * T] = 1.0
     d[plan[k.BIN] :][: H * T * k.BINS] = 1.0
     d[plan[k.CLOCK] + k.TIME] = math.nan
@@ -295,6 +349,7 @@ def prepare(layout: ForecasterLayout, d: Array, q: Array) -> None:
     d[plan[k.COVARIANCE] :][: T * packed(D)].reshape(T, -1)[:, diagonal(D)] = prior
     d[plan[k.CSCALE] : plan[k.CSCALE] + T] = 1.0
     q[plan[k.SLOT] : plan[k.SLOT] + k.SEASONAL] = -1
+    q[plan[k.PICK] :][: T * int(plan[k.PAIRS])] = -1
     start_watching(plan, d)
 
 
@@ -316,7 +371,7 @@ def _prior(plan: Array) -> Array:
     own = np.arange(1, int(plan[k.LAGS]))
     prior[own] = 2.0 * PRIOR / np.sqrt(1.0 + own)
     ago = np.repeat(np.arange(1, int(plan[k.ROWS]) + 1), int(plan[k.COLUMNS]) - 1)
-    prior[plan[k.AT_OTHERS] : plan[k.AT_CALENDAR]] = OTHERS * PRIOR / ago
+    prior[plan[k.AT_OTHERS] : plan[k.AT_PICKED]] = OTHERS * PRIOR / ago
     prior[plan[k.AT_PRODUCTS] : plan[k.AT_STEP]] = HOURLY * PRIOR
     prior[plan[k.AT_HIDDEN] : plan[k.AT_BIAS]] = PRIOR_HIDDEN
     return prior

@@ -193,6 +193,7 @@ def _statistics(plan: Array, arena: ArenaLayout, name: str) -> None:
         (k.COUNTS, k.COUNTS_LEN, "counts"),
         (k.SEEN, C, "seen"),
         (k.SUSPECTS, C, "suspects"),
+        (k.REPEATS, C, "repeats"),
         (k.GAP, C, "gap"),
     ):
         plan[entry] = arena.reserve("q", size, save=f"{name}.{what}")

@@ -53,13 +53,16 @@ class Forecaster(Model):
     recurrent layers of the network inside. ``rule``: its learning rule. ``coverage``: the share of
     truths that the bounds shall hold. ``missing``: what replaces a missing value: "forecast" the
     value that was forecast, "hold" the last one; or "skip" the row. ``times``: what happens to a
-    row whose time is not after the last one's: "accept", "drop" or "raise".
+    row whose time is not after the last one's: "accept", "drop" or "raise". ``missing_values``:
+    numbers that stand for a missing value, such as -9999. ``point``: what a forecast is of what
+    may come, its "mean", best by squared error, or its "median", best by absolute error.
 
-    A forecast is the last value plus a change that is linear in lags, season, calendar and the
-    output of the network. This readout learns by recursive least squares, each horizon when its
-    truth comes (kernels/tasks/rls.py, forecast.py); the network learns by gradient through the
-    readout of the shortest horizon, on a trajectory that lags behind by that horizon. Raises
-    SpecError for arguments that make no sense, LimitError above 4 GiB.
+    The model is the last value plus a change that is linear in lags, season, calendar and the
+    output of the network; a forecast mixes it with simple rules, such as running means, by what
+    each has lost so far (kernels/tasks/mixing.py). The readout learns by recursive least squares,
+    each horizon when its truth comes (kernels/tasks/rls.py, forecast.py); the network learns by
+    gradient through the readout of the shortest horizon, on a trajectory that lags behind by that
+    horizon. Raises SpecError for arguments that make no sense, LimitError above 4 GiB.
     """
 
     kind = "forecaster"
@@ -77,6 +80,8 @@ class Forecaster(Model):
         coverage: float = 0.9,
         missing: str = "forecast",
         times: str = "accept",
+        missing_values: Sequence[float] = (),
+        point: str = "mean",
     ) -> None:
         if isinstance(columns, str) or isinstance(targets, str):
             raise SpecError("columns and targets are lists of names, not one string")
@@ -92,6 +97,8 @@ class Forecaster(Model):
             float(coverage) if isinstance(coverage, int | float) else coverage,
             missing,
             times,
+            _numbers(missing_values),
+            point,
         )
         self._build(spec)
         initial.fill(self.network.spec, self.network.parameters)
@@ -254,9 +261,11 @@ class Forecaster(Model):
         }
         with self._lock, np.errstate(invalid="ignore", divide="ignore"):
             pairs = self._arena.view(self._saved["forecast.statistics"])
-            grid = pairs.reshape(-1, *self._shape[1:])
+            told = int(self._plan[k.HIDDEN_HORIZONS])
+            grid = pairs.reshape(len(pairs), -1, len(self.targets))[:, told:]
             scores = {name: grid[at] / grid[k.COUNT] for name, at in names.items()}
             scores["skill"] = 1.0 - scores["mse"] / scores["persistence_mse"]
+            scores["mae_skill"] = 1.0 - scores["mae"] / scores["persistence_mae"]
             scores["coverage"] = grid[k.COVERED] / grid[k.BOUND_COUNT]
             return {"count": grid[k.COUNT].copy(), **scores}
 
@@ -268,6 +277,7 @@ class Forecaster(Model):
             "rows_learned": k.LEARNED,
             "missing_cells": k.MISSING_CELLS,
             "faulty_cells": k.SPIKES,
+            "sentinel_cells": k.SENTINELS,
             "unknown_fields": k.UNKNOWN_FIELDS,
             "rows_skipped": k.SKIPPED_ROWS,
             "times_dropped": k.DROPPED_TIMES,
@@ -358,6 +368,14 @@ def _horizons(horizon: Any) -> tuple[int, ...]:
     if len(horizon) > most:
         raise LimitError(f"at most {most} horizons, got {len(horizon)}")
     return tuple(int(ahead) if isinstance(ahead, np.integer) else ahead for ahead in horizon)
+
+
+def _numbers(values: Any) -> tuple[float, ...]:
+    """The numbers that stand for missing cells; what is not a number is left to be refused."""
+    try:
+        return tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        raise SpecError(f"missing_values must be numbers, got {values!r}") from None
 
 
 def _brief(horizons: tuple[int, ...]) -> str:

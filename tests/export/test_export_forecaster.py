@@ -14,6 +14,7 @@ from onnx_help import Client, verify_onnx
 import rtlstm
 from rtlstm.export import onnx_file as model_file
 from rtlstm.export.onnx import export_onnx
+from rtlstm.kernels.tasks import forecast_plan as k
 
 Array = np.ndarray[Any, Any]
 HOUR = 3600
@@ -65,6 +66,7 @@ PLAIN = {
     "filled-with-forecasts": {"missing": "forecast", "horizon": 2},
     "skips": {"missing": "skip", "horizon": 2},
     "no-lags": {"lags": 0},
+    "medians": {"point": "median", "horizon": [1, 6], "missing_values": [-1.0, 1e4]},
     "stack": {"layers": [rtlstm.GRU(6), rtlstm.LSTM(6, "FGR", residual=True)], "rule": "snap1"},
 }
 
@@ -97,6 +99,19 @@ def test_a_clock_with_gaps_late_rows_and_unknown_times(parts: dict, tmp_path: Pa
     X, times = faulty(rows()[LEARNED:]), hours()[LEARNED:]
     assert verify_onnx(tmp_path / "f.onnx", model, X, times).difference <= 1e-5
     assert verify_onnx(tmp_path / "f.onnx", model, X).difference <= 1e-5
+
+
+def test_rows_that_were_chosen_and_sentinels(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    x = draw.standard_normal(620)
+    X = np.stack([x, np.r_[np.zeros(10), x[:-10]], draw.standard_normal(620)], axis=1)
+    X[300:303, 0] = -99.0
+    model = rtlstm.Forecaster(columns=COLUMNS, lags=3, layers=rtlstm.LSTM(4), horizon=[2, 3])
+    model.run(X[:560].astype(np.float32))
+    assert (model._arena.q[model._plan[k.PICK] :][: 3 * 3] >= 0).any()
+    X[570:573, 0], X[580, 1], X[590:592, 2] = -99.0, 1e4, -1e4
+    export_onnx(model, tmp_path / "f.onnx")
+    assert verify_onnx(tmp_path / "f.onnx", model, X[560:]).difference <= 1e-5
 
 
 @pytest.mark.parametrize("seen", [0, 1, 2, 30])

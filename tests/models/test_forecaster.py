@@ -42,6 +42,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "far ahead only": {"horizon": [5], "targets": ["b"]},
     "rows with gaps skipped": {"missing": "skip"},
     "gaps held": {"missing": "hold", "targets": ["c", "a"]},
+    "medians, values named": {"point": "median", "missing_values": [-9999.0]},
     "another rule and cell": {"rule": "snap1", "layers": [rtlstm.GRU(3), rtlstm.LSTM(3)]},
 }
 
@@ -87,6 +88,14 @@ def test_a_number_of_rows_ahead_is_all_of_them() -> None:
     forecast = forecaster.update([1.0])
     assert forecast.values.shape == forecast.lower.shape == forecast.upper.shape == (3, 1)
     assert 0.0 <= forecast.anomaly <= 1.0
+
+
+def test_a_lone_horizon_is_forecast_as_among_others() -> None:
+    lone, both = Forecaster(**SMALL, horizon=[5]), Forecaster(**SMALL, horizon=[1, 5])
+    rows = stream(300)
+    np.testing.assert_array_equal(lone.run(rows)[:, 0], both.run(rows)[:, 1])
+    assert lone.horizons == (5,) and lone.metrics["mse"].shape == (1, 3)
+    np.testing.assert_array_equal(lone.metrics["mse"][0], both.metrics["mse"][1])
 
 
 def test_bounds_hold_their_share() -> None:
@@ -436,6 +445,10 @@ BAD_SETTINGS: dict[str, dict[str, Any]] = {
     "coverage nan": {"coverage": math.nan},
     "unknown policy": {"missing": "guess"},
     "unknown policy for times": {"times": "sort"},
+    "unknown point": {"point": "mode"},
+    "missing values that are none": {"missing_values": ["none"]},
+    "missing values without end": {"missing_values": range(100)},
+    "a missing value that is infinite": {"missing_values": [math.inf]},
     "no layers": {"layers": []},
     "not a layer": {"layers": [32]},
     "unknown rule": {"rule": "magic"},

@@ -99,3 +99,82 @@ def test_noise_of_any_memory_has_no_season(keep: float) -> None:
         forecaster.run(steps[:, None])
         found += forecaster.season > 0
     assert found == 0
+
+
+def rules(y: Array, first: int) -> float:
+    """MSE of the best of the last value, the running mean, and smoothing."""
+    found = [mse(y, first, y), mse(y, first, np.cumsum(y) / np.arange(1, len(y) + 1))]
+    for rate in (0.05, 0.2):
+        smooth = y.copy()
+        for t in range(1, len(y)):
+            smooth[t] = smooth[t - 1] + rate * (y[t] - smooth[t - 1])
+        found.append(mse(y, first, smooth))
+    return min(found)
+
+
+def rare(kind: str, rows: int = 4000, seed: int = 5) -> Array:
+    draw = np.random.default_rng(seed)
+    table: dict[str, Array] = {
+        "spikes": (draw.random(rows) < 0.02) * draw.exponential(10, rows),
+        "counts": (draw.random(rows) < 0.1) * (1.0 + draw.poisson(3, rows)),
+        "heavy tails": draw.standard_t(2, rows),
+        "rain": np.where(
+            np.repeat(draw.random(rows // 20) < 0.1, 20), draw.exponential(1, rows), 0
+        ),
+        "white noise": draw.standard_normal(rows),
+        "a walk": np.cumsum(draw.standard_normal(rows)),
+    }
+    return table[kind]
+
+
+@pytest.mark.parametrize(
+    "kind", ["spikes", "counts", "heavy tails", "rain", "white noise", "a walk"]
+)
+def test_no_simple_rule_does_better_by_much(kind: str) -> None:
+    y = rare(kind)
+    assert mse(y, 1000, told(y)[0]) < 1.03 * rules(y, 1000)
+
+
+@pytest.mark.parametrize("value", [-9999.0, 1e6, -200.0])
+def test_a_sentinel_is_missing_whether_it_is_named_or_not(value: float) -> None:
+    y = 20.0 + sine(3000)
+    runs = np.arange(3000) % 100 < np.arange(3000) // 100 % 5
+    hidden = np.where(runs & (np.arange(3000) >= 300), value, y)
+    clean = mse(y, 1000, told(y)[0])
+    real = hidden == y
+    for settings in ({}, {"missing_values": [value]}):
+        values = told(hidden, **settings)[0]
+        errors = (values[999:-1] - y[1000:])[real[1000:]]
+        assert np.square(errors).mean() < 1.15 * clean
+    forecaster = Forecaster(["y"], **SMALL)
+    forecaster.run(hidden[:, None])
+    assert forecaster.health()["sentinel_cells"] > 0.8 * (~real).sum()
+
+
+@pytest.mark.parametrize("level", [500.0, -300.0])
+def test_a_new_level_that_stays_is_learned(level: float) -> None:
+    y = 20.0 + sine(1500)
+    y[1000:] = level
+    assert abs(told(y)[0][1200] - level) < 0.1 * abs(level - 20.0)
+    y[1000:] += sine(500)
+    assert np.abs(told(y)[0] - y)[1100:].max() < 0.1 * abs(level - 20.0)
+
+
+def test_the_median_loses_nothing_to_the_last_value_on_steps() -> None:
+    draw = np.random.default_rng(6)
+    steps = np.repeat(draw.standard_normal(400), draw.integers(2, 20, 400))
+    forecasters = [Forecaster(["y"], **SMALL, point=point) for point in ("mean", "median")]
+    for forecaster in forecasters:
+        forecaster.run(steps[:, None])
+    mean, median = (forecaster.metrics for forecaster in forecasters)
+    assert median["mae"] < 1.02 * median["persistence_mae"]
+    assert median["mae"] < mean["mae"]
+    np.testing.assert_allclose(mean["mae_skill"], 1.0 - mean["mae"] / mean["persistence_mae"])
+
+
+def test_a_delayed_copy_is_predicted() -> None:
+    draw = np.random.default_rng(7)
+    x = draw.standard_normal(2500)
+    rows = np.stack([x, np.r_[np.zeros(20), x[:-20]]], axis=1)
+    values = Forecaster(["x", "y"], **SMALL).run(rows)[:, 0, 1]
+    assert mse(rows[:, 1], 1000, values) < 0.1

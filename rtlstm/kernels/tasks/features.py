@@ -5,11 +5,12 @@ of the row to be forecast, the stretch of the last time step, the residuals of t
 over their sigma (T).
 
 Regressors of target j (D): own lags z_t, z_{t-1} - z_t, … (LAGS); own seasonal lags less z_t
-(SEASONAL, 0 where unused); of every other column z_t, z_{t-1} - z_t, … (ROWS each, by row); the
-calendar; its first HOURLY columns times each of four factors (PRODUCTS), so that these count for
-something else at each hour: z_t, the last change, z one season before the row to be forecast less
-z_t (0 without a season), and the change before the last; the stretch; the output of the network's
-top layer (UNITS); 1.
+(SEASONAL, 0 where unused); of every other column z_t, z_{t-1} - z_t, … (ROWS each, by row); older
+rows of any column that the target has chosen, less z_t (kernels.tasks.selection); the calendar; its
+first HOURLY columns times each of four factors (PRODUCTS), so that these count for something else
+at each hour: z_t, the last change, z one season before the row to be forecast less z_t (0 without a
+season), and the change before the last; the stretch; the output of the network's top layer
+(UNITS); 1.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import math
 from rtlstm.kernels import vector as v
 from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.tasks import selection
 from rtlstm.kernels.tasks.scaling import clipped, field, inverse_root
 
 WARM = 100  # rows before the network begins to learn, so that the readout points somewhere
@@ -95,6 +97,7 @@ def regressors(plan, f, d, q, i, x, hidden):
             if c != j:
                 d[at] = d[then + c] - (d[now + c] if lag > 0 else 0.0)
                 at += 1
+    selection.picked(plan, d, q, i, x + plan[k.AT_PICKED])
     calendar = plan[k.CAL]
     v.copy(d, x + plan[k.AT_CALENDAR], d, calendar, k.CALENDAR)
     at = x + plan[k.AT_PRODUCTS]

@@ -20,12 +20,22 @@ from rtlstm.kernels import vector as v
 from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.learn.traces import clear_trajectory
 from rtlstm.kernels.network.forward import commit, forward
-from rtlstm.kernels.tasks import anomaly, calendar, conformal, features, rls, scaling
+from rtlstm.kernels.tasks import (
+    anomaly,
+    calendar,
+    conformal,
+    features,
+    mixing,
+    rls,
+    scaling,
+    selection,
+)
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.kernels.tasks.conformal import pair
 from rtlstm.kernels.tasks.scaling import clipped, field
 
 TRUST_ROWS = 1000.0
+WHOLE_HUBER, WHOLE_SPIKE = 8.0, 100.0  # sigmas that an error counts, and squared for their scale
 
 
 @kernel
@@ -41,6 +51,7 @@ def take_row(plan, net, f, d, q, row, time, learn):
         return k.SKIPPED
     anomaly.see(plan, d, q, row, learn)
     v.fill(f, plan[k.LEARN_TARGET], 0.0, plan[k.UNITS])
+    v.fill(d, plan[k.LAST_ERROR], 0.0, plan[k.SETS] * plan[k.TARGETS])
     for h in range(plan[k.HORIZONS]):
         learn_horizon(plan, f, d, q, h, learn)
     calendar.move_clock(plan, d, q, time, learn)
@@ -51,12 +62,15 @@ def take_row(plan, net, f, d, q, row, time, learn):
         d[plan[k.CHANGES] + place + j] = features.last_change(plan, d, j)
     if learn:
         follow_scales(plan, d)
+        selection.correlate(plan, d, q)
+        selection.choose(plan, d, q)
         calendar.update_autocorrelation(plan, d, q)
         if calendar.find_season(plan, d, q):
             for j in range(plan[k.TARGETS]):
                 rls.forget_columns(plan, d, j, plan[k.AT_SEASONAL], plan[k.AT_OTHERS])
                 rls.forget_columns(plan, d, j, plan[k.AT_CALENDAR], plan[k.AT_STEP])
     calendar.write_calendar(plan, d, q)
+    mixing.update_levels(plan, d, learn)
     features.network_input(plan, f, d, q)
     prepare_learning_step(plan, f, d, q, learn)
     due = taken >= plan[plan[k.HORIZON_AT]]
@@ -73,6 +87,7 @@ def follow_scales(plan, d):
         rescaled = field(plan, k.RESCALED, plan[plan[k.TARGET_AT] + j])
         if d[rescaled] > 0.0 and d[rescaled] != 1.0:
             conformal.rescale_bounds(plan, d, j, math.sqrt(d[rescaled]))
+            mixing.rescale_mix(plan, d, j, d[rescaled])
             d[rescaled] = 1.0
 
 
@@ -97,6 +112,7 @@ def learn_horizon(plan, f, d, q, h, learn):
         error = truth - d[at + plan[k.I_VALUE] + i]
         half, sigma = d[at + plan[k.I_HALF_WIDTH] + i], d[at + plan[k.I_SIGMA] + i]
         conformal.update_bounds(plan, d, i, error, half, sigma, d[at + plan[k.I_PHASE]])
+        mixing.update_mix(plan, d, i, at, truth - d[at + plan[k.I_BASE] + j])
         update_readout(plan, f, d, at, j, h, truth)
 
 
@@ -112,51 +128,62 @@ def update_metrics(plan, d, at, j, i, truth):
 
 
 @kernel
-def update_readout(plan, f, d, at, j, h, truth):
-    """Least squares of one target and horizon: W += g ψ(e), with the a-priori error e.
-
-    The shortest horizon's error also goes down to the network: -W_h ψ(e) is its dL/dh.
-    """
-    n, H, scale = plan[k.WIDTH], plan[k.HORIZONS], d[at + plan[k.I_SCALE] + j]
-    if not scale > 0.0:
-        return
-    x, w = at + plan[k.I_X] + j * n, plan[k.WEIGHTS] + (j * H + h) * n
-    told = v.dot(d, w, d, x, n)
-    error = (truth - d[at + plan[k.I_BASE] + j]) / scale - told
-    i = h * plan[k.TARGETS] + j
-    square = pair(plan, k.ERROR2, i)
-    sigma = math.sqrt(d[square])
-    taken = clipped(error, d[plan[k.SETTINGS] + k.HUBER] * sigma)
-    update_trust(plan, d, i, told, told + taken)
-    if h == 0:
-        hidden, y = w + plan[k.AT_HIDDEN], plan[k.LEARN_TARGET]
-        for u in range(plan[k.UNITS]):
-            f[y + u] -= taken * d[hidden + u]
-    v.axpy(d, w, taken, d, at + plan[k.I_GAIN] + j * n, n)
-    rate = max(d[plan[k.SETTINGS] + k.FAST_RATE], 1.0 / d[pair(plan, k.COUNT, i)])
-    d[square] += rate * (min(error * error, 9.0 * d[square]) - d[square])
+def weights_at(plan, j, h, variant):
+    """Where the weights (WIDTH) of target j and horizon h lie in d."""
+    H = plan[k.HORIZONS]
+    return plan[k.WEIGHTS] + ((j * k.VARIANTS + variant) * H + h) * plan[k.WIDTH]
 
 
 @kernel
-def update_trust(plan, d, i, told, came):
+def update_readout(plan, f, d, at, j, h, truth):
+    """Least squares of one target and horizon: W += g ψ(e), with the a-priori error e.
+
+    ψ clips by the robust scale of the errors, and for the second variant by the whole one. The
+    first one's error at the shortest horizon also goes down to the network: -W_h ψ(e) is its dL/dh.
+    """
+    scale, n = d[at + plan[k.I_SCALE] + j], plan[k.WIDTH]
+    if not scale > 0.0:
+        return
+    x, i = at + plan[k.I_X] + j * n, h * plan[k.TARGETS] + j
+    change = (truth - d[at + plan[k.I_BASE] + j]) / scale
+    for variant in range(k.VARIANTS):
+        w = weights_at(plan, j, h, variant)
+        told = v.dot(d, w, d, x, n)
+        error = change - told
+        square = pair(plan, k.WHOLE_ERROR2 if variant else k.ERROR2, i)
+        huber = WHOLE_HUBER if variant else d[plan[k.SETTINGS] + k.HUBER]
+        taken = clipped(error, huber * math.sqrt(d[square]))
+        update_trust(plan, d, i, variant, told, told + taken)
+        if variant == 0 and d[square] > 0.0:
+            selection.remember_error(plan, d, j, h, error / math.sqrt(d[square]))
+        if h == 0 and variant == 0:
+            hidden, y = w + plan[k.AT_HIDDEN], plan[k.LEARN_TARGET]
+            for u in range(plan[k.UNITS]):
+                f[y + u] -= taken * d[hidden + u]
+        v.axpy(d, w, taken, d, at + plan[k.I_GAIN] + j * n, n)
+        most = WHOLE_SPIKE if variant else 9.0
+        rate = max(d[plan[k.SETTINGS] + k.FAST_RATE], 1.0 / d[pair(plan, k.COUNT, i)])
+        d[square] += rate * (min(error * error, most * d[square]) - d[square])
+
+
+@kernel
+def update_trust(plan, d, i, variant, told, came):
     """How much of a foretold change comes true, by least squares that forgets in TRUST_ROWS."""
-    keep, both, own = (
-        1.0 - 1.0 / TRUST_ROWS,
-        pair(plan, k.SHRINK_PRODUCTS, i),
-        pair(plan, k.SHRINK_SQUARES, i),
-    )
+    keep = 1.0 - 1.0 / TRUST_ROWS
+    both = pair(plan, k.WHOLE_SHRINK_PRODUCTS if variant else k.SHRINK_PRODUCTS, i)
+    own = pair(plan, k.WHOLE_SHRINK_SQUARES if variant else k.SHRINK_SQUARES, i)
     d[both] = max(keep * d[both] + told * came, 0.0)
     d[own] = keep * d[own] + told * told
 
 
 @kernel
-def trust(plan, d, i):
+def trust(plan, d, i, variant):
     """The share of a foretold change that is believed, 0 to 1: a column that nobody can foretell
     is left at its last value.
     """
-    return min(
-        d[pair(plan, k.SHRINK_PRODUCTS, i)] / max(d[pair(plan, k.SHRINK_SQUARES, i)], 1e-300), 1.0
-    )
+    both = pair(plan, k.WHOLE_SHRINK_PRODUCTS if variant else k.SHRINK_PRODUCTS, i)
+    own = pair(plan, k.WHOLE_SHRINK_SQUARES if variant else k.SHRINK_SQUARES, i)
+    return min(d[both] / max(d[own], 1e-300), 1.0)
 
 
 @kernel
@@ -195,7 +222,7 @@ def make_forecasts(plan, net, f, d, q, learn, out):
         if learn:
             rls.gain(plan, d, q, j, x, at + plan[k.I_GAIN] + j * plan[k.WIDTH])
             rls.ridge(plan, d, j, taken)
-        forecast_target(plan, d, at, j, out)
+        forecast_target(plan, d, q, at, j, out)
     q[plan[k.LEARNABLE] + place] = 2 if learn else 1
     q[counts + k.LEARNED] += learn
     q[counts + k.TAKEN] = taken + 1
@@ -230,33 +257,48 @@ def advance_networks(plan, net, f, q, taken):
 
 
 @kernel
-def forecast_target(plan, d, at, j, out):
+def forecast_target(plan, d, q, at, j, out):
     """The forecasts of target j at all horizons, with their bounds."""
-    n, H, T = plan[k.WIDTH], plan[k.HORIZONS], plan[k.TARGETS]
-    column = plan[plan[k.TARGET_AT] + j]
+    H, T, column = plan[k.HORIZONS], plan[k.TARGETS], plan[plan[k.TARGET_AT] + j]
     base, quick = d[field(plan, k.LAST, column)], math.sqrt(d[field(plan, k.FAST2, column)])
     scale, phase = math.sqrt(d[field(plan, k.SLOW2, column)]), d[plan[k.CLOCK] + k.PHASE]
+    whole = math.sqrt(d[field(plan, k.RMS2, column)])
     d[at + plan[k.I_BASE] + j], d[at + plan[k.I_SCALE] + j] = base, scale
     for h in range(H):
-        i, w = h * T + j, plan[k.WEIGHTS] + (j * H + h) * n
-        root = math.sqrt(plan[plan[k.HORIZON_AT] + h])
-        change = scale * v.dot(d, w, d, at + plan[k.I_X] + j * n, n)
-        limit = d[plan[k.SETTINGS] + k.GUARD] * quick * root
-        value = base + trust(plan, d, i) * clipped(change, limit)
+        i, root = h * T + j, math.sqrt(plan[plan[k.HORIZON_AT] + h])
+        for variant in range(k.VARIANTS):
+            w, x = weights_at(plan, j, h, variant), at + plan[k.I_X] + j * plan[k.WIDTH]
+            change = scale * v.dot(d, w, d, x, plan[k.WIDTH])
+            limit = d[plan[k.SETTINGS] + k.GUARD] * root * (max(quick, whole) if variant else quick)
+            said = mixing.said_at(plan, at, i) + k.MODEL + variant
+            d[said] = trust(plan, d, i, variant) * clipped(change, limit)
+        mixing.simple_experts(plan, d, q, j, h, at)
+        d[at + plan[k.I_CHANGE] + i] = d[pair(plan, k.CHANGE, i)]
+        limit = d[plan[k.SETTINGS] + k.GUARD] * root * quick
+        limit = max(limit, mixing.SLACK * d[pair(plan, k.REACH, i)])
+        value = base + clipped(mixing.mixed(plan, d, i, at), limit)
         half, sigma = conformal.half_width(plan, d, i, phase, 2.0 * quick * root)
         d[at + plan[k.I_VALUE] + i], d[at + plan[k.I_HALF_WIDTH] + i] = value, half
         d[at + plan[k.I_SIGMA] + i] = sigma
-        out[i], out[H * T + i], out[2 * H * T + i] = value, value - half, value + half
+        tell(plan, i, value, half, out)
         if h == 0:
             save_expected(plan, d, j, value, scale)
 
 
 @kernel
+def tell(plan, i, value, half, out):
+    """The forecast of pair i and its bounds into out (3 H T of the horizons asked for)."""
+    asked = (plan[k.HORIZONS] - plan[k.HIDDEN_HORIZONS]) * plan[k.TARGETS]
+    at = i - plan[k.HIDDEN_HORIZONS] * plan[k.TARGETS]
+    if at >= 0:
+        out[at], out[asked + at], out[2 * asked + at] = value, value - half, value + half
+
+
+@kernel
 def save_expected(plan, d, j, value, scale):
-    """Keep the forecast of the next row, if there is one, to judge and to fill that row with."""
-    if plan[plan[k.HORIZON_AT]] == 1:
-        d[plan[k.EXPECTED] + j] = value
-        d[plan[k.EXPECTED_SIGMA] + j] = scale * math.sqrt(d[pair(plan, k.ERROR2, j)])
+    """Keep the forecast of the next row, to judge and to fill that row with."""
+    d[plan[k.EXPECTED] + j] = value
+    d[plan[k.EXPECTED_SIGMA] + j] = scale * math.sqrt(d[pair(plan, k.ERROR2, j)])
 
 
 @kernel
@@ -267,13 +309,12 @@ def repeat_forecasts(plan, d, q, out):
     """
     anomaly.nothing(plan, d)
     taken, pairs = q[plan[k.COUNTS] + k.TAKEN], plan[k.HORIZONS] * plan[k.TARGETS]
-    v.fill(out, 0, 0.0, 3 * pairs)
+    v.fill(out, 0, 0.0, 3 * (pairs - plan[k.HIDDEN_HORIZONS] * plan[k.TARGETS]))
     if taken == 0:
         return
     at = plan[k.ISSUED] + (taken - 1) % plan[k.RING] * plan[k.RING_ROW]
     for i in range(pairs):
-        value, half = d[at + plan[k.I_VALUE] + i], d[at + plan[k.I_HALF_WIDTH] + i]
-        out[i], out[pairs + i], out[2 * pairs + i] = value, value - half, value + half
+        tell(plan, i, d[at + plan[k.I_VALUE] + i], d[at + plan[k.I_HALF_WIDTH] + i], out)
 
 
 @kernel

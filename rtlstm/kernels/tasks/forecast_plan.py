@@ -18,6 +18,17 @@ HOURLY = 8  # first calendar columns, by which each factor is multiplied
 PRODUCTS = 4 * HOURLY  # factors: last value, last change, change since last season, earlier change
 SEASONS = 8  # how many seasons back
 SEASONAL = 3 * SEASONS  # the row one season back and its neighbours, for each of them
+PICK_LAGS = 64  # among which older rows are chosen
+VARIANTS = 2  # of the readout: one that clips errors and changes by robust scales, one by whole
+(
+    MODEL,  # experts
+    WHOLE_MODEL,
+    STILL,
+    LEVELS_AT,  # the first of the running means
+) = range(4)
+LEVELS = 6
+SEASON_BEFORE = LEVELS_AT + LEVELS
+EXPERTS = SEASON_BEFORE + 1
 BINS = 24  # of the season, for the scale of errors
 
 # ---------------------------------------------------------------- header
@@ -25,12 +36,16 @@ HEADER = SlotTable("forecaster's plan", after=STREAM)
 _number, _array = HEADER.number, HEADER.array
 
 HORIZONS = _number("H: horizons")
+HIDDEN_HORIZONS = _number("1: horizon 1 is only learned from; 0: all are told")
+MEDIAN = _number("1: forecasts are medians, 0: means")
 LAGS = _number("the target's own past rows among the regressors, the last row included")
 ROWS = _number("last rows of the other columns among the regressors")
 WINDOW = _number("rows of standardised values that are kept")
 LONGEST = _number("longest lag of the autocorrelation")
 AT_SEASONAL = _number("first of the seasonal regressors")
 AT_OTHERS = _number("first regressor of the other columns")
+PAIRS = _number("pairs of older rows that each target may choose")
+AT_PICKED = _number("first regressor of the chosen rows")
 AT_CALENDAR = _number("first regressor of the calendar")
 AT_PRODUCTS = _number("first product of calendar and factors")
 AT_STEP = _number("regressor of the stretch of the time step")
@@ -45,6 +60,14 @@ Z = _array("d", "WINDOW, C", "standardised rows, as a ring")
 CHANGES = _array("d", "WINDOW, C", "their changes, over the slow sigma, as a ring")
 ACF = _array("d", "LONGEST + 1", "autocorrelation")
 ACF_CHANGES = _array("d", "LONGEST + 1", "autocorrelation of the changes")
+SETS = _number("horizons by whose errors older rows are chosen")
+LAST_ERROR = _array("d", "SETS, T", "their errors at this row, in sigmas, 0 where none is known")
+CROSS = _array("d", "SETS, T, PICK_LAGS, C", "running correlation with the columns' changes")
+CROSS_SQUARES = _array("d", "SETS, T", "the sum of the squares of the errors")
+LEVEL = _array("d", "LEVELS + 1, T", "running means of each target, and the count of values")
+MIX = _array("d", "H * T, EXPERTS", "weights of the experts")
+REGRET = _array("d", "H * T, EXPERTS", "what the mixture lost more than each, forgetting")
+REGRET2 = _array("d", "H * T, EXPERTS", "the sum of the squares of that")
 RESIDUAL = _array("d", "T", "error of the shortest horizon, over its scale")
 EXPECTED_SIGMA = _array("d", "T", "sigma of the error of EXPECTED, 0 if unknown")
 WATCH = _array("d", "T, anomaly_plan.FIELDS", "what is watched of each target")
@@ -58,6 +81,8 @@ I_X = _array("ring", "T, WIDTH", "regressors")
 I_GAIN = _array("ring", "T, WIDTH", "gains of the least squares")
 I_BASE = _array("ring", "T", "last value")
 I_SCALE = _array("ring", "T", "scale of the change that was forecast")
+I_EXPERT = _array("ring", "H, T, EXPERTS", "change that each expert predicted")
+I_CHANGE = _array("ring", "H, T", "size of the change that had come last")
 I_VALUE = _array("ring", "H, T", "forecasts")
 I_HALF_WIDTH = _array("ring", "H, T", "half widths of the intervals")
 I_SIGMA = _array("ring", "H, T", "scales of the errors")
@@ -66,6 +91,7 @@ NETWORK_INPUT = _array("f", "INPUTS", "the network's input, from the row just ta
 NEXT_PREDICTION = _array("f", "UNITS", "prediction of the learning trajectory at its next step")
 HIDDEN = _array("f", "UNITS", "output of the network after the last row")
 QUEUE = _array("f", "first horizon, INPUTS", "rows that wait for the learning trajectory")
+PICK = _array("q", "T, PAIRS", "lag * C + column of the chosen rows, -1 if unused")
 SLOT = _array("q", "SEASONAL", "how many rows back each seasonal regressor lies, -1 if unused")
 LEARNABLE = _array("q", "R", "0: nothing issued, 1: issued, 2: issued while learning")
 HEADER_LEN = HEADER.close(globals())
@@ -76,6 +102,12 @@ _number = PAIR_FIELD.number
 
 SHRINK_PRODUCTS = _number("how far a predicted change holds: sum of predicted times true change")
 SHRINK_SQUARES = _number("by the sum of squared predicted changes")
+WHOLE_SHRINK_PRODUCTS = _number("the same of the whole readout")
+WHOLE_SHRINK_SQUARES = _number("the same of the whole readout")
+REACH = _number("largest change that a forecast may predict, by what had come")
+CUTS = _number("truths in a row at which some expert's regret was cut")
+CHANGE = _number("size of the change that came last")
+WHOLE_ERROR2 = _number("whole running mean of its squared standardised error")
 ERROR2 = _number("robust running mean of the squared standardised error")
 COUNT = _number("forecasts scored")
 SQUARES = _number("sum of squared errors")

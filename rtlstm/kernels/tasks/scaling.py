@@ -14,6 +14,12 @@ where a scale is wrong by far, no cap on what counts may keep it so: when LOUD m
 not exceed FAR_CHANGE scales, or QUIET more stay below 1 / NEAR_CHANGE of one, all statistics begin
 anew with those of the run. A run of small changes that soon ends in large ones was a lull, as of a
 sensor at night; the next then has to last twice as long, up to LONG_QUIET rows.
+
+A value far outside that comes again exactly confirms nothing: it is a sentinel, such as -9999, and
+missing, until it has lasted for PERSISTENT rows and is the column's new level. So is one that lies
+beyond a range by the width of that alone, if a column that seldom repeats a value jumps to it and
+stays there: the second row tells, and from the third on it is missing. Values that the user names
+are missing always.
 """
 
 from __future__ import annotations
@@ -29,6 +35,10 @@ FAR = 12.0  # a failing sensor of ETTh2 falls by 10.x widths, spikes of NAB's fi
 EARLY = 2  # values from which on a fault can be told
 APART = 1000.0  # times as far from each other as the third is from one: one of two was a fault
 CONFIRMED = 3  # far values in a row that are believed
+PERSISTENT = 100  # rows after which a sentinel is a level
+SELDOM = 0.1  # share of rows that repeat a value, in a column with near sentinels
+REPEAT_RATE = 0.005
+NEAR_JUMP = 64.0  # squared: a near sentinel is a jump of so many scales
 RANGE_RATE = 1e-5  # at which the range forgets
 RARE = 100.0  # rows between two moves of a column, of which the mean squared change still hears
 FLOOR = 0.01  # of the mean squared change: a column that rarely moves keeps a scale
@@ -52,14 +62,14 @@ def fill_row(plan, d, q, row):
     """
     counts, missing = plan[k.COUNTS], 0
     for j in range(plan[k.COLUMNS]):
-        missing += not math.isfinite(row[j])
+        missing += is_missing(plan, d, row[j])
     q[counts + k.MISSING_CELLS] += missing
     if missing and plan[k.MISSING] == k.ANY_MISSING_SKIP:
         q[counts + k.SKIPPED_ROWS] += 1
         return 1
     for j in range(plan[k.COLUMNS]):
         x, place = min(max(row[j], -HUGE), HUGE), plan[k.ROW] + j
-        good = math.isfinite(row[j])
+        good = not is_missing(plan, d, row[j])
         if good and is_fault(plan, d, q, j, x):
             q[counts + k.SPIKES] += 1
             good = False
@@ -77,17 +87,34 @@ def fill_row(plan, d, q, row):
 
 
 @kernel
+def is_missing(plan, d, x):
+    """Whether a raw cell holds no number, or one of those that the user says stand for none."""
+    missing = not math.isfinite(x)
+    for i in range(plan[k.NAMED_COUNT]):
+        missing = missing or x == d[plan[k.NAMED] + i]
+    return missing
+
+
+@kernel
 def is_fault(plan, d, q, j, x):
-    """Whether x is a spike far outside all that the column has shown."""
+    """Whether x is a spike far outside all that the column has shown, or a sentinel."""
     low, high = d[field(plan, k.LOW, j)], d[field(plan, k.HIGH, j)]
     width, last, age = high - low, d[field(plan, k.LAST, j)], d[field(plan, k.AGE, j)]
-    room = fault_limit(age) * width
+    room, suspect = fault_limit(age) * width, field(plan, k.SUSPECT, j)
     far = x < low - room or x > high + room
     jump = d[plan[k.SETTINGS] + k.SPIKE] * math.sqrt(d[field(plan, k.FAST2, j)])
-    if age < EARLY or width <= 0.0 or not far or abs(x - last) <= jump:
+    far = far and age >= EARLY and width > 0.0 and abs(x - last) > jump
+    known = d[field(plan, k.HAS_SENTINEL, j)] != 0.0 and x == d[field(plan, k.SENTINEL, j)]
+    if known or (far and x == d[suspect]):
+        q[plan[k.REPEATS] + j] += 1
+        if q[plan[k.REPEATS] + j] < PERSISTENT:
+            q[plan[k.COUNTS] + k.SENTINELS] += 1
+            return True
+        return False
+    q[plan[k.REPEATS] + j] = int(far)
+    if not far:
         q[plan[k.SUSPECTS] + j] = 0
         return False
-    suspect = field(plan, k.SUSPECT, j)
     if abs(x - d[suspect]) > 0.5 * abs(x - last):
         q[plan[k.SUSPECTS] + j] = 0
     d[suspect] = x
@@ -135,8 +162,10 @@ def observe(plan, d, q, j, x):
     if n == 1.0 and x == d[mean]:
         return
     d[age] = n + 1.0
-    d[low] = min(x, d[low] + RANGE_RATE * (d[mean] - d[low]))
-    d[high] = max(x, d[high] + RANGE_RATE * (d[mean] - d[high]))
+    look_for_sentinel(plan, d, j, x)
+    if not (d[field(plan, k.HAS_SENTINEL, j)] != 0.0 and x == d[field(plan, k.SENTINEL, j)]):
+        d[low] = min(x, d[low] + RANGE_RATE * (d[mean] - d[low]))
+        d[high] = max(x, d[high] + RANGE_RATE * (d[mean] - d[high]))
     off, rate = x - d[mean], max(slow, 1.0 / (n + 1.0))
     if n > WARM:
         off = clipped(off, 9.0 * math.sqrt(d[var]))
@@ -150,6 +179,28 @@ def observe(plan, d, q, j, x):
     observe_change(plan, d, j, n, change * change)
     if n > WARM and follow_run(plan, d, j, x, change * change):
         begin_anew(plan, d, j)
+
+
+@kernel
+def look_for_sentinel(plan, d, j, x):
+    """Note a jump to a value well outside the range; if it repeats, that is a sentinel.
+
+    The range is then what it was before.
+    """
+    low, high = field(plan, k.LOW, j), field(plan, k.HIGH, j)
+    change, repeats = x - d[field(plan, k.BEFORE, j)], field(plan, k.REPEAT_SHARE, j)
+    jumped = field(plan, k.JUMPED, j)
+    if d[jumped] != 0.0 and change == 0.0:
+        d[field(plan, k.SENTINEL, j)], d[field(plan, k.HAS_SENTINEL, j)] = x, 1.0
+        d[low], d[high] = d[field(plan, k.SAVED_LOW, j)], d[field(plan, k.SAVED_HIGH, j)]
+    width = d[high] - d[low]
+    outside = width > 0.0 and (x < d[low] - width or x > d[high] + width)
+    far = change * change > NEAR_JUMP * d[field(plan, k.RMS2, j)]
+    d[jumped] = 0.0
+    if outside and far and d[field(plan, k.AGE, j)] > WARM and d[repeats] < SELDOM:
+        d[field(plan, k.SAVED_LOW, j)], d[field(plan, k.SAVED_HIGH, j)] = d[low], d[high]
+        d[jumped] = 1.0
+    d[repeats] += REPEAT_RATE * ((1.0 if change == 0.0 else 0.0) - d[repeats])
 
 
 @kernel

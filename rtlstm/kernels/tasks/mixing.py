@@ -1,0 +1,175 @@
+"""Experts for every target and horizon, mixed by what they have lost so far.
+
+Each expert e predicts a change c_e from the last value; the forecast is Σ_e w_e c_e. The experts:
+the two readouts (kernels.tasks.forecast), no change at all, the mean of all values, exponential
+smoothing at five rates, and the value one season before the row ahead. When the truth has come,
+with m the mixture's change and y the true one,
+
+    r_e = 2 (m - y) (m - c_e)    R_e = γ R_e + r_e    V_e = γ V_e + r_e²
+    w_e ∝ max(R_e, 0) / V_e
+
+This is ML-Poly on the gradient of the squared loss (Gaillard, Stoltz & van Erven 2014, A
+second-order bound with excess losses, theorem 5), with a memory of 1 / (1 - γ) rows. With γ = 1,
+losses in [0, 1] and weights ∝ max(R_e, 0) / (1 + V_e), the squared error of the mixture over any T
+rows exceeds that of every expert, and of every convex combination of them, by no more than
+
+    sqrt(E (1 + ln(1 + T)) (1 + max_e V_e))
+
+There is no rate to tune, and here no unit to know: the 1 only counts while V_e is small. Lest one
+wild row decide for ever, |r_e| counts up to LIMIT times its root mean square so far, and four times
+that in each further row in which some r_e is cut. And lest the first jump of a column to another
+level be met by rules that only know the old one, a forecast stays within SLACK times REACH of the
+last value: the largest change that had come before the horizon began.
+
+Where the median is asked for, the loss is |m - y|, so r_e = sign(m - y) (m - c_e), and the mean of
+all values is their median, followed by steps of its sign.
+Horizons learn with the delay of their truths (Joulani, György & Szepesvári 2013).
+"""
+
+from __future__ import annotations
+
+import math
+
+from rtlstm.kernels import vector as v
+from rtlstm.kernels.compiler.jit import kernel
+from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.kernels.tasks.conformal import pair
+from rtlstm.kernels.tasks.scaling import clipped, field
+
+RATES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)  # of the levels; the first is the mean of all values
+MEAN_RATE = 1e-4  # least rate of the mean
+MEDIAN_STEP = 0.01  # of the scale of changes
+LEAST = 1e-300
+SLACK = 4.0
+LIMIT, WARM = 30.0, 20  # root mean squares that r counts, from so many truths on
+KEEP = 0.9998  # γ: the memory of the least squares
+
+
+@kernel
+def sign(x):
+    """-1, 0 or 1."""
+    return (1.0 if x > 0.0 else 0.0) - (1.0 if x < 0.0 else 0.0)
+
+
+@kernel
+def begin_mix(plan, d, j):
+    """Begin anew with target j."""
+    T, H = plan[k.TARGETS], plan[k.HORIZONS]
+    d[plan[k.LEVEL] + k.LEVELS * T + j] = 0.0
+    for i in range(j, H * T, T):
+        v.fill(d, plan[k.REGRET] + i * k.EXPERTS, 0.0, k.EXPERTS)
+        v.fill(d, plan[k.REGRET2] + i * k.EXPERTS, 0.0, k.EXPERTS)
+        v.fill(d, plan[k.MIX] + i * k.EXPERTS, 1.0 / k.EXPERTS, k.EXPERTS)
+        d[pair(plan, k.REACH, i)] = d[pair(plan, k.CHANGE, i)] = d[pair(plan, k.CUTS, i)] = 0.0
+
+
+@kernel
+def update_levels(plan, d, learn):
+    """Move the running means of each target on by the value of this row.
+
+    Without learning the mean of all stays, and the others move, as the lags do.
+    """
+    T = plan[k.TARGETS]
+    for j in range(T):
+        column = plan[plan[k.TARGET_AT] + j]
+        x = d[field(plan, k.LAST, column)]
+        count, level = plan[k.LEVEL] + k.LEVELS * T + j, plan[k.LEVEL] + j
+        if d[field(plan, k.AGE, column)] <= 2.0 and learn:  # what came before says nothing
+            begin_mix(plan, d, j)
+        d[count] += learn
+        if d[count] > 1.0 and plan[k.MEDIAN]:
+            step = learn * MEDIAN_STEP * math.sqrt(d[field(plan, k.RMS2, column)])
+            d[level] += step * sign(x - d[level])
+        elif learn or d[count] == 0.0:
+            d[level] += max(MEAN_RATE, 1.0 / max(d[count], 1.0)) * (x - d[level])
+        least = 1.0 / max(d[count], 1.0) if learn or d[count] == 0.0 else 0.0
+        for r in range(1, k.LEVELS):
+            d[level + r * T] += max(RATES[r], least) * (x - d[level + r * T])
+
+
+@kernel
+def rescale_mix(plan, d, j, ratio):
+    """The scale of target j has changed: its squares by `ratio`, and its mean begins anew."""
+    T, column = plan[k.TARGETS], plan[plan[k.TARGET_AT] + j]
+    power = math.sqrt(ratio) if plan[k.MEDIAN] else ratio
+    for i in range(j, plan[k.HORIZONS] * T, T):
+        for e in range(i * k.EXPERTS, (i + 1) * k.EXPERTS):
+            d[plan[k.REGRET] + e] *= power
+            d[plan[k.REGRET2] + e] *= power * power
+    d[plan[k.LEVEL] + j] = d[field(plan, k.MEAN, column)]
+    d[plan[k.LEVEL] + k.LEVELS * T + j] = d[field(plan, k.AGE, column)]
+
+
+@kernel
+def season_change(plan, d, q, j, horizon):
+    """By how much target j differed from now, at its last place in the season of the row ahead."""
+    season, row = q[plan[k.COUNTS] + k.SEASON], q[plan[k.COUNTS] + k.TAKEN]
+    column, C, window = plan[plan[k.TARGET_AT] + j], plan[k.COLUMNS], plan[k.WINDOW]
+    if season <= 0 or season > window:
+        return 0.0
+    back, z = (season - horizon % season) % season, plan[k.Z] + column
+    change = d[z + (row - back) % window * C] - d[z + row % window * C]
+    return math.sqrt(d[field(plan, k.VAR, column)]) * change
+
+
+@kernel
+def said_at(plan, at, i):
+    """Where the changes (EXPERTS) that were predicted of pair i lie in the ring row at d[at]."""
+    return at + plan[k.I_EXPERT] + i * k.EXPERTS
+
+
+@kernel
+def simple_experts(plan, d, q, j, h, at):
+    """What the simple rules say of target j at horizon h, into the ring row at d[at]."""
+    T, column = plan[k.TARGETS], plan[plan[k.TARGET_AT] + j]
+    last, said = d[field(plan, k.LAST, column)], said_at(plan, at, h * T + j)
+    d[said + k.STILL] = 0.0
+    for r in range(k.LEVELS):
+        d[said + k.LEVELS_AT + r] = d[plan[k.LEVEL] + r * T + j] - last
+    horizon = plan[plan[k.HORIZON_AT] + h]
+    d[said + k.SEASON_BEFORE] = season_change(plan, d, q, j, horizon)
+
+
+@kernel
+def mixed(plan, d, i, at):
+    """The change that the experts of pair i say together, those in the ring row at d[at]."""
+    said, weights, total = said_at(plan, at, i), plan[k.MIX] + i * k.EXPERTS, 0.0
+    for e in range(k.EXPERTS):
+        total += d[weights + e] * d[said + e]
+    return total
+
+
+@kernel
+def update_reach(plan, d, i, at, change):
+    """Take in the change that had come when the forecast was issued; keep the one that came now."""
+    reach = pair(plan, k.REACH, i)
+    d[reach] = max(KEEP * d[reach], d[at + plan[k.I_CHANGE] + i])
+    d[pair(plan, k.CHANGE, i)] = abs(change)
+
+
+@kernel
+def update_mix(plan, d, i, at, change):
+    """Move the weights of the experts of pair i by what each lost on the change that came."""
+    said, first, total = said_at(plan, at, i), i * k.EXPERTS, 0.0
+    update_reach(plan, d, i, at, change)
+    regret, square, weights = plan[k.REGRET] + first, plan[k.REGRET2] + first, plan[k.MIX] + first
+    mine = d[at + plan[k.I_VALUE] + i] - d[at + plan[k.I_BASE] + i % plan[k.TARGETS]]
+    slope, seen = 2.0 * (mine - change), d[pair(plan, k.COUNT, i)] - 1.0
+    if plan[k.MEDIAN]:
+        slope = sign(slope)
+    rows, run, cut = max(min(seen, 1.0 / (1.0 - KEEP)), 1.0), pair(plan, k.CUTS, i), 0.0
+    most = LIMIT * 4.0 ** min(d[run], 20.0)
+    for e in range(k.EXPERTS):
+        more = slope * (mine - d[said + e])
+        if seen >= WARM and d[square + e] > 0.0:
+            limit = most * math.sqrt(d[square + e] / rows)
+            cut = max(cut, 1.0 if abs(more) > limit else 0.0)
+            more = clipped(more, limit)
+        d[regret + e] = KEEP * d[regret + e] + more
+        d[square + e] = KEEP * d[square + e] + more * more
+        total += max(d[regret + e], 0.0) / max(d[square + e], LEAST)
+    d[run] = cut * (d[run] + 1.0)
+    if not (total > 0.0 and math.isfinite(total)):
+        return
+    for e in range(k.EXPERTS):
+        d[weights + e] = max(d[regret + e], 0.0) / max(d[square + e], LEAST) / total
