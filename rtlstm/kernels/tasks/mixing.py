@@ -40,7 +40,7 @@ RATES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)  # of the levels; the first is the mean
 MEAN_RATE = 1e-4  # least rate of the mean
 MEDIAN_STEP = 0.01  # of the scale of changes
 LEAST = 1e-300
-SLACK = 4.0
+SLACK = 3.0
 LIMIT, WARM = 30.0, 20  # root mean squares that r counts, from so many truths on
 KEEP = 0.9998  # γ: the memory of the least squares
 
