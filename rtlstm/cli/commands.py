@@ -15,6 +15,8 @@ _MODULES = {
     "verify": "rtlstm.cli.onnx",
     "inspect": "rtlstm.cli.inspect",
     "warmup": "rtlstm.cli.warmup",
+    "build": "rtlstm.cli.build",
+    "import-state": "rtlstm.cli.build",
     "bench": "rtlstm.cli.bench",
     "compare": "rtlstm.cli.compare",
     "reproduce": "rtlstm.cli.reproduce",
@@ -31,7 +33,9 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _MODULES:
             return None
-        command: click.Command = getattr(import_module(_MODULES[cmd_name]), cmd_name)
+        command: click.Command = getattr(
+            import_module(_MODULES[cmd_name]), cmd_name.replace("-", "_")
+        )
         return command
 
 

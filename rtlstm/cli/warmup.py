@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import click
 
 from rtlstm.kernels import tables
-from rtlstm.kernels.compiler.directory import cache_directory
+from rtlstm.kernels.compiler import mode
 from rtlstm.kernels.compiler.entries import ENTRIES, RULES, Entry
 from rtlstm.kernels.native.bind import compiled
 from rtlstm.spec import DTYPES
@@ -28,6 +28,11 @@ def warmup(chosen: str | None, dtypes: str, rule: str | None, float64: bool) -> 
     known = [row.name for row in tables.RULES]
     names = _chosen("--rules", chosen or rule or ",".join(known), known)
     precisions = _chosen("--dtypes", "float32,float64" if float64 else dtypes, DTYPES)
+    if not mode.COMPILES:
+        click.echo(f"nothing to compile: kernels run {mode.NAME} here, since {mode.WHY}")
+        return
+    from rtlstm.kernels.compiler.directory import cache_directory  # imports numba
+
     for entry, kinds in _jobs(names, precisions):
         started = time.perf_counter()
         compiled(entry.name, kinds)

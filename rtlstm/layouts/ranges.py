@@ -136,9 +136,9 @@ def _counters(plan: Array) -> dict[int, Range]:
     closes = pushes or name[p.PERIOD] == window  # by itself, as soon as the window is full
     units = 0
     if pushes:
-        from rtlstm.kernels.learn import influence
+        from rtlstm.kernels.native.bind import bind
 
-        units = int(influence.units(plan))
+        units = int(bind("rtrl.units", plan).run())
     return {
         p.Q_KNOWN: Range(0, name[p.OUTPUTS]),
         p.Q_WINDOW_STEPS: Range(0, max(window - closes, 0)),

@@ -153,6 +153,9 @@ def test_anything_legal_comes_back(
 
 
 # --------------------------------------------------------------------------- what is refused
+AT_ONCE = 1.0 if sys.gettrace() is None else 5.0  # seconds; more while lines are counted
+
+
 def refused(path: Path, content: bytes) -> ModelFileError:
     path.write_bytes(content)
     with pytest.raises(ModelFileError) as caught:
@@ -164,9 +167,9 @@ def refused(path: Path, content: bytes) -> ModelFileError:
 @pytest.mark.parametrize("name", hostile.ATTACKS)
 def test_hostile_files_are_refused_at_once(tmp_path: Path, name: str) -> None:
     content, kind = hostile.ATTACKS[name]
-    start = time.perf_counter()
+    start = time.process_time()
     error = refused(tmp_path / "model", content)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < AT_ONCE
     assert type(error) is getattr(
         errors, f"{kind}FileError" if kind != "FileVersion" else "FileVersionError"
     ), error
@@ -422,13 +425,13 @@ def test_what_is_not_a_file_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     os.mkfifo(tmp_path / "pipe")
     names = ["loop", "pipe", ".", "..", "pipe/x", "n" * 300, "a\0b", "\ud800", "sub/../../x\0"]
-    start = time.perf_counter()
+    start = time.process_time()
     for path in [*(tmp_path / name for name in names), "", "/dev/zero", "/dev/null", b"/dev"]:
         with pytest.raises(ModelFileError):
             store.read(path, expect)
         with pytest.raises(ModelFileError):
             store.inspect(path)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < AT_ONCE
 
 
 def test_a_missing_file_is_both_ours_and_pythons_error(tmp_path: Path) -> None:

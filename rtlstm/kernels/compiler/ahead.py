@@ -53,26 +53,43 @@ class _AheadLibrary(dispatch._EntryLibrary):
         self._finalized = True
 
 
+class _RawLibrary(_AheadLibrary):
+    """A library that stays LLVM code as it was lowered, for another processor's passes."""
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+
 class _AheadCompiler(dispatch._Compiler):
     """The pipeline of an entry, without making machine code that could run here."""
+
+    library = _AheadLibrary
 
     def __init__(
         self, typing: Any, target: Any, _: Any, args: Any, result: Any, flags: Any, *rest: Any
     ) -> None:
         target.refresh()
         flags.no_compile = True
-        library: JITCodeLibrary = _AheadLibrary(target.codegen(), "ahead")
+        library: JITCodeLibrary = self.library(target.codegen(), "ahead")
         contexts = Typing.of(typing), Target(target)
         super().__init__(*contexts, library, args, result, interned_flags(flags), *rest)
 
 
-def lower(entry: Entry, dtypes: tuple[str, ...]) -> tuple[Any, str]:
-    """The optimised LLVM module of an entry and the name of its function there."""
+class _RawCompiler(_AheadCompiler):
+    """The pipeline up to the first LLVM code."""
+
+    library = _RawLibrary
+
+
+def lower(entry: Entry, dtypes: tuple[str, ...], optimised: bool = True) -> tuple[Any, str]:
+    """The LLVM module of an entry, optimised for the host or not, and its function's name there."""
     options: dict[str, Any] = {"nopython": True, "boundscheck": None, "nogil": True, "_nrt": False}
     options |= {"error_model": "numpy", "fastmath": set(fallback.FASTMATH)}
     options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     py_func = entry.load().py_func
-    made = dispatch._LinkedDispatcher(py_func, targetoptions=options, pipeline_class=_AheadCompiler)
+    made = dispatch._LinkedDispatcher(
+        py_func, targetoptions=options, pipeline_class=_AheadCompiler if optimised else _RawCompiler
+    )
     signature = signature_of(entry, dtypes)
     with gc_paused(), nonnegative_indices():
         made.compile(signature)

@@ -14,7 +14,7 @@ import llvmlite
 import numba
 
 from rtlstm.kernels import tables
-from rtlstm.kernels.compiler import sources
+from rtlstm.kernels.compiler import mode, sources
 
 __all__ = ["cache_directory", "is_roots_alone", "trusted_directory"]
 
@@ -38,7 +38,13 @@ def cache_directory() -> Path:
 def _build_key() -> str:
     """Hash what a compiled kernel depends on beyond its signature and the processor."""
     settings = numba.config
-    flags = (settings.BOUNDSCHECK, settings.OPT, settings.DEBUGINFO_DEFAULT, tables.fingerprint())
+    flags = (
+        mode.VECTORS,
+        settings.BOUNDSCHECK,
+        settings.OPT,
+        settings.DEBUGINFO_DEFAULT,
+        tables.fingerprint(),
+    )
     versions = (numba.__version__, llvmlite.__version__, sys.implementation.cache_tag)
     return hashlib.sha256(repr((flags, versions)).encode() + sources.SOURCES).hexdigest()[:16]
 

@@ -113,6 +113,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("learner.begin", "learn.driver:begin_at", LEARNER, ("row",)),
     Entry("learner.update", "learn.driver:update_at", LEARNER, ("total",)),
     Entry("jacobian.step", "network.jacobian:step_jacobian_at", (PLAN, FLOAT_BUFFER), ("x",)),
+    Entry("rtrl.units", "learn.driver:units_at", (PLAN,), ()),
     Entry("rtrl.push", "learn.driver:push_at", (PLAN, FLOAT_BUFFER), ("first", "start")),
     _task("forecaster.take", "take_row_at", FORECASTER, "row", "time", "learn"),
     _task("forecaster.make", "make_forecasts_at", FORECASTER, "learn", "out"),

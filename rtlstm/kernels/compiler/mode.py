@@ -14,7 +14,17 @@ import os
 
 from rtlstm.kernels.compiler import library
 
-__all__ = ["CHECKED", "COMPILES", "INTERPRETED", "LEVEL", "MODES", "NAME", "WHY", "choose"]
+__all__ = [
+    "CHECKED",
+    "COMPILES",
+    "INTERPRETED",
+    "LEVEL",
+    "MODES",
+    "NAME",
+    "VECTORS",
+    "WHY",
+    "choose",
+]
 
 MODES = ("ahead", "jit", "plain", "interpreted")
 Environment = os._Environ[str] | dict[str, str]
@@ -49,4 +59,5 @@ LEVEL, _found = library.find()
 NAME, WHY = choose(os.environ, "" if LEVEL else _found)
 INTERPRETED = NAME == "interpreted"
 COMPILES = NAME in ("jit", "plain")  # what needs numba
+VECTORS = os.environ.get("RTLSTM_VECTORS", "1") != "0"  # 0: plain loops, for other processors
 CHECKED = _is_set(os.environ, "NUMBA_BOUNDSCHECK")  # numba compiles a test of every index

@@ -116,6 +116,13 @@ def update_at(at, numbers, total):
 
 
 @kernel
+def units_at(at):
+    """`influence.units` of a plan."""
+    ends = views.ints_at(at, 2)
+    return influence.units(views.ints_at(ends[0], ends[1]))
+
+
+@kernel
 def push_at(at, numbers, first, start):
     """Push an influence matrix to its end from unit `start` on; see `influence.push`."""
     ends = views.ints_at(at, 4)

@@ -41,7 +41,7 @@ else:
         builder.call(get_or_insert_function(builder.module, kind, name), [place])
 
     def _known(builder: Any) -> bool:
-        return str(builder.module.triple).startswith("x86_64")
+        return mode.VECTORS and str(builder.module.triple).startswith("x86_64")
 
     @intrinsic
     def flush_denormals(typing_context: Any) -> Any:

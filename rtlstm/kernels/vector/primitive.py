@@ -37,7 +37,7 @@ def primitive(emission: Emission, inline: bool = True) -> Callable[[Callable[...
     """
 
     def decorate(twin: Callable[..., Any]) -> Any:
-        if mode.CHECKED or not mode.COMPILES:
+        if mode.CHECKED or not (mode.COMPILES and mode.VECTORS):
             return kernel(twin)
         parameters = list(inspect.signature(twin).parameters.values())
 

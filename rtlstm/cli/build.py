@@ -1,0 +1,57 @@
+"""`rtlstm build`, `rtlstm import-state`: a model as an object file for a chip, and its way back."""
+
+from pathlib import Path
+
+import click
+
+import rtlstm
+from rtlstm.errors import SpecError
+
+
+@click.command()
+@click.argument("model", type=click.Path(dir_okay=False))
+@click.option("--target", help="cortex-m4, wasm32 …; see docs/chips.md.")
+@click.option("--triple", help="LLVM's triple of a target that has no name here.")
+@click.option("--cpu", default="", help="Its processor.")
+@click.option("--features", default="", help="Its features, as LLVM writes them.")
+@click.option("--out", type=click.Path(file_okay=False), default="chip", show_default=True)
+@click.option("--name", default="model", show_default=True, help="Of the C functions and files.")
+@click.option("--speed", is_flag=True, help="For speed, not for size.")
+def build(
+    model: str,
+    target: str | None,
+    triple: str | None,
+    cpu: str,
+    features: str,
+    out: str,
+    name: str,
+    speed: bool,
+) -> None:
+    """Compile a saved Network or Learner for a chip, learning included."""
+    from rtlstm.export import device
+    from rtlstm.kernels.compiler.device import TARGETS
+
+    if bool(target) == bool(triple):
+        raise click.UsageError("give --target or --triple")
+    if target and target not in TARGETS:
+        raise click.UsageError(f"no target {target!r}: there are {', '.join(TARGETS)}")
+    wanted = TARGETS[target] if target else (str(triple), cpu, features)
+    loaded = rtlstm.load(model)
+    if not isinstance(loaded, rtlstm.Network | rtlstm.Learner):
+        raise SpecError(f"a Network or a Learner is built for chips, not a {type(loaded).__name__}")
+    path = device.build(loaded, out, name, wanted, small=not speed)
+    click.echo(f"{path}: {path.stat().st_size} bytes; sizes and use: {Path(out) / 'README.md'}")
+
+
+@click.command("import-state")
+@click.argument("model", type=click.Path(dir_okay=False))
+@click.argument("state", type=click.Path(dir_okay=False))
+@click.option("--out", type=click.Path(dir_okay=False), help="Write here, not over MODEL.")
+def import_state(model: str, state: str, out: str | None) -> None:
+    """Bring what a chip learned back into a saved model."""
+    from rtlstm.export import device
+
+    loaded = rtlstm.load(model)
+    device.import_state(loaded, Path(state).read_bytes())
+    loaded.save(out or model)
+    click.echo(f"{out or model}: as the chip left it")
