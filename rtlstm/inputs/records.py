@@ -16,6 +16,7 @@ from rtlstm.inputs.frames import frame_of, scaled, seconds_of, series_of
 
 Array = np.ndarray[Any, Any]
 FLOAT64 = np.dtype(np.float64)
+YEAR_10000 = 253_402_300_800.0  # epoch seconds
 UNCHANGED = "nothing was changed"
 
 
@@ -130,7 +131,11 @@ def as_time(time: Any) -> float:
     if is_none(time):
         return math.nan
     if isinstance(time, float | int) and not isinstance(time, bool):
-        return float(time) if -1e11 < time < 1e11 else time / epoch_unit(time)[0]
+        if -1e11 < time < 1e11:
+            return float(time)
+        seconds = time / epoch_unit(time)[0]
+        _check_years(seconds, time)
+        return seconds
     if isinstance(time, dt.datetime):
         aware = time if time.tzinfo else time.replace(tzinfo=dt.UTC)
         return aware.timestamp()
@@ -142,6 +147,12 @@ def as_time(time: Any) -> float:
         "a time must be a datetime, datetime64 or epoch seconds,"
         f" got {type(time).__name__}; {UNCHANGED}"
     )
+
+
+def _check_years(seconds: float, given: Any) -> None:
+    """Raise SampleError for a time that no calendar has: beyond the year 9999, or infinite."""
+    if not abs(seconds) < YEAR_10000:
+        raise SampleError(f"a time must lie before the year 10000, got {given!r}; {UNCHANGED}")
 
 
 def as_times(times: Any, count: int) -> Array:
@@ -159,4 +170,8 @@ def as_times(times: Any, count: int) -> Array:
         seconds = np.array([as_time(time) for time in times], np.float64)
     if seconds.shape != (count,):
         raise SampleError(f"expected {count} times, one a row, got {seconds.shape}; {UNCHANGED}")
+    known = seconds[~np.isnan(seconds)]
+    if known.size:
+        most = known[np.abs(known).argmax()]
+        _check_years(float(most), float(most))
     return seconds

@@ -220,7 +220,9 @@ class Forecaster(Model):
 
     @property
     def rows(self) -> int:
-        """Number of rows seen so far."""
+        """Number of rows seen so far; a row that was interrupted is completed first."""
+        with self._lock:
+            self._finish()
         return int(self._arena.q[self._plan[k.COUNTS] + k.TAKEN])
 
     @property

@@ -212,7 +212,9 @@ class SupervisedModel(Model):
 
     @property
     def rows(self) -> int:
-        """Number of rows that were predicted so far."""
+        """Number of rows predicted so far; a row that was interrupted is completed first."""
+        with self._lock:
+            self._finish()
         return int(self._tally[w.ISSUED])
 
     def _scores(self) -> Array:

@@ -206,7 +206,8 @@ def test_an_interrupt_finds_a_row_done_or_not_begun(
             patch.setattr(forecaster._kernels, "take", interrupted)
         with pytest.raises(KeyboardInterrupt):
             forecaster.update(rows[30])
-    forecaster.run(rows[30 if broken == "arrive" else 31 :])
+    assert forecaster.rows in (30, 31)
+    forecaster.run(rows[forecaster.rows :])
     assert forecaster.snapshot() == whole.snapshot()
 
 
@@ -290,7 +291,7 @@ def test_a_bad_row_changes_nothing(row: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "time", ["now", 1e18, object(), True], ids=["word", "far", "object", "bool"]
+    "time", ["now", 1e22, object(), True], ids=["word", "far", "object", "bool"]
 )
 def test_a_bad_time_changes_nothing(time: Any) -> None:
     forecaster = Forecaster(**SMALL)
