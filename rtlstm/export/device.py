@@ -181,7 +181,7 @@ static inline void {name}_import(const void *from) {{
 
 
 def _numbers(rows: Array) -> str:
-    return ",\n".join(", ".join(f"{float(v).hex()}f" for v in row) for row in rows)
+    return ",\n".join("{" + ", ".join(f"{float(v).hex()}f" for v in row) + "}" for row in rows)
 
 
 def _selftest(model: Any, name: str) -> str:
