@@ -122,5 +122,6 @@ def waiting(model: Any, row: int) -> dict[str, Array]:
 
 def pull(model: Any) -> Array:
     """-dL/dh that the network was last told to learn (units,)."""
-    target, answer = model._step_parts[-2:]
+    f, plan = model._arena.f, model._plan
+    target, answer = (f[plan[at] :][: plan[k.UNITS]] for at in (k.LEARN_TARGET, k.LEARN_OUT))
     return np.asarray(target - answer, np.float64)

@@ -151,7 +151,7 @@ def as_time(time: Any) -> float:
 
 def _check_years(seconds: float, given: Any) -> None:
     """Raise SampleError for a time that no calendar has: beyond the year 9999, or infinite."""
-    if not abs(seconds) < YEAR_10000:
+    if abs(seconds) >= YEAR_10000:
         raise SampleError(f"a time must lie before the year 10000, got {given!r}; {UNCHANGED}")
 
 

@@ -187,6 +187,7 @@ def _stream(name: str) -> dict[str, Range]:
         "counts": table(k.COUNTS_LEN, COUNTERS, special),
         f"{name}.seen": COUNTERS,
         f"{name}.suspects": COUNTERS,
+        f"{name}.repeats": COUNTERS,
         f"{name}.gap": FLAG,
     }
 
@@ -211,6 +212,7 @@ def forecaster(layout: ForecasterLayout) -> Legal:
         **inner.ranges,
         **_stream("columns"),
         "season.slots": Range(-1, int(plan[k.WINDOW]) - 1),
+        "rows.chosen": Range(-1, k.PICK_LAGS * int(plan[k.COLUMNS]) - 1),
         "issued.kind": Range(0, 2),
         "issued": table(int(plan[k.RING_ROW]), ANYTHING, phase),
         "clock": CLOCK,

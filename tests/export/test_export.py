@@ -250,13 +250,12 @@ def test_what_cannot_be_exported_or_verified_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("build", "part"),
     [
-        (lambda: rtlstm.Detector(columns=["a"]), "forecaster"),
         (lambda: rtlstm.Classifier(columns=["a"], classes=2), "network"),
         (lambda: rtlstm.Regressor(columns=["a"], targets=["b"]), "network"),
         (lambda: rtlstm.Fleet(rtlstm.Learner(of_row(cells.BY_ID["NP"])), 2), "learner"),
         (lambda: {"x": 1}, ""),
     ],
-    ids=["Detector", "Classifier", "Regressor", "Fleet", "dict"],
+    ids=["Classifier", "Regressor", "Fleet", "dict"],
 )
 def test_what_has_no_graph_is_told_what_of_it_has(build, part, tmp_path: Path) -> None:
     model, path = build(), tmp_path / "m.onnx"

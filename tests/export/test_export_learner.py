@@ -244,9 +244,7 @@ def test_later_opsets(rule, opset, tmp_path: Path) -> None:
 
 def test_it_really_learns_on_a_recorded_stream(tmp_path: Path) -> None:
     """The next load of this host: the error over the last tenth is that of the learner here."""
-    import rtlstm.data
-
-    path = Path(next(iter(rtlstm.data.__path__))) / "host.csv.gz"
+    path = Path(rtlstm.__file__).parent / "stream" / "data" / "host.csv.gz"
     table = np.genfromtxt(path, delimiter=",", skip_header=1, max_rows=4000)[:, 1:]
     table = table[:, np.isfinite(table).all(axis=0)]
     z = ((table - table.mean(axis=0)) / (table.std(axis=0) + 1e-9)).clip(-4, 4)

@@ -119,10 +119,12 @@ def test_classes_by_name_by_number_and_by_count() -> None:
     with pytest.raises(rtlstm.SampleError, match="9, …;"):
         many.update(X[0], 70)
     assert np.isfinite(many.run(X, list(range(20)))).all()
-    none: tuple[Any, ...] = (1, 0, -3, True, [], ["a"], "ab", None, 2000)
+    none: tuple[Any, ...] = (1, 0, -3, True, [], ["a"], "ab", None)
     for classes in (*none, ["a", "a"], [1.5, 2.5], [True, False]):
         with pytest.raises(rtlstm.SpecError):
             rtlstm.Classifier(COLUMNS, classes)
+    with pytest.raises(rtlstm.LimitError):
+        rtlstm.Classifier(COLUMNS, 2000)
 
 
 def test_a_covariance_that_is_not_sound_begins_anew() -> None:
