@@ -9,6 +9,7 @@ import pytest
 
 import rtlstm
 from rtlstm.kernels.tasks import conformal
+from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.models.forecaster import Forecaster
 
 Array = np.ndarray[Any, Any]
@@ -36,12 +37,14 @@ def bounds(horizon: int, errors: Array, coverage: float = 0.9) -> Array:
         ["a"], horizon=[horizon], lags=2, layers=rtlstm.LSTM(2), coverage=coverage
     )
     plan, d = forecaster._plan, forecaster._arena.d
+    horizons = plan[plan[k.HORIZON_AT] :][: plan[k.HORIZONS]].tolist()  # 1 is always among them
+    pair = horizons.index(horizon)
     phases = np.arange(len(errors)) % 24 / 24
     halves, sigmas = np.empty(len(errors)), np.empty(len(errors))
     for t in range(len(errors)):
         if (s := t - horizon) >= 0:
-            conformal.update_bounds(plan, d, 0, errors[s], halves[s], sigmas[s], phases[s])
-        halves[t], sigmas[t] = conformal.half_width(plan, d, 0, phases[t], 1.0)
+            conformal.update_bounds(plan, d, pair, errors[s], halves[s], sigmas[s], phases[s])
+        halves[t], sigmas[t] = conformal.half_width(plan, d, pair, phases[t], 1.0)
     assert np.isfinite(halves).all() and (halves >= 0.0).all()
     return halves
 
