@@ -112,10 +112,12 @@ def settle(plan, d):
 
 
 @kernel
-def nothing(plan, d):
+def nothing(plan, d, q):
     """A row that brings nothing brings no anomaly either."""
     d[plan[k.CLOCK] + k.ANOMALY] = 0.0
     shared = plan[k.ODDNESS]
-    d[shared + a.S_ROWS] += 1.0
+    counts = plan[k.COUNTS]
+    gone = q[counts + k.TAKEN] + q[counts + k.SKIPPED_ROWS] + q[counts + k.DROPPED_TIMES]
+    d[shared + a.S_ROWS] = gone  # not one more: an interrupt may have this done twice
     d[shared + a.S_SCORE] = 0.0
     d[shared + a.S_FLAG] = d[shared + a.S_ALARM] = 0.0

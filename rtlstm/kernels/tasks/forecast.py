@@ -307,7 +307,7 @@ def repeat_forecasts(plan, d, q, out):
 
     The row that brings nothing else brings no anomaly either.
     """
-    anomaly.nothing(plan, d)
+    anomaly.nothing(plan, d, q)
     taken, pairs = q[plan[k.COUNTS] + k.TAKEN], plan[k.HORIZONS] * plan[k.TARGETS]
     v.fill(out, 0, 0.0, 3 * (pairs - plan[k.HIDDEN_HORIZONS] * plan[k.TARGETS]))
     if taken == 0:
