@@ -15,6 +15,7 @@ BLANKS = " "
 _SEPARATORS = (",", ";", "\t", "|", BLANKS, "  ")
 _WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", BLANKS: "blanks",
           "  ": "wide blanks"}  # fmt: skip
+_HEADS = 3  # lines: a header, units and a row
 _JUDGED = 200  # lines
 _TYPED = re.compile(
     r"[+-]?(?:\d[\d.,'’ \u00a0\u2009\u202f]*|[.,]\d+)(?:[eE][+-]?\d+)?%?"
@@ -218,8 +219,14 @@ def _table(
 
 
 def _typed_columns(rows: Sequence[list[str]], width: int) -> list[bool]:
-    """Which columns hold numbers, times or truths in most rows."""
+    """Which columns hold numbers, times or truths in most rows.
+
+    Behind a header and units, the first row of a live stream is no majority: it is believed if
+    every cell of it is of such a kind.
+    """
     full = [row for row in rows if len(row) == width][-_JUDGED:]
+    if 1 < len(full) <= _HEADS and all(is_typed(c) or is_missing(c) for c in full[-1]):
+        return [is_typed(cell) for cell in full[-1]]
     typed = []
     for cells in zip(*full):
         known = [cell for cell in cells if not is_missing(cell)]
