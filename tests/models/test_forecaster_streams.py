@@ -9,6 +9,7 @@ import pytest
 
 import rtlstm
 from rtlstm.models.forecaster import Forecaster
+from rtlstm.stream import recording
 
 Array = np.ndarray[Any, Any]
 SMALL: dict[str, Any] = {"lags": 9, "layers": rtlstm.LSTM(4)}
@@ -178,3 +179,28 @@ def test_a_delayed_copy_is_predicted() -> None:
     rows = np.stack([x, np.r_[np.zeros(20), x[:-20]]], axis=1)
     values = Forecaster(["x", "y"], **SMALL).run(rows)[:, 0, 1]
     assert mse(rows[:, 1], 1000, values) < 0.1
+
+
+def test_a_processor_that_idles_does_not_lose_its_scale_for_ever() -> None:
+    """Idle, its load is 0 but for a rounding error, which is no new scale, however long it lasts."""
+    draw = np.random.default_rng(5)
+    y = np.zeros(6000)
+    start = 0
+    while start < len(y):
+        idle, busy = draw.integers(50, 200), draw.integers(10, 60)
+        y[start : start + idle] = 1e-10 * draw.integers(0, 2, len(y[start : start + idle]))
+        load = 50.0 + 20.0 * draw.standard_normal(busy)
+        y[start + idle : start + idle + busy] = load[: len(y[start + idle :])]
+        start += idle + busy
+    values, halves = told(y)
+    assert mse(y, 1000, values) < 1.02 * mse(y, 1000, y)
+    assert 0.85 < covered(y, 1000, values, halves) < 0.97
+
+
+def test_the_recording_that_is_shipped_is_forecast_better_than_by_its_last_value() -> None:
+    with recording() as source:
+        forecaster = Forecaster(source.columns)
+        forecaster.run([sample.values for sample in source])
+    skill = forecaster.metrics["skill"][0]
+    assert skill.min() > -0.02
+    assert skill.mean() > 0.015

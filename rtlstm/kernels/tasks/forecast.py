@@ -87,7 +87,7 @@ def follow_scales(plan, d):
         rescaled = field(plan, k.RESCALED, plan[plan[k.TARGET_AT] + j])
         if d[rescaled] > 0.0 and d[rescaled] != 1.0:
             conformal.rescale_bounds(plan, d, j, math.sqrt(d[rescaled]))
-            mixing.rescale_mix(plan, d, j, d[rescaled])
+            mixing.rescale_mix(plan, d, j)
             d[rescaled] = 1.0
 
 

@@ -21,7 +21,11 @@ that in each further row in which some r_e is cut. And lest the first jump of a 
 level be met by rules that only know the old one, a forecast stays within SLACK times REACH of the
 last value: the largest change that had come before the horizon began.
 
-Where the median is asked for, the loss is |m - y|, so r_e = sign(m - y) (m - c_e), and the mean of
+When a column's scale changes, what is known of its experts is their weights, and these count as if
+PRIOR truths of the new scale had come: V_e = PRIOR s² and R_e = w_e PRIOR s, where s is its mean
+squared change, as r_e is a square.
+
+Where the median is asked for, the loss is |m - y|, so r_e = sign(m - y) (m - c_e) and s is a root, and the mean of
 all values is their median, followed by steps of its sign.
 Horizons learn with the delay of their truths (Joulani, György & Szepesvári 2013).
 """
@@ -42,6 +46,7 @@ MEDIAN_STEP = 0.01  # of the scale of changes
 LEAST = 1e-300
 SLACK = 3.0
 LIMIT, WARM = 30.0, 20  # root mean squares that r counts, from so many truths on
+PRIOR = 100.0  # truths that weights are worth when the scale has changed
 KEEP = 0.9998  # γ: the memory of the least squares
 
 
@@ -60,7 +65,8 @@ def begin_mix(plan, d, j):
         v.fill(d, plan[k.REGRET] + i * k.EXPERTS, 0.0, k.EXPERTS)
         v.fill(d, plan[k.REGRET2] + i * k.EXPERTS, 0.0, k.EXPERTS)
         v.fill(d, plan[k.MIX] + i * k.EXPERTS, 1.0 / k.EXPERTS, k.EXPERTS)
-        d[pair(plan, k.REACH, i)] = d[pair(plan, k.CHANGE, i)] = d[pair(plan, k.CUTS, i)] = 0.0
+        d[pair(plan, k.REACH, i)] = d[pair(plan, k.CHANGE, i)] = 0.0
+        d[pair(plan, k.MIX_COUNT, i)] = d[pair(plan, k.CUTS, i)] = 0.0
 
 
 @kernel
@@ -88,14 +94,16 @@ def update_levels(plan, d, learn):
 
 
 @kernel
-def rescale_mix(plan, d, j, ratio):
-    """The scale of target j has changed: its squares by `ratio`, and its mean begins anew."""
+def rescale_mix(plan, d, j):
+    """The scale of target j has changed: weights stay, as a prior, and its mean begins anew."""
     T, column = plan[k.TARGETS], plan[plan[k.TARGET_AT] + j]
-    power = math.sqrt(ratio) if plan[k.MEDIAN] else ratio
+    square = d[field(plan, k.RMS2, column)]
+    unit = math.sqrt(square) if plan[k.MEDIAN] else square
     for i in range(j, plan[k.HORIZONS] * T, T):
+        d[pair(plan, k.MIX_COUNT, i)], d[pair(plan, k.CUTS, i)] = PRIOR, 0.0
         for e in range(i * k.EXPERTS, (i + 1) * k.EXPERTS):
-            d[plan[k.REGRET] + e] *= power
-            d[plan[k.REGRET2] + e] *= power * power
+            d[plan[k.REGRET] + e] = d[plan[k.MIX] + e] * PRIOR * unit
+            d[plan[k.REGRET2] + e] = PRIOR * unit * unit
     d[plan[k.LEVEL] + j] = d[field(plan, k.MEAN, column)]
     d[plan[k.LEVEL] + k.LEVELS * T + j] = d[field(plan, k.AGE, column)]
 
@@ -154,21 +162,21 @@ def update_mix(plan, d, i, at, change):
     update_reach(plan, d, i, at, change)
     regret, square, weights = plan[k.REGRET] + first, plan[k.REGRET2] + first, plan[k.MIX] + first
     mine = d[at + plan[k.I_VALUE] + i] - d[at + plan[k.I_BASE] + i % plan[k.TARGETS]]
-    slope, seen = 2.0 * (mine - change), d[pair(plan, k.COUNT, i)] - 1.0
+    slope, count = 2.0 * (mine - change), pair(plan, k.MIX_COUNT, i)
     if plan[k.MEDIAN]:
         slope = sign(slope)
-    rows, run, cut = max(min(seen, 1.0 / (1.0 - KEEP)), 1.0), pair(plan, k.CUTS, i), 0.0
+    seen, run, cut = d[count], pair(plan, k.CUTS, i), 0.0
     most = LIMIT * 4.0 ** min(d[run], 20.0)
     for e in range(k.EXPERTS):
         more = slope * (mine - d[said + e])
         if seen >= WARM and d[square + e] > 0.0:
-            limit = most * math.sqrt(d[square + e] / rows)
+            limit = most * math.sqrt(d[square + e] / seen)
             cut = max(cut, 1.0 if abs(more) > limit else 0.0)
             more = clipped(more, limit)
         d[regret + e] = KEEP * d[regret + e] + more
         d[square + e] = KEEP * d[square + e] + more * more
         total += max(d[regret + e], 0.0) / max(d[square + e], LEAST)
-    d[run] = cut * (d[run] + 1.0)
+    d[run], d[count] = cut * (d[run] + 1.0), min(seen + 1.0, 1.0 / (1.0 - KEEP))
     if not (total > 0.0 and math.isfinite(total)):
         return
     for e in range(k.EXPERTS):

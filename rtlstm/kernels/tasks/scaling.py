@@ -13,7 +13,8 @@ that has not moved for REST rows says nothing of its scale either, which then st
 where a scale is wrong by far, no cap on what counts may keep it so: when LOUD more changes than
 not exceed FAR_CHANGE scales, or QUIET more stay below 1 / NEAR_CHANGE of one, all statistics begin
 anew with those of the run. A run of small changes that soon ends in large ones was a lull, as of a
-sensor at night; the next then has to last twice as long, up to LONG_QUIET rows.
+sensor at night or an idle processor: the statistics from before it come back, and the next such run
+has to last twice as long, up to LONG_QUIET rows.
 
 A value far outside that comes again exactly confirms nothing: it is a sentinel, such as -9999, and
 missing, until it has lasted for PERSISTENT rows and is the column's new level. So is one that lies
@@ -177,7 +178,9 @@ def observe(plan, d, q, j, x):
         return
     d[var] = off * off if n == 1.0 else d[var] + rate * (off * off - d[var])
     observe_change(plan, d, j, n, change * change)
-    if n > WARM and follow_run(plan, d, j, x, change * change):
+    if n > WARM and ends_lull(plan, d, j, change * change):
+        go_back(plan, d, j)
+    elif n > WARM and follow_run(plan, d, j, x, change * change):
         begin_anew(plan, d, j)
 
 
@@ -226,11 +229,8 @@ def follow_run(plan, d, j, x, change2):
     """
     run, rows, whole = field(plan, k.RUN, j), field(plan, k.RUN_ROWS, j), d[field(plan, k.RMS2, j)]
     loud, quiet = change2 > FAR_CHANGE * whole, 0.0 < NEAR_CHANGE * change2 < whole
-    patience, before = field(plan, k.PATIENCE, j), d[run]
+    before = d[run]
     if loud:
-        if 0.0 < d[field(plan, k.SINCE, j)] < LULL * (QUIET + d[patience]) and before >= 2.0:
-            d[patience] = min(2.0 * d[patience] + QUIET, LONG_QUIET)  # that was a lull, no shift
-            d[field(plan, k.SINCE, j)] = 0.0
         d[run] = max(before, 0.0) + 1.0
     elif quiet:
         d[run] = before - 1.0
@@ -238,12 +238,35 @@ def follow_run(plan, d, j, x, change2):
         d[run] = before - 1.0 if before > 0.0 else min(before + 4.0, 0.0)
     if d[run] == 0.0 or before * d[run] < 0.0:
         d[rows] = 0.0
-    if d[field(plan, k.SINCE, j)] > 0.0:
-        d[field(plan, k.SINCE, j)] += 1.0
     if d[run] == 0.0:
         return False
     measure_run(plan, d, j, x, change2)
-    return d[run] >= LOUD or d[run] <= -(QUIET + d[patience])
+    return d[run] >= LOUD or d[run] <= -(QUIET + d[field(plan, k.PATIENCE, j)])
+
+
+@kernel
+def ends_lull(plan, d, j, change2):
+    """Whether changes are large again soon after a run of small ones was taken for a new scale."""
+    since, patience = field(plan, k.SINCE, j), d[field(plan, k.PATIENCE, j)]
+    if d[since] > 0.0:
+        d[since] += 1.0
+    if not 1.0 < d[since] < LULL * (QUIET + patience) or d[field(plan, k.RUN, j)] < 2.0:
+        return False
+    return NEAR_CHANGE * change2 > d[field(plan, k.OLD_RMS2, j)]
+
+
+@kernel
+def go_back(plan, d, j):
+    """Take the statistics from before the lull for those of column j; lulls are longer from now."""
+    patience, whole = field(plan, k.PATIENCE, j), field(plan, k.RMS2, j)
+    d[patience] = min(2.0 * d[patience] + QUIET, LONG_QUIET)
+    d[field(plan, k.RESCALED, j)] = d[field(plan, k.OLD_RMS2, j)] / d[whole]
+    d[field(plan, k.AGE, j)] = d[field(plan, k.OLD_AGE, j)]
+    d[field(plan, k.MEAN, j)] = d[field(plan, k.OLD_MEAN, j)]
+    d[field(plan, k.VAR, j)] = d[field(plan, k.OLD_VAR, j)]
+    d[whole] = d[field(plan, k.OLD_RMS2, j)]
+    d[field(plan, k.FAST2, j)] = d[field(plan, k.SLOW2, j)] = d[whole]
+    d[field(plan, k.RUN, j)] = d[field(plan, k.RUN_ROWS, j)] = d[field(plan, k.SINCE, j)] = 0.0
 
 
 @kernel
@@ -268,6 +291,10 @@ def begin_anew(plan, d, j):
     if not square > 0.0:
         return
     d[field(plan, k.SINCE, j)] = 1.0 if square < d[whole] else 0.0
+    d[field(plan, k.OLD_AGE, j)] = d[field(plan, k.AGE, j)]
+    d[field(plan, k.OLD_MEAN, j)] = d[field(plan, k.MEAN, j)]
+    d[field(plan, k.OLD_VAR, j)] = d[field(plan, k.VAR, j)]
+    d[field(plan, k.OLD_RMS2, j)] = d[whole]
     d[field(plan, k.RESCALED, j)] = square / d[whole]
     d[whole] = d[field(plan, k.FAST2, j)] = d[field(plan, k.SLOW2, j)] = square
     d[field(plan, k.MEAN, j)] = d[field(plan, k.RUN_MEAN, j)]
