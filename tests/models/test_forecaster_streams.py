@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import rtlstm
+from rtlstm.kernels.tasks import stream_plan as k
 from rtlstm.models.forecaster import Forecaster
 from rtlstm.stream import recording
 
@@ -181,20 +182,19 @@ def test_a_delayed_copy_is_predicted() -> None:
     assert mse(rows[:, 1], 1000, values) < 0.1
 
 
-def test_a_processor_that_idles_does_not_lose_its_scale_for_ever() -> None:
-    """Idle, its load is 0 but for a rounding error, which is no new scale, however long it lasts."""
+def test_a_column_that_wakes_from_a_lull_has_its_scale_back_at_once() -> None:
+    """An idle processor's load is 0 but for rounding errors: no new scale, however long it lasts."""
     draw = np.random.default_rng(5)
-    y = np.zeros(6000)
-    start = 0
-    while start < len(y):
-        idle, busy = draw.integers(50, 200), draw.integers(10, 60)
-        y[start : start + idle] = 1e-10 * draw.integers(0, 2, len(y[start : start + idle]))
-        load = 50.0 + 20.0 * draw.standard_normal(busy)
-        y[start + idle : start + idle + busy] = load[: len(y[start + idle :])]
-        start += idle + busy
-    values, halves = told(y)
-    assert mse(y, 1000, values) < 1.02 * mse(y, 1000, y)
-    assert 0.85 < covered(y, 1000, values, halves) < 0.97
+    busy = draw.standard_normal(600)
+    idle = 1e-10 * draw.integers(0, 2, 400)
+    forecaster = Forecaster(["y"], **SMALL)
+    scale = forecaster._plan[k.COLUMN] + k.RMS2
+    forecaster.run(busy[:500, None])
+    before = forecaster._arena.d[scale]
+    forecaster.run(idle[:, None])
+    assert forecaster._arena.d[scale] < 1e-6 * before
+    forecaster.run(busy[500:506, None])
+    assert 0.3 < forecaster._arena.d[scale] / before < 3.0
 
 
 def test_the_recording_that_is_shipped_is_forecast_better_than_by_its_last_value() -> None:
