@@ -183,10 +183,10 @@ def test_a_delayed_copy_is_predicted() -> None:
 
 
 def test_a_column_that_wakes_from_a_lull_has_its_scale_back_at_once() -> None:
-    """An idle processor's load is 0 but for rounding errors: no new scale, however long it lasts."""
+    """An idle processor's load is 0 but for rounding errors, and that is no new scale."""
     draw = np.random.default_rng(5)
     busy = draw.standard_normal(600)
-    idle = 1e-10 * draw.integers(0, 2, 400)
+    idle = 1e-10 * draw.integers(0, 2, 250)
     forecaster = Forecaster(["y"], **SMALL)
     scale = forecaster._plan[k.COLUMN] + k.RMS2
     forecaster.run(busy[:500, None])

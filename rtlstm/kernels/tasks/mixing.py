@@ -25,8 +25,8 @@ When a column's scale changes, what is known of its experts is their weights, an
 PRIOR truths of the new scale had come: V_e = PRIOR s² and R_e = w_e PRIOR s, where s is its mean
 squared change, as r_e is a square.
 
-Where the median is asked for, the loss is |m - y|, so r_e = sign(m - y) (m - c_e) and s is a root, and the mean of
-all values is their median, followed by steps of its sign.
+Where the median is asked for, the loss is |m - y|, so r_e = sign(m - y) (m - c_e), and s is the
+root of that; the mean of all values is their median, followed by steps of its sign.
 Horizons learn with the delay of their truths (Joulani, György & Szepesvári 2013).
 """
 
