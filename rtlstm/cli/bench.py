@@ -11,6 +11,7 @@ import click
 import numpy as np
 
 import rtlstm
+from rtlstm.cli.outputs import check_paths, write_output
 from rtlstm.cli.timing import Case, costs, pinned, tails
 from rtlstm.studies.table import Table
 
@@ -35,6 +36,7 @@ _NOTE = (
 @click.option("--json", "path", type=click.Path(path_type=Path), help="Write the figures there.")
 def bench(units: tuple[int, ...], seconds: float, path: Path | None) -> None:
     """Time a step and a learning step on this machine, beside onnxruntime if it is installed."""
+    check_paths([("--json", path)])
     table = Table("bench", "A step on this machine, µs", _COLUMNS, notes=[_NOTE])
     each = seconds / len(units) / 5 / (_TURNS + 2)  # of five cases' turns, warming included
     with pinned():
@@ -42,7 +44,8 @@ def bench(units: tuple[int, ...], seconds: float, path: Path | None) -> None:
             _measure(table, n, each)
     click.echo(table.markdown())
     if path is not None:
-        path.write_text(json.dumps(table.plain(), indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps(table.plain(), indent=1, ensure_ascii=False) + "\n"
+        write_output(path, text.encode())
 
 
 def _measure(table: Table, units: int, seconds: float) -> None:

@@ -11,6 +11,7 @@ import click
 import numpy as np
 
 import rtlstm
+from rtlstm.cli.outputs import check_paths, check_picture, write_output
 from rtlstm.cli.reading import names, options_of, reading_options, tell_reading
 from rtlstm.stream import open_source
 from rtlstm.studies.compare import report
@@ -62,13 +63,8 @@ def compare(source: str, json_path: Path | None, plot: Path | None, **options: A
     unknown = [name for name in known or () if name not in METHODS]
     if unknown:
         raise click.UsageError(f"{', '.join(unknown)}: methods are {', '.join(METHODS)}")
-    for path in (json_path, plot):
-        if path is not None and not path.parent.is_dir():
-            raise click.UsageError(f"{path}: there is no directory {path.parent}")
-    if plot:
-        from rtlstm.cli.plot import figure_class
-
-        figure_class()  # a missing matplotlib is better told now
+    check_paths((("--json", json_path), ("--plot", plot)), source)
+    check_picture(plot)
     recording = read_recording(source, options)
     found = run(
         recording,
@@ -90,7 +86,8 @@ def _tell(found: Comparison, json_path: Path | None, plot: Path | None) -> None:
     for line in report.lines(found, shutil.get_terminal_size((120, 24)).columns):
         click.echo(line)
     if json_path:
-        json_path.write_text(json.dumps(report.to_json(found), indent=2) + "\n")
+        text = json.dumps(report.to_json(found), indent=2) + "\n"
+        write_output(json_path, text.encode())
     if plot:
         from rtlstm.cli.compare_plot import draw
 

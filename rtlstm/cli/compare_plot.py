@@ -2,7 +2,7 @@
 
 import os
 
-from rtlstm.cli.plot import INK, figure_class
+from rtlstm.cli.plot import INK, figure_class, save_figure
 from rtlstm.studies.compare.comparison import Comparison
 
 
@@ -32,4 +32,4 @@ def draw(comparison: Comparison, path: str | os.PathLike[str]) -> None:
     rows = "row" if comparison.horizon == 1 else "rows"
     axes.set_title(f"{comparison.horizon} {rows} ahead: the lower left is better", fontsize=10)
     axes.grid(True, which="major", alpha=0.3)
-    figure.savefig(path)
+    save_figure(figure, path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 import rtlstm
 from rtlstm.cli.interrupt import Interrupt
-from rtlstm.cli.reading import names, options_of, reading_options, tell_reading
-from rtlstm.stream import Source, csv_sink, open_source
+from rtlstm.cli.outputs import ForecastFile, Outputs, check_outputs, leave_behind, same_file
+from rtlstm.cli.reading import names, options_of, reading_options, tell_end, tell_reading
+from rtlstm.errors import SourceError
+from rtlstm.stream import Sample, Source, open_source
+from rtlstm.stream.values import check_known
 
 if TYPE_CHECKING:
     from rtlstm.cli.detect_plot import DetectPlot
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 Row = NDArray[np.float64]
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _NAMED = 3  # reasons told of a spell
+_SCORES = ("score", "flag", "since")
 
 
 @click.command()
@@ -54,26 +58,26 @@ def detect(source: str, **options: Any) -> None:
     --label names a column of 0 and 1 that the detector does not see, and prints ROC-AUC, average
     precision, VUS-PR, range-based F1 and NAB's score of these rows.
     """
-    for path in (options["plot"], options["save"]):
-        if path is not None and not path.parent.is_dir():
-            raise click.UsageError(f"{path}: there is no directory {path.parent}")
+    outputs = Outputs(**{name: options[name] for name in ("out", "plot", "save")})
+    check_outputs(outputs, source)
     columns = options["columns"]
     if columns and options["label"] and options["label"] not in columns:
         columns = [*columns, options["label"]]
     reading = options_of(options, columns)
     opened = open_source(source, on_error=options["on_error"], options=reading)
     with closing(opened):
-        detector = _detector(opened, options)
+        detector = _detector(source, opened, options)
         tell_reading(opened)
-        pass_ = Pass(detector, opened, options)
+        pass_ = Pass(detector, opened, outputs, options)
         pass_.follow(opened, options["limit"])
     pass_.conclude()
+    tell_end(opened)
 
 
-def _detector(source: Source, options: dict[str, Any]) -> Detector:
-    watched = [name for name in source.columns if name != options["label"]]
-    if options["label"] and options["label"] not in source.columns:
-        raise click.UsageError(f"--label {options['label']}: no such column in the source")
+def _detector(name: str, source: Source, options: dict[str, Any]) -> Detector:
+    watched = [column for column in source.columns if column != options["label"]]
+    if options["label"]:
+        check_known(name, [options["label"]], source.columns)
     if not options["resume"]:
         return rtlstm.Detector(watched, rate=options["rate"], seed=options["seed"])
     model = rtlstm.load(options["resume"])
@@ -91,15 +95,19 @@ def _detector(source: Source, options: dict[str, Any]) -> Detector:
 class Pass:
     """One pass of a stream through a detector, with everything that is written on the way."""
 
-    def __init__(self, detector: Detector, source: Source, options: dict[str, Any]) -> None:
-        self.detector, self.options = detector, options
+    def __init__(
+        self, detector: Detector, source: Source, outputs: Outputs, options: dict[str, Any]
+    ) -> None:
+        self.detector, self.outputs = detector, outputs
+        self._own_model = same_file(options["resume"], outputs.save)
         self._places = [source.columns.index(name) for name in detector.columns]
         label = options["label"]
         self._label = source.columns.index(label) if label else None
-        out = options["out"]
-        self._sink = csv_sink(out, ["score", "flag", "since"]) if out else None
+        self._out: ForecastFile | None = None
+        if outputs.out:
+            self._out = ForecastFile(outputs.out, _SCORES, keep_rows=None, append=False)
         self._plot: DetectPlot | None = None
-        if options["plot"]:
+        if outputs.plot:
             from rtlstm.cli.detect_plot import DetectPlot
 
             self._plot = DetectPlot(detector.columns, int(detector.rows))
@@ -108,29 +116,47 @@ class Pass:
         self.rows = 0
 
     def follow(self, source: Source, limit: int | None) -> None:
-        """Score rows until the source, the limit or a signal ends it; then save the detector."""
-        with Interrupt() as interrupt, ExitStack() as ending:
-            ending.callback(self._close)
-            for sample in interrupt.until_asked(itertools.islice(source, limit)):
-                row = np.asarray(sample.values)[self._places]
-                lasted = self.detector.inside
-                said = self.detector.update(row, sample.time)
-                if lasted and not self.detector.inside:
-                    self._tell()
-                if said.flag:
-                    self._why = said.why
-                self._write(sample.time, row, said)
-                if self._label is not None:
-                    odd = float(np.asarray(sample.values)[self._label])
-                    self._told.append((said.score, said.flag, said.since is not None, odd))
-                self.rows += 1
+        """Score rows until the source, the limit or a signal ends it; then keep what came of it.
+
+        Raises SourceError for a source that cannot be read on or has no row; what stood in the
+        place of outputs is then as before.
+        """
+        with Interrupt() as interrupt:
+            try:
+                for sample in interrupt.until_asked(itertools.islice(source, limit)):
+                    self._score(sample)
+                if not self.rows and limit != 0:
+                    raise SourceError("no row was scored; what was there is as before")
+            except BaseException:
+                learned = self.detector if self.rows else None
+                leave_behind(self._out, learned, self.outputs.save, own=self._own_model)
+                raise
             if self.detector.inside:
                 self._tell()
+            if self._out:
+                self._out.keep()
+            if self.outputs.save and self.rows:
+                self.detector.save(self.outputs.save)
+
+    def _score(self, sample: Sample) -> None:
+        """Score one row and write what follows from it."""
+        values = np.asarray(sample.values)
+        row, lasted = values[self._places], self.detector.inside
+        said = self.detector.update(row, sample.time)
+        if lasted and not self.detector.inside:
+            self._tell()
+        if said.flag:
+            self._why = said.why
+        self._write(sample.time, row, said)
+        if self._label is not None:
+            odd = float(values[self._label])
+            self._told.append((said.score, said.flag, said.since is not None, odd))
+        self.rows += 1
 
     def _write(self, time: float | None, row: Row, said: Detection) -> None:
         since = np.nan if said.since is None else float(said.since)
-        if self._sink:
-            self._sink.write(time, np.array([said.score, float(said.flag), since]))
+        if self._out:
+            self._out.write(time, [said.score, float(said.flag), since])
         if self._plot:
             self._plot.add(row, said.score)
 
@@ -144,21 +170,15 @@ class Pass:
         why = ", ".join(f"{r.column} {r.part} {r.share:.0%}" for r in self._why[:_NAMED])
         line = f"rows {spell.start} to {spell.end - 1}, oddest {spell.peak} ({spell.score:.6f})"
         settled = "; now normal" if spell.settled else ""
-        click.echo(f"{line}: {why}{settled}", err=self.options["out"] == "-")
-
-    def _close(self) -> None:
-        if self._sink:
-            self._sink.close()
-        if self.options["save"]:
-            self.detector.save(self.options["save"])
+        click.echo(f"{line}: {why}{settled}", err=self.outputs.out == "-")
 
     def conclude(self) -> None:
         """Draw, count and measure."""
-        to_error = self.options["out"] == "-"
+        to_error = self.outputs.out == "-"
         spells = self.detector.spells
         click.echo(f"{self.rows} rows, {spells} spell{'s' * (spells != 1)}", err=to_error)
-        if self._plot:
-            self._plot.save(self.options["plot"])
+        if self._plot and self.outputs.plot and self.rows:
+            self._plot.save(self.outputs.plot)
         if self._label is not None:
             from rtlstm.cli.detect_measures import measures
 

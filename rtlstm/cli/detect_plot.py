@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rtlstm.cli.plot import INK, figure_class
+from rtlstm.cli.plot import INK, figure_class, save_figure
 
 if TYPE_CHECKING:
     from rtlstm.models.detector import Reason, Spell
@@ -79,7 +79,7 @@ class DetectPlot:
         )
         axes[-1].set_xlabel("row of the stream")
         self._mark_spells(axes, shown)
-        figure.savefig(path)
+        save_figure(figure, path)
 
     def _shown(self) -> list[int]:
         """The columns worth a panel: those named most, by share, then the first."""

@@ -12,7 +12,7 @@ import numpy as np
 
 import rtlstm
 from rtlstm.cli.interrupt import Interrupt
-from rtlstm.cli.outputs import ForecastFile, Outputs, check_outputs
+from rtlstm.cli.outputs import ForecastFile, Outputs, check_outputs, leave_behind
 from rtlstm.cli.reading import names, options_of, reading_options, tell_end, tell_reading
 from rtlstm.errors import SourceError
 from rtlstm.stream import Options, Sample, Source, open_source
@@ -165,9 +165,7 @@ def _follow(
         if not rows and limit != 0:
             raise SourceError("no row was learned; what was there is as before")
     except BaseException:
-        said = out.leave() if out is not None else ""
-        if said:
-            click.echo(f"rtlstm: {said}", err=True)
+        leave_behind(out, model if rows else None, outputs.save)
         raise
     if out is not None:
         out.keep()

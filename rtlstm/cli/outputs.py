@@ -2,15 +2,19 @@
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import click
 
 from rtlstm.errors import MissingExtraError
+from rtlstm.files import atomic
 from rtlstm.stream.sink import CsvSink, csv_sink
+
+_MODELS = ("--save", "--onnx")  # replaced by their writers, which follow no links
 
 
 @dataclass(frozen=True)
@@ -42,32 +46,71 @@ def check_outputs(outputs: Outputs, source: str) -> None:
 
     Nothing is created or changed.
     """
+    check_paths(outputs.paths(), source)
+    check_picture(outputs.plot)
+
+
+def check_paths(paths: Iterable[tuple[str, Path | None]], source: str = "-") -> None:
+    """Raise UsageError for what cannot be written: pairs of an option and its path, if it has one.
+
+    source: what the command reads, which no path may be; - for nothing.
+    """
     seen: dict[str, str] = {}
     if source not in ("-", "host", "recording") and "://" not in source:
-        seen[_real(Path(source))] = "SOURCE"
-    for option, path in outputs.paths():
-        if not path.parent.is_dir():
-            raise click.UsageError(f"{path}: there is no directory {path.parent}")
-        if path.is_dir():
-            raise click.UsageError(f"{option} {path}: is a directory, not a file")
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise click.UsageError(f"{option} {path}: may not be written here")
-        real = _real(path)
+        seen[os.path.realpath(source)] = "SOURCE"
+    for option, path in paths:
+        if path is None:
+            continue
+        real = os.path.realpath(path)
         if real in seen:
             raise click.UsageError(
                 f"{option} {path} is the same file as {seen[real]}; give it another name"
             )
+        _check_place(option, path)
         if _is_plain(path):
             seen[real] = option
-    if outputs.plot is not None and find_spec("matplotlib") is None:
+
+
+def _check_place(option: str, path: Path) -> None:
+    """Raise UsageError for a path at which no file can be written."""
+    if not path.parent.is_dir():
+        raise click.UsageError(f"{path}: there is no directory {path.parent}")
+    if path.is_dir():
+        raise click.UsageError(f"{option} {path}: is a directory, not a file")
+    if option in _MODELS and (path.is_symlink() or not _is_plain(path)):
+        aim = f": name the file itself, {os.path.realpath(path)}" if path.is_symlink() else ""
+        raise click.UsageError(f"{option} {path}: is a link, pipe or device{aim}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise click.UsageError(f"{option} {path}: may not be written here")
+
+
+def check_picture(path: Path | None) -> None:
+    """Raise UsageError for an ending that names no format of pictures, and without matplotlib."""
+    if path is None:
+        return
+    if find_spec("matplotlib") is None:
         raise MissingExtraError(
             "a picture needs matplotlib, which is not installed; "
             "install it with: pip install 'rtlstm[plot]'"
         )
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    known = FigureCanvasBase.get_supported_filetypes()
+    if _is_plain(path) and path.suffix[1:].lower() not in known:
+        raise click.UsageError(
+            f"--plot {path}: pictures end in .png, .svg or .pdf; known are {', '.join(known)}"
+        )
 
 
-def _real(path: Path) -> str:
-    return os.path.realpath(path)
+def write_output(path: Path, content: bytes) -> None:
+    """Make these bytes the content of a file, at once or not at all; a pipe is written to.
+
+    The file behind a link is meant, not the link.
+    """
+    if _is_plain(path):
+        atomic.replace(os.path.realpath(path), [content])
+    else:
+        path.write_bytes(content)
 
 
 def _is_plain(path: Path) -> bool:
@@ -100,8 +143,8 @@ class ForecastFile:
 
     @property
     def part(self) -> str:
-        """Where the rows go until the run went well."""
-        return f"{self.path}.part" if self._replaces else self.path
+        """Where the rows go until the run went well: beside the file, that behind a link."""
+        return f"{os.path.realpath(self.path)}.part" if self._replaces else self.path
 
     def write(self, time: float | None, values: Sequence[float]) -> None:
         """Add a row; the file is made with the first one."""
@@ -118,7 +161,7 @@ class ForecastFile:
         if self._sink is not None:
             self._sink.close()
             if self._replaces:
-                os.replace(self.part, self.path)
+                os.replace(self.part, os.path.realpath(self.path))
                 self._replaces = False
 
     def leave(self) -> str:
@@ -133,3 +176,25 @@ class ForecastFile:
             self.part, self._columns, resume=self._resumes, keep_rows=self._keep_rows
         )
         return self._sink
+
+
+def leave_behind(
+    out: ForecastFile | None, model: Any, save: Path | None, *, own: bool = False
+) -> None:
+    """The run failed: keep what was learned where nothing stood, and what stood there, and say so.
+
+    model: None if it has learned nothing. own: `save` holds what this run goes on from.
+    """
+    said = out.leave() if out is not None else ""
+    if model is not None and save is not None:
+        if own or not save.exists():
+            model.save(save)
+        else:
+            said += f"{'; ' * bool(said)}{save} was left as it was"
+    if said:
+        click.echo(f"rtlstm: {said}", err=True)
+
+
+def same_file(one: Path | None, other: Path | None) -> bool:
+    """Whether two paths are given and lead to one file."""
+    return None not in (one, other) and os.path.realpath(one) == os.path.realpath(other)  # type: ignore[arg-type]

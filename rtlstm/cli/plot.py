@@ -3,11 +3,14 @@
 import os
 from collections import deque
 from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rtlstm.cli.outputs import write_output
 from rtlstm.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -65,7 +68,7 @@ class RunPlot:
         for place, target in enumerate(shown):
             self._draw_target(axes[place], target, first=place == 0)
         self._draw_error(axes[-1])
-        figure.savefig(path)
+        save_figure(figure, path)
 
     def _shown(self) -> list[int]:
         """The targets worth a panel: those that moved most often in the last rows."""
@@ -162,6 +165,16 @@ def _view(truth: Row, forecast: Row) -> tuple[float, float]:
     low, high = float(known.min()), float(known.max())
     room = 0.15 * (high - low) or 1.0
     return low - room, high + room
+
+
+def save_figure(figure: "Figure", path: str | os.PathLike[str] | BinaryIO) -> None:
+    """Draw to a path, in the format that its ending names, whole or not at all; or to a file."""
+    if not isinstance(path, str | os.PathLike):
+        figure.savefig(path)
+        return
+    drawn = BytesIO()
+    figure.savefig(drawn, format=Path(path).suffix[1:].lower() or None)
+    write_output(Path(path), drawn.getvalue())
 
 
 def figure_class() -> "type[Figure]":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from rtlstm.cli.outputs import check_paths, write_output
 from rtlstm.studies.literature import EXPERIMENTS, experiment
 from rtlstm.studies.literature.settings import Settings
 from rtlstm.studies.table import Table
@@ -33,6 +34,7 @@ def reproduce(name: str, path: Path | None, threads: int | None, **options: obje
 
     Prints Markdown as it goes. Ctrl-C ends it and keeps the rows that are done.
     """
+    check_paths([("--json", path)])
     if threads:
         options["threads"] = threads
     chosen = {key: value for key, value in options.items() if value is not None}
@@ -53,7 +55,8 @@ def reproduce(name: str, path: Path | None, threads: int | None, **options: obje
     if path is not None:
         plain = {"experiment": name, "interrupted": interrupted, "seed": settings.seed}
         plain["tables"] = [table.plain() for table in tables.values()]
-        path.write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
+        write_output(path, text.encode())
     if interrupted:
         sys.exit(130)
 

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import sys
 import time
 from collections import deque
@@ -17,11 +16,10 @@ from numpy.typing import NDArray
 import rtlstm
 from rtlstm.cli.closing import Span, closing_line, facts
 from rtlstm.cli.interrupt import Interrupt
-from rtlstm.cli.outputs import ForecastFile, Outputs
+from rtlstm.cli.outputs import ForecastFile, Outputs, leave_behind, same_file, write_output
 from rtlstm.cli.progress import Page, Progress, Scores
 from rtlstm.cli.watch import Watch
 from rtlstm.errors import MissingExtraError, SourceError
-from rtlstm.files import atomic
 from rtlstm.stream import Sample, Source
 
 if TYPE_CHECKING:
@@ -68,9 +66,7 @@ class Run:
         self._started = time.monotonic()
         self._learning = 0.0
         self._out = self._open_out(keep_rows) if outputs.out else None
-        self._own_model = resumed is not None and outputs.save is not None and _same(
-            resumed, outputs.save
-        )  # fmt: skip
+        self._own_model = same_file(resumed, outputs.save)
         self._plot = None
         if outputs.plot:
             from rtlstm.cli.plot import RunPlot
@@ -169,14 +165,8 @@ class Run:
     # ------------------------------------------------------------------ the end
     def fail(self) -> None:
         """The run failed: keep what was learned where nothing stood, and what stood there."""
-        said = self._out.leave() if self._out else ""
-        if self.rows and self.outputs.save:
-            if self._own_model or not self.outputs.save.exists():
-                self.forecaster.save(self.outputs.save)
-            else:
-                said += f"{'; ' * bool(said)}{self.outputs.save} was left as it was"
-        if said:
-            click.echo(f"rtlstm: {said}", err=True)
+        learned = self.forecaster if self.rows else None
+        leave_behind(self._out, learned, self.outputs.save, own=self._own_model)
 
     def finish(self, source: Source | None = None, label: str = "") -> None:
         """The run went well: save, draw, export, compare, report, and say what it was.
@@ -197,10 +187,7 @@ class Run:
             told["onnx_difference"] = difference
             told["seconds"] = round(time.monotonic() - self._started, 3)
             text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
-            if self.outputs.report.exists() and not self.outputs.report.is_file():
-                self.outputs.report.write_text(text)
-            else:
-                atomic.replace(self.outputs.report, [text.encode()])
+            write_output(self.outputs.report, text.encode())
         if not sys.stderr.isatty():
             click.echo(f"rtlstm: {label}{closing_line(told)}", err=True)
 
@@ -219,10 +206,6 @@ class Run:
         columns = forecast_columns(self.forecaster, self.outputs.truth)
         append = self.outputs.append
         return ForecastFile(self.outputs.out or "-", columns, keep_rows=keep_rows, append=append)
-
-
-def _same(one: Path, other: Path) -> bool:
-    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def forecast_columns(forecaster: "Forecaster", truth: bool = False) -> list[str]:

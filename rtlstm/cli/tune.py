@@ -7,6 +7,7 @@ import click
 
 import rtlstm
 from rtlstm.cli.compare import read_recording
+from rtlstm.cli.outputs import check_paths, check_picture, write_output
 from rtlstm.cli.reading import names, reading_options
 from rtlstm.studies.tune.search import Tuned
 from rtlstm.studies.tune.search import tune as run
@@ -35,9 +36,8 @@ def tune(source: str, out: Path | None, plot: Path | None, **options: Any) -> No
     Each trial forecasts every row before it learns it; hopeless ones are given up early. Ctrl-C
     ends the search; with --journal a later call goes on with it.
     """
-    for path in (out, plot, options["journal"]):
-        if path is not None and not path.parent.is_dir():
-            raise click.UsageError(f"{path}: there is no directory {path.parent}")
+    check_paths((("--out", out), ("--plot", plot), ("--journal", options["journal"])), source)
+    check_picture(plot)
     recording = read_recording(source, options)
     found = run(
         recording,
@@ -52,7 +52,7 @@ def tune(source: str, out: Path | None, plot: Path | None, **options: Any) -> No
     )
     _tell(found)
     if out:
-        out.write_text(found.toml())
+        write_output(out, found.toml().encode())
     if plot:
         _draw(found, plot)
 
@@ -68,7 +68,7 @@ def _tell(found: Tuned) -> None:
 
 
 def _draw(found: Tuned, path: Path) -> None:
-    from rtlstm.cli.plot import INK, figure_class
+    from rtlstm.cli.plot import INK, figure_class, save_figure
 
     if found.importances is None:
         raise rtlstm.StateError("too few complete trials to say which settings matter; no picture")
@@ -78,4 +78,4 @@ def _draw(found: Tuned, path: Path) -> None:
     axes.barh([name for name, _ in shares], [share for _, share in shares], color=INK["truth"])
     axes.set_xlabel("share of the variance of the error between trials (fANOVA)")
     axes.set_xlim(0.0, 1.0)
-    figure.savefig(path)
+    save_figure(figure, path)

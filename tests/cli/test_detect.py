@@ -48,7 +48,7 @@ def test_it_scores_measures_draws_and_goes_on(labelled: Path, tmp_path: Path) ->
 
 def test_what_does_not_fit_is_refused(labelled: Path, tmp_path: Path) -> None:
     code, text = told(labelled, "--label", "none")
-    assert code == 2 and "none" in text
+    assert code == 1 and "no column 'none'" in text
     code, text = told(labelled, "--plot", tmp_path / "absent" / "run.png")
     assert code == 2 and "no directory" in text
     other = tmp_path / "f.safetensors"

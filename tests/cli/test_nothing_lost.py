@@ -98,6 +98,83 @@ def test_paths_that_are_the_same_are_refused(there: Path) -> None:
     assert contents(there) == before
 
 
+OTHERS = {  # beside `stream`: a command's words behind the source, and the outputs that it takes
+    "detect": (["--label", "b"], ["--out", "--save", "--plot"]),
+    "classify": (["--label", "b", "--classes", "0,1,2,3,4,5,6"], ["--out", "--save"]),
+    "regress": (["--label", "b"], ["--out", "--save"]),
+    "compare": (["--methods", "last-value", "--season", "0"], ["--json", "--plot"]),
+}
+
+
+@pytest.mark.parametrize("command", OTHERS)
+def test_other_commands_leave_what_was_there(command: str, there: Path) -> None:
+    """Bad sources, and paths that are the source's or one another's."""
+    words, options = OTHERS[command]
+    paths = [there / f"kept{number}.png" for number in range(len(options))]
+    for path in paths:
+        path.write_text("of old")
+    outputs = [word for pair in zip(options, paths) for word in pair]
+    texts = {name: text for name, text in BAD.items() if name != "other columns"}
+    for number, text in enumerate(texts.values()):
+        (there / f"bad{number}.csv").write_text(text)
+    before = contents(there)
+    for number, name in enumerate(texts):
+        done = run(there / f"bad{number}.csv", *words, *outputs, command=command)
+        assert done.returncode != 0, name
+        assert b"Traceback" not in done.stderr
+    same = [(option, there / "good.csv") for option in options]
+    same += [(options[0], paths[0], options[1], paths[0])]
+    for outputs in same:
+        done = run(there / "good.csv", *words, *outputs, command=command)
+        assert done.returncode == 2 and b"is the same file as" in done.stderr
+    after = contents(there)
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) <= {"kept0.png.part"}  # the rows before the fault
+
+
+@pytest.mark.parametrize("command", ["detect", "classify", "regress"])
+def test_other_commands_replace_when_they_went_well(command: str, there: Path) -> None:
+    words, _ = OTHERS[command]
+    out, save = there / "o", there / "n"
+    for _ in range(2):
+        outputs = ("--out", out, "--save", save)
+        assert run(there / "good.csv", *words, *outputs, command=command).returncode == 0
+        assert out.read_bytes().count(b"\n") == ROWS + 1
+        assert rtlstm.load(save).rows == ROWS
+    assert not (there / "o.part").exists()
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_first_row(there: Path) -> None:
+    (there / "link").symlink_to(there / "m")
+    before = contents(there)
+    for words, said in (
+        (["--save", there / "link"], b"is a link, pipe or device"),
+        (["--save", "/dev/null"], b"is a link, pipe or device"),
+        (["--onnx", there / "link"], b"is a link, pipe or device"),
+        (["--plot", there / "p.xyz"], b".png, .svg or .pdf"),
+        (["--plot", there / "p"], b".png, .svg or .pdf"),
+        (["--report", there], b"is a directory"),
+    ):
+        done = run(there / "good.csv", *words)
+        assert done.returncode == 2 and said in done.stderr
+        assert done.stderr.count(b"\n") == 1
+    assert contents(there) == before
+
+
+def test_links_to_texts_and_pictures_are_followed(there: Path) -> None:
+    (there / "far").mkdir()
+    names = {"--out": "o.csv", "--report": "r.json", "--plot": "p.png"}
+    for name in names.values():
+        (there / "far" / name).write_text("of old")
+        (there / name).symlink_to(there / "far" / name)
+    words = [word for option, name in names.items() for word in (option, there / name)]
+    assert run(there / "good.csv", *words).returncode == 0
+    assert all((there / name).is_symlink() for name in names.values())
+    assert len(list((there / "far").iterdir())) == 3
+    assert json.loads((there / "far" / "r.json").read_text())["rows"] == ROWS
+    assert (there / "far" / "o.csv").read_bytes().count(b"\n") == ROWS + 1
+
+
 def test_outputs_are_replaced_when_the_run_went_well(there: Path) -> None:
     old = contents(there)
     (there / "more.csv").write_text(MORE)

@@ -46,14 +46,24 @@ class Fourier(Batch):
 
 
 def _peaks(y: Array) -> Array:
-    """The frequencies, in turns a row, of the largest peaks of a spectrum."""
+    """The frequencies, in turns a row, of the largest peaks of a spectrum.
+
+    They are those that the rows on which amplitudes are fitted can tell from each other, and from
+    a constant: a turn in these rows apart. Nearer ones would get amplitudes without bound, which
+    cancel there and nowhere else.
+    """
     n = len(y)
     t = np.arange(n)
     flat = y - np.polyval(np.polyfit(t, y, 1), t)
     power = np.abs(np.fft.rfft(flat * np.hanning(n), 8 * n)) ** 2
     peaks = 1 + np.flatnonzero((power[1:-1] > power[:-2]) & (power[1:-1] >= power[2:]))
-    strongest: Array = peaks[np.argsort(-power[peaks], kind="stable")[:HARMONICS]] / (8 * n)
-    return strongest
+    apart, found = 1.0 / min(RECENT, n), [0.0]
+    for frequency in peaks[np.argsort(-power[peaks], kind="stable")] / (8 * n):
+        if np.abs(frequency - np.array(found)).min() >= apart:
+            found.append(frequency)
+        if len(found) > HARMONICS:
+            break
+    return np.array(found[1:])
 
 
 def _harmonics(t: Array, frequencies: Array) -> Array:
