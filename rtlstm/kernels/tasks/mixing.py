@@ -45,7 +45,7 @@ MEAN_RATE = 1e-4  # least rate of the mean
 MEDIAN_STEP = 0.01  # of the scale of changes
 LEAST = 1e-300
 SLACK = 3.0
-LIMIT, WARM = 30.0, 20  # root mean squares that r counts, from so many truths on
+LIMIT, WARM = 10.0, 20  # root mean squares that r counts, from so many truths on
 PRIOR = 100.0  # truths that weights are worth when the scale has changed
 KEEP = 0.9998  # γ: the memory of the least squares
 
