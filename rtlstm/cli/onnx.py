@@ -90,13 +90,15 @@ def verify(onnx: Path, model: Path, samples: str | None, rows: int, tolerance: f
     """Hold the file ONNX against MODEL.
 
     Runs ONNX in onnxruntime beside MODEL, from which it was exported; both start from the state
-    that MODEL holds. Rows for a learning step hold its inputs, then its targets. Prints the
-    largest difference, the time of a step and the size. The exit code is 1 if they differ by more
+    that MODEL holds. Rows for a learning step hold its inputs, then its targets; labels of a
+    classifier or regressor are made up. Prints the largest difference, the time of a step and the size. The exit code is 1 if they differ by more
     than --tolerance.
     """
     origin, learns = rtlstm.load(model), _learns(onnx)
     table, times = _rows_of(samples, origin, rows) if samples else _rows_for(origin, rows)
-    fed = _with_targets(table, origin, bool(samples)) if learns else table
+    fed: Any = _with_targets(table, origin, bool(samples)) if learns else table
+    if isinstance(origin, rtlstm.Classifier | rtlstm.Regressor):
+        fed = table, _labels_for(origin, len(table))
     found = rtlstm.verify_onnx(onnx, origin, fed, times)
     click.echo(str(found))
     if not found.difference <= tolerance:
@@ -121,6 +123,10 @@ def _rows_for(origin: Any, rows: int) -> tuple[Rows, None]:
     rng = np.random.default_rng(0)
     if isinstance(origin, rtlstm.Forecaster):
         return _dream(origin, rows, rng), None
+    if isinstance(origin, rtlstm.Classifier | rtlstm.Regressor):
+        table = rng.normal(size=(rows, len(origin.columns)))
+        table[rng.random(table.shape) < MISSING] = np.nan
+        return table, None
     network = getattr(origin.spec, "network", origin.spec)
     return rng.normal(size=(rows, network.inputs)), None
 
@@ -137,6 +143,16 @@ def _with_targets(table: Rows, origin: Any, given: bool) -> tuple[Rows, Rows]:
             f" {network.outputs} targets, got {table.shape[-1]}"
         )
     return table[:, : network.inputs], table[:, network.inputs :]
+
+
+def _labels_for(model: rtlstm.Classifier | rtlstm.Regressor, rows: int) -> list[Any]:
+    """Any classes, or any numbers; half of them unknown."""
+    rng = np.random.default_rng(1)
+    if isinstance(model, rtlstm.Classifier):
+        known: list[Any] = [model.classes[i] for i in rng.integers(len(model.classes), size=rows)]
+    else:
+        known = list(rng.normal(size=(rows, len(model.targets))))
+    return [label if told else None for label, told in zip(known, rng.random(rows) < 0.5)]
 
 
 def _targets_for(network: Any, rows: int) -> Rows:

@@ -15,9 +15,11 @@ import numpy as np
 
 from rtlstm.export import forecaster
 from rtlstm.export import forecaster_writer as rows
-from rtlstm.export.forecaster_constants import ForecasterConstants, split
+from rtlstm.export.forecaster_constants import ForecasterConstants
 from rtlstm.export.graph import Array, Graph
 from rtlstm.export.network import Recipe
+from rtlstm.export.stream_constants import split
+from rtlstm.export.writer import Filled
 from rtlstm.kernels.tasks import anomaly, joint, ranges, signals, spells, tail
 from rtlstm.kernels.tasks import anomaly_plan as a
 from rtlstm.kernels.tasks import forecast_plan as k
@@ -85,7 +87,7 @@ class Watch:
         return np.concatenate([np.repeat(middle, values, axis=1), zero], axis=1)
 
     # ------------------------------------------------------------------ a row
-    def see(self, w: rows.Writer, x: str, row: rows.Filled) -> None:
+    def see(self, w: rows.Writer, x: str, row: Filled) -> None:
         """Write score and flag of the raw row x."""
         g = w.g
         here = g.op("Not", w.of_targets(row.missing))

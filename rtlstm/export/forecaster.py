@@ -17,13 +17,15 @@ import math
 
 import numpy as np
 
-from rtlstm.export import network
+from rtlstm.export import columns
 from rtlstm.export.forecaster_calendar import calendar_of
-from rtlstm.export.forecaster_constants import ForecasterConstants, split
-from rtlstm.export.forecaster_writer import Filled, Watcher, Writer
+from rtlstm.export.forecaster_constants import ForecasterConstants
+from rtlstm.export.forecaster_writer import Watcher, Writer
 from rtlstm.export.graph import Array, Graph
 from rtlstm.export.network import Recipe
-from rtlstm.kernels.tasks import features, scaling
+from rtlstm.export.stream_constants import split
+from rtlstm.export.writer import Filled
+from rtlstm.kernels.tasks import features
 from rtlstm.kernels.tasks import forecast_plan as k
 
 
@@ -31,22 +33,21 @@ def write(
     g: Graph, frozen: ForecasterConstants, recipe: Recipe, watcher: Watcher | None = None
 ) -> dict[str, Array]:
     """Write the whole graph; returns the starting state by the names of its inputs."""
-    w = Writer(g, frozen, recipe)
+    w = Writer(g, recipe, frozen=frozen)
     x = g.input("x", ("batch", frozen.C))
     time = g.input("time", ("batch",), "int64") if frozen.by_clock else ""
     _declare(w)
     if watcher:
         watcher.declare(w)
-    row = _fill(w, x)
+    row = columns.fill(w, frozen, x, _expected(w))
     if watcher:
         watcher.see(w, x, row)
     moved = g.op("Sub", row.values, w.before["last"])
-    change = w.clip(w.scaled(moved, _inverse_of_changes(frozen)), features.LIMIT)
-    z = _standardise(w, row.values)
+    change = w.clip(w.scaled(moved, columns.inverse_of_changes(frozen)), features.LIMIT)
+    z = columns.standardise(w, frozen, row.values)
     days, stretch = calendar_of(w, time, z)
-    hidden = _network(w, [z, change, days, stretch, _residual(w, row, moved, z)])
+    hidden = w.network([z, change, days, stretch, _residual(w, row, moved, z)])
     forecast = _mix(w, row, moved, z, _readout(w, z, change, [days, stretch, hidden]))
-    w.after["last"] = row.values
     _expect(w, forecast)
     _issue(w, time, row, forecast, watcher)
     return w.start
@@ -55,10 +56,7 @@ def write(
 def _declare(w: Writer) -> None:
     """All states, in the order in which they are inputs and outputs."""
     F = w.frozen
-    w.carry("last", F.column(k.LAST))
-    w.carry("suspect", F.column(k.SUSPECT))
-    w.carry("suspects", F.suspects().astype(np.float64))
-    w.carry("repeats", F.repeated().astype(np.float64))
+    columns.declare(w, F)
     w.carry("levels", F.levels()[1])
     if F.depth > 1:
         w.carry("window", F.window())
@@ -73,57 +71,12 @@ def _declare(w: Writer) -> None:
         w.carry("phase", np.array(min(int(F.clock(k.PHASE) * k.BINS), k.BINS - 1), np.int64))
     elif F.season:
         w.carry("count", np.array(F.taken % F.season, np.int64))
-    state = F.model.network.state
-    for slot in network.slots(w.recipe.spec):
-        w.carry(slot.target, state[slot.key], slot.source)
+    w.carry_network(F.model.network.state)
     if F.repeats:
         w.carry("forecast", F.last_forecast())
 
 
 # --------------------------------------------------------------------------- the row
-def _fill(w: Writer, x: str) -> Filled:
-    """Values for what is missing or a fault; see kernels.tasks.scaling.fill_row and is_fault."""
-    g, last = w.g, w.before["last"]
-    low, high, jump = w.frozen.fault_limits()
-    missing = g.op("IsNaN", g.nothing(x))
-    for value in w.frozen.model.spec.missing_values:
-        missing = g.op("Or", missing, g.op("Equal", x, g.const(value)))
-    seen = g.op("Where", missing, last, x)
-    step = g.op("Abs", g.op("Sub", seen, last))
-    below, above = g.op("Less", seen, g.const(low)), g.op("Greater", seen, g.const(high))
-    jumps = g.op("Greater", step, g.const(jump))
-    far = g.op("And", g.op("Or", below, above), jumps)
-    repeated, held = _sentinel(w, seen, far, missing)
-    apart = g.op("Abs", g.op("Sub", seen, w.before["suspect"]))
-    other = g.op("Greater", apart, g.op("Mul", g.const(0.5), step))
-    again = g.op("Where", other, g.const(0.0), w.before["suspects"])
-    count = g.op("Add", again, g.const(1.0))
-    new = g.op("And", far, g.op("Not", repeated))
-    doubted = g.op("And", new, g.op("Less", count, g.const(float(scaling.CONFIRMED))))
-    fault = g.op("Or", held, doubted)
-    w.after["suspect"] = g.op("Where", new, seen, w.before["suspect"])
-    judged = g.op("Where", far, count, g.const(0.0))
-    stays = g.op("Or", missing, repeated)
-    w.after["suspects"] = g.op("Where", stays, w.before["suspects"], judged)
-    gap = g.op("Or", missing, fault)
-    values = g.op("Where", gap, _expected(w), seen)
-    return Filled(values, g.op("Not", gap), missing)
-
-
-def _sentinel(w: Writer, seen: str, far: str, missing: str) -> tuple[str, str]:
-    """(whether a value repeats a far one or is a sentinel, whether it is missing for that)."""
-    g = w.g
-    same = g.op("And", far, g.op("Equal", seen, w.before["suspect"]))
-    known = g.op("Equal", seen, g.const(w.frozen.sentinels()))
-    repeated = g.op("And", g.op("Or", same, known), g.op("Not", missing))
-    count = g.op("Add", w.before["repeats"], g.const(1.0))
-    first = g.op("Cast", far, to=1)
-    moved = g.op("Where", repeated, count, first)
-    w.after["repeats"] = g.op("Where", missing, w.before["repeats"], moved)
-    few = g.op("Less", count, g.const(float(scaling.PERSISTENT)))
-    return repeated, g.op("And", repeated, few)
-
-
 def _expected(w: Writer) -> str:
     """What stands for a value that is missing: the last one, or what was forecast in its place."""
     g, F, last = w.g, w.frozen, w.before["last"]
@@ -139,19 +92,6 @@ def _expected(w: Writer) -> str:
     return g.op("Where", g.op("Greater", told, g.const(0.0)), held, last)
 
 
-def _inverse_of_changes(frozen: ForecasterConstants) -> Array:
-    """(C,) what makes a change one in sigmas; 0 for a column without a row before."""
-    return frozen.inverse_root(k.SLOW2) * (frozen.seen() > 0)
-
-
-def _standardise(w: Writer, values: str) -> str:
-    """z (batch, C), with a mean of two floats, so that a large mean costs no digits."""
-    g, F = w.g, w.frozen
-    high, low = split(F.column(k.MEAN))
-    centred = g.op("Sub", g.op("Sub", values, g.const(high)), g.const(low))
-    return w.clip(w.scaled(centred, F.inverse_root(k.VAR)), F.setting(k.CLIP))
-
-
 def _residual(w: Writer, row: Filled, moved: str, z: str) -> str:
     """How far the row lies from its forecast, in sigmas; 0 where nothing was forecast."""
     g = w.g
@@ -163,17 +103,6 @@ def _residual(w: Writer, row: Filled, moved: str, z: str) -> str:
 
 
 # --------------------------------------------------------------------------- the forecast
-def _network(w: Writer, inputs: list[str]) -> str:
-    """The output of the network's top layer; a network that overflows begins anew."""
-    g, state = w.g, network.slots(w.recipe.spec)
-    y, after = network.forward(g, w.recipe, g.join(inputs), w.before)
-    nothing = g.nothing(y)
-    bad = g.op("IsNaN", g.op("ReduceSum", nothing, w.axis(1), keepdims=1))
-    for slot in state:
-        w.after[slot.target] = g.op("Where", bad, g.const(0.0), after[slot.target])
-    return g.op("Where", bad, g.const(0.0), y)
-
-
 def _readout(w: Writer, z: str, change: str, rest: list[str]) -> str:
     """(batch, H, T) what both readouts add to the last value, in their share of the forecast.
 
@@ -302,25 +231,14 @@ def _issue(w: Writer, time: str, row: Filled, forecast: str, watcher: Watcher | 
         outputs = _or_last(w, dropped, outputs)
     if watcher:
         watcher.issue(w, dropped, late)
-        _hand_on(w, _either(w, late, skipped))
+        w.hand_on(_either(w, late, skipped))
         return
     if late and F.model.spec.times == "raise":
-        wrong = _wide(w, late, 3)
+        wrong = w.wide(late, 3)
         outputs = [g.op("Where", wrong, g.const(math.nan), new) for new in outputs]
     for name, output in zip(("values", "lower", "upper"), outputs, strict=True):
         g.output(g.op("Identity", output, name=name), ("batch", F.H - F.hidden, F.T))
-    _hand_on(w, _either(w, late, skipped))
-
-
-def _hand_on(w: Writer, stay: str) -> None:
-    """The new state as outputs; where `stay` (batch,) holds, the old one."""
-    g = w.g
-    for (name, before), start in zip(w.before.items(), w.start.values(), strict=True):
-        end = w.after[name]
-        if stay:
-            end = g.op("Where", _wide(w, stay, start.ndim), before, end)
-        kind = "int64" if start.dtype == np.int64 else "float"
-        g.output(g.op("Identity", end, name=name), ("batch", *start.shape[1:]), kind)
+    w.hand_on(_either(w, late, skipped))
 
 
 def _or_last(w: Writer, dropped: str, outputs: list[str]) -> list[str]:
@@ -331,7 +249,7 @@ def _or_last(w: Writer, dropped: str, outputs: list[str]) -> list[str]:
     told = [
         g.op("Squeeze", v, axis) for v in g.ops("Split", names, w.before["forecast"], ones, axis=1)
     ]
-    over = _wide(w, dropped, 3)
+    over = w.wide(dropped, 3)
     outputs = [g.op("Where", over, old, new) for old, new in zip(told, outputs, strict=True)]
     w.after["forecast"] = g.op("Concat", *(g.op("Unsqueeze", v, axis) for v in outputs), axis=1)
     return outputs
@@ -369,8 +287,3 @@ def _late(w: Writer, time: str) -> str:
 def _either(w: Writer, one: str, other: str) -> str:
     """(batch,) whether one of two conditions holds, each "" if it never does."""
     return w.g.op("Or", one, other) if one and other else one or other
-
-
-def _wide(w: Writer, value: str, rank: int) -> str:
-    """(batch,) as (batch, 1, …) of a rank."""
-    return w.g.op("Unsqueeze", value, w.axis(*range(1, rank))) if rank > 1 else value

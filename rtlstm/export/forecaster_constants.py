@@ -7,42 +7,32 @@ conformal.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from rtlstm.export.graph import Array
-from rtlstm.kernels.tasks import calendar, conformal, mixing, scaling
+from rtlstm.export.stream_constants import StreamConstants
+from rtlstm.kernels.tasks import calendar, conformal, mixing
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.models.forecaster import Forecaster
 
 HARMONIC = np.arange(1, k.HARMONICS + 1)
 
 
-def split(value: Array) -> tuple[Array, Array]:
-    """A double as the sum of two floats: (x - high) - low in float32 is x - value, nearly exact."""
-    high = np.asarray(value, np.float32)
-    return high, np.asarray(value - high.astype(np.float64), np.float32)
-
-
-@dataclass
-class ForecasterConstants:
+class ForecasterConstants(StreamConstants):
     """The constants of a forecaster; C columns, T targets, H horizons, D regressors."""
 
-    model: Forecaster
-
-    def __post_init__(self) -> None:
-        model = self.model
-        self.plan, self.d, self.q = model._plan, model._arena.d, model._arena.q
-        plan = self.plan
-        self.C, self.T, self.H = (int(plan[at]) for at in (k.COLUMNS, k.TARGETS, k.HORIZONS))
+    def __init__(self, model: Forecaster) -> None:
+        plan = model._plan
+        super().__init__(plan, model._arena.d, model._arena.q, model.spec.missing_values)
+        self.model = model
+        self.T, self.H = int(plan[k.TARGETS]), int(plan[k.HORIZONS])
         self.lags, self.rows = int(plan[k.LAGS]), int(plan[k.ROWS])
         self.horizons = np.array(model.spec.all_horizons)
         self.hidden = int(plan[k.HIDDEN_HORIZONS])
         self.targets = plan[plan[k.TARGET_AT] :][: self.T].astype(np.int64)
-        slots = self._counts(k.SLOT, k.SEASONAL)
+        slots = self.integers(k.SLOT, k.SEASONAL)
         self.slots = [(place, int(back)) for place, back in enumerate(slots) if back >= 0]
         self.season, self.by_clock = (int(self.count(w)) for w in (k.SEASON, k.BY_CLOCK))
         self.seasonal = 0 < self.season <= int(plan[k.WINDOW])
@@ -53,57 +43,10 @@ class ForecasterConstants:
         self.taken = int(self.count(k.TAKEN))
 
     # ------------------------------------------------------------------ reading the block
-    def _counts(self, which: int, size: int) -> Array:
-        return self.q[self.plan[which] :][:size].copy()
-
-    def count(self, which: int) -> int:
-        """A counter."""
-        return int(self.q[self.plan[k.COUNTS] + which])
-
-    def values(self, which: int, *shape: int) -> Array:
-        """An array of the float64 part, by its entry in the plan."""
-        return self.d[self.plan[which] :][: math.prod(shape)].reshape(shape).copy()
-
-    def setting(self, which: int) -> float:
-        """A setting."""
-        return float(self.d[self.plan[k.SETTINGS] + which])
-
-    def column(self, which: int) -> Array:
-        """(C,) a statistic of every column."""
-        found: Array = self.values(k.COLUMN, k.COLUMN_FIELDS, self.C)[which]
-        return found
-
     def pair(self, which: int) -> Array:
         """(H, T) a statistic of every horizon and target."""
         found: Array = self.values(k.PAIR, k.PAIR_FIELDS, self.H, self.T)[which]
         return found
-
-    def seen(self) -> Array:
-        """(C,) how many values of each column were seen."""
-        return self._counts(k.SEEN, self.C)
-
-    # ------------------------------------------------------------------ columns
-    def fault_limits(self) -> tuple[Array, Array, Array]:
-        """(low, high, jump) beyond which a value may be a fault; columns that have none: infinite.
-
-        A float32 x lies below `low` exactly if it lies below the double that it stands for.
-        """
-        low, high = self.column(k.LOW), self.column(k.HIGH)
-        width = high - low
-        ages = self.column(k.AGE)
-        judged = (ages >= scaling.EARLY) & (width > 0.0)
-        room = width * scaling.FAR * np.maximum(1.0, scaling.WARM / np.maximum(ages, 1.0))
-        below = np.where(judged, low - room, -np.inf)
-        above = np.where(judged, high + room, np.inf)
-        low32, high32 = below.astype(np.float32), above.astype(np.float32)
-        low32 = np.where(low32 < below, np.nextafter(low32, np.float32(np.inf)), low32)
-        high32 = np.where(high32 > above, np.nextafter(high32, np.float32(-np.inf)), high32)
-        return low32, high32, self.setting(k.SPIKE) * np.sqrt(self.column(k.FAST2))
-
-    def inverse_root(self, which: int) -> Array:
-        """(C,) 1 / sqrt of a statistic, and 0 where there is no scale."""
-        square = self.column(which)
-        return np.where(square > 0.0, 1.0 / np.sqrt(np.where(square > 0.0, square, 1.0)), 0.0)
 
     # ------------------------------------------------------------------ the readout
     def readout(self) -> Array:
@@ -154,7 +97,7 @@ class ForecasterConstants:
     def chosen(self) -> Array:
         """(T, PAIRS) lag * C + column of the rows that each target has chosen, -1 if unused."""
         pairs = int(self.plan[k.PAIRS])
-        return self._counts(k.PICK, self.T * pairs).reshape(self.T, pairs)
+        return self.integers(k.PICK, self.T * pairs).reshape(self.T, pairs)
 
     def picks(self) -> list[tuple[int, int]]:
         """(lag, column) of all rows that any target has chosen, each once, in order."""
@@ -270,18 +213,6 @@ class ForecasterConstants:
         """Whether some rows are answered, by policy, with the forecast made last."""
         spec = self.model.spec
         return spec.missing == "skip" or (bool(self.by_clock) and spec.times == "drop")
-
-    def suspects(self) -> Array:
-        """(C,) values in a row that were far outside."""
-        return self._counts(k.SUSPECTS, self.C)
-
-    def repeated(self) -> Array:
-        """(C,) values in a row that were far outside and the same."""
-        return self._counts(k.REPEATS, self.C)
-
-    def sentinels(self) -> Array:
-        """(C,) the value of each column that stands for a missing one, NaN where there is none."""
-        return np.where(self.column(k.HAS_SENTINEL) != 0.0, self.column(k.SENTINEL), np.nan)
 
     def window(self) -> Array:
         """(depth - 1, C) standardised rows, the newest first."""

@@ -1,21 +1,24 @@
-"""`export_onnx`: one word for a network, the network of a learner, a forecaster or a detector."""
+"""`export_onnx`: one word for all models; of a learner, its network."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from rtlstm.errors import SpecError
-from rtlstm.export import detector, forecaster
+from rtlstm.export import detector, forecaster, supervised
 from rtlstm.export import onnx_file as model_file
 from rtlstm.export.forecaster_constants import ForecasterConstants
 from rtlstm.export.graph import Array, Graph
 from rtlstm.export.network import Recipe, inference, slots
+from rtlstm.export.supervised_constants import SupervisedConstants
 from rtlstm.models.detector import Detector
 from rtlstm.models.forecaster import Forecaster
 from rtlstm.models.network import Network
+from rtlstm.models.supervised import SupervisedModel
 
 
 def export_onnx(
@@ -28,8 +31,9 @@ def export_onnx(
 ) -> None:
     """Write a model as ONNX, and its current state beside it as NAME.init.onnx.
 
-    model: a Network, a Learner (its network, for inference), a Forecaster or a Detector (score and
-    flag, see :mod:`rtlstm.export.detector`). Inputs x (batch,
+    model: a Network, a Learner (its network, for inference), a Forecaster, a Detector (score and
+    flag, see :mod:`rtlstm.export.detector`), a Classifier or a Regressor
+    (:mod:`rtlstm.export.supervised`). Inputs of a network: x (batch,
     inputs), then the state: "h0.layer0" (batch, units), "c0.layer0", fed-back gates "i0.layer0" …;
     outputs y (batch, outputs), then the new state in the same order: "h.layer0" … All float32, also
     for float64 networks; the batch is dynamic, its rows independent streams.
@@ -52,13 +56,11 @@ def export_onnx(
     Metadata under "rtlstm.": version, kind, spec, state, digest of the constants.
     """
     g = Graph(model_file.check_opset(opset))
-    if isinstance(model, Forecaster | Detector):
+    write = next((write for kind, write in GRAPHS.items() if isinstance(model, kind)), None)
+    if write:
         if sequence:
             raise SpecError(f"a {model.kind} is exported a step at a time: sequence=False")
-        if isinstance(model, Detector):
-            facts, state = detector_graph(g, model, form, quantize)
-        else:
-            facts, state = forecaster_graph(g, model, form, quantize)
+        facts, state = write(g, model, form, quantize)
     else:
         net = getattr(model, "net", model)
         if not isinstance(net, Network):
@@ -73,13 +75,12 @@ def export_onnx(
 def _why_not(model: Any) -> str:
     """Why something has no graph, and what of it has one."""
     parts = {
-        "network": "its .network has, without what is made of rows before it and of answers after",
         "learner": "each .learner(key) has",
     }
     hint = next((f"; {text}" for part, text in parts.items() if hasattr(model, part)), "")
     return (
-        f"a {type(model).__name__} has no ONNX form, a Network, Learner, Forecaster or Detector"
-        f" has{hint}; nothing was written"
+        f"a {type(model).__name__} has no ONNX form, a Network, Learner, Forecaster, Detector,"
+        f" Classifier or Regressor has{hint}; nothing was written"
     )
 
 
@@ -122,14 +123,35 @@ def detector_graph(
     return facts | ({"time": "epoch seconds"} if frozen.by_clock else {}), state
 
 
-def detector_state(model: Detector) -> dict[str, Array]:
-    """The current state by the names of the graph's inputs."""
-    return detector_graph(Graph(model_file.OLDEST_OPSET), model, "auto", None)[1]
+def supervised_graph(
+    g: Graph, model: SupervisedModel, form: str, quantize: str | None
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Write a classifier's or regressor's graph; returns its metadata and state by input name."""
+    with model._lock:
+        model._finish()
+        net, frozen = model.network, SupervisedConstants(model)
+        recipe = Recipe(net.spec, net.parameters, form, False, quantize)
+        state = supervised.write(g, frozen, recipe)
+    facts = {
+        "kind": model.kind,
+        "spec": model.spec.to_dict(),
+        "columns": list(model.columns),
+        "targets" if frozen.numbers else "classes": list(model.spec.outputs),
+    }
+    return facts | ({"time": "epoch seconds"} if frozen.timed else {}), state
 
 
-def forecaster_state(model: Forecaster) -> dict[str, Array]:
+GRAPHS: dict[type, Callable[..., tuple[dict[str, Any], dict[str, Array]]]] = {
+    Forecaster: forecaster_graph,
+    Detector: detector_graph,
+    SupervisedModel: supervised_graph,
+}
+
+
+def model_state(model: Forecaster | Detector | SupervisedModel) -> dict[str, Array]:
     """The current state by the names of the graph's inputs."""
-    return forecaster_graph(Graph(model_file.OLDEST_OPSET), model, "auto", None)[1]
+    write = next(write for kind, write in GRAPHS.items() if isinstance(model, kind))
+    return write(Graph(model_file.OLDEST_OPSET), model, "auto", None)[1]
 
 
 def network_state(net: Network) -> dict[str, Array]:

@@ -16,14 +16,17 @@ from rtlstm.errors import MissingExtraError, SampleError, SpecError
 from rtlstm.export import onnx_file as model_file
 from rtlstm.export.forecaster_constants import ForecasterConstants
 from rtlstm.export.graph import Array
-from rtlstm.export.onnx import detector_state, forecaster_state, network_state
+from rtlstm.export.onnx import model_state, network_state
+from rtlstm.export.stream_constants import StreamConstants
 from rtlstm.export.training import state as learner_state
 from rtlstm.inputs.records import as_time
 from rtlstm.kernels.tasks import forecast_plan as k
+from rtlstm.models.classifier import Classifier
 from rtlstm.models.detector import Detector
 from rtlstm.models.forecaster import Forecaster
 from rtlstm.models.learner import Learner
 from rtlstm.models.network import Network
+from rtlstm.models.regressor import Regressor
 
 # What goes into the graph at one step, and the answers that the model in this process gives.
 Step = tuple[dict[str, Array], list[Array]]
@@ -34,9 +37,9 @@ class Verification:
     """What `verify_onnx` found.
 
     difference: the largest difference of any output: absolute for answers below 1, in units of the
-    largest entry of the answer above. For a forecaster each output is measured by its own size over
-    these rows and in what was learned from, since the raw values of sensors differ in size, and
-    float32 is as exact as they are large. Infinite if one side alone answers NaN.
+    largest entry of the answer above. For a forecaster or regressor each output is measured by its
+    own size over these rows and in what was learned from, since the raw values of sensors differ in
+    size, and float32 is as exact as they are large. Infinite if one side alone answers NaN.
     microseconds: the median time of a step in onnxruntime, on one thread. bytes: of the file.
     """
 
@@ -59,11 +62,11 @@ def verify_onnx(
 
     model: what was exported; both start from its current state, and it is as before afterwards.
     samples: (rows, inputs); for a network, a row with NaN or infinity must be answered NaN by the
-    graph, for a forecaster it has missing values. times: epoch seconds of a forecaster's rows,
-    negative or None if unknown. For the step of a learner, samples is (X, Y). Both sides see the
-    samples as float32. Raises DamagedFileError if the constants of the file, or of the starting
-    state beside it, are not those that were written, SpecError if it is of another model,
-    MissingExtraError without onnxruntime.
+    graph, for other models it has missing values. times: epoch seconds of the rows, negative or
+    None if unknown. For the step of a learner, samples is (X, Y), and so it may be for a classifier
+    or regressor, whose Y are the labels of the rows. Both sides see the samples as float32. Raises
+    DamagedFileError if the constants of the file, or of the starting state beside it, are not those
+    that were written, SpecError if it is of another model, MissingExtraError without onnxruntime.
     """
     facts = model_file.metadata(model_file.load_whole(path))
     if model_file.init_path(path).exists():
@@ -108,9 +111,11 @@ def _twin(
     kind, net = facts.get("kind"), getattr(model, "net", model)
     if kind == "forecaster" and isinstance(model, Forecaster):
         told = "time" in facts
-        return forecaster_state(model), _forecaster(model, samples, times, told)
+        return model_state(model), _forecaster(model, samples, times, told)
     if kind == "detector" and isinstance(model, Detector):
-        return detector_state(model), _detector(model, samples, times, "time" in facts)
+        return model_state(model), _detector(model, samples, times, "time" in facts)
+    if kind in ("classifier", "regressor") and kind == getattr(model, "kind", None):
+        return model_state(model), _supervised(model, samples, times, "time" in facts)
     if kind == "learner" and isinstance(model, Learner):
         return learner_state.current(model), _learner(model, *samples)
     if kind == "network" and isinstance(net, Network):
@@ -144,6 +149,37 @@ def _detector(model: Detector, samples: Any, times: Any, told: bool) -> Iterator
             yield feeds, [np.full((1, 1), np.nan)] * 2
         else:
             yield feeds, [np.full((1, 1), found.score), np.full((1, 1), float(found.flag))]
+
+
+def _supervised(
+    model: Classifier | Regressor, samples: Any, times: Any, told: bool
+) -> Iterator[Step]:
+    X, labels = samples if isinstance(samples, tuple) else (samples, None)
+    rows = np.asarray(X, np.float32)
+    clock = [-1] * len(rows) if times is None else [_second(time) for time in times]
+    known = _labels(model, [None] * len(rows) if labels is None else labels)
+    for row, second, label in zip(rows, clock, known, strict=True):
+        feeds = {"x": row[None]} | ({"time": np.array([second])} if told else {})
+        moment = second if told and second >= 0 else None
+        if model.spec.previous_label:
+            feeds["label"] = np.asarray([_fed(model, label)])
+        said = model.update(row, label, moment, learn=False)
+        yield feeds, [said.values[None]]
+
+
+def _labels(model: Classifier | Regressor, labels: Any) -> list[Any]:
+    """The labels of all rows as the model in this process takes them, numbers as float32."""
+    if isinstance(model, Classifier):
+        return list(labels)
+    return [model._label(label).astype(np.float32) for label in labels]
+
+
+def _fed(model: Classifier | Regressor, label: Any) -> Any:
+    """A label as the graph takes it."""
+    if isinstance(model, Regressor):
+        return label
+    truth = model._label(label)
+    return -1 if np.isnan(truth[0]) else int(truth.argmax())
 
 
 def _learner(model: Learner, X: Any, Y: Any) -> Iterator[Step]:
@@ -224,11 +260,18 @@ def _largest(gap: Array, size: Array, usual: Array | float) -> float:
 
 
 def _usual(model: Any) -> Array | None:
-    """Below what size of an output a forecaster's difference is measured against that size: 1, or
-    a deviation from 0 that its targets (T,) have usually had. None: each answer has its own size.
+    """Below what size of an output its difference is measured against that size: 1, or a deviation
+    from 0 that the targets (T,) of a forecaster or regressor have usually had. None: each answer
+    has its own size.
     """
-    if not isinstance(model, Forecaster):
+    found: StreamConstants
+    if isinstance(model, Forecaster):
+        found = ForecasterConstants(model)
+        targets = found.targets
+    elif isinstance(model, Regressor):
+        found = StreamConstants(model._lab, model._arena.d, model._arena.q)
+        targets = np.arange(found.C)
+    else:
         return None
-    found = ForecasterConstants(model)
     size = np.abs(found.column(k.MEAN)) + 3.0 * np.sqrt(found.column(k.VAR))
-    return np.maximum(1.0, size[found.targets])
+    return np.maximum(1.0, size[targets])

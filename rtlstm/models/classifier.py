@@ -108,16 +108,18 @@ class Classifier(SupervisedModel):
             raise SampleError(f"a label must be one of {known}{more}; {UNCHANGED}") from None
 
     # ------------------------------------------------------------------ use
-    def update(self, row: Any, label: Any = None, time: Any = None) -> Verdict:
+    def update(self, row: Any, label: Any = None, time: Any = None, learn: bool = True) -> Verdict:
         """Predict the class of a row, then learn its label.
 
         row: a mapping from column to number, or numbers in the order of the columns; NaN, infinite,
         None or absent means missing, and unknown fields are counted and ignored. label: a class, or
         None or NaN if it is unknown. time: datetime (naive: UTC), datetime64 or epoch seconds.
-        While tickets wait, the label waits behind them. Raises SampleError for an invalid row,
-        label or time; nothing has changed then.
+        While tickets wait, the label waits behind them. learn=False freezes all that was learned,
+        statistics included; the network's state, running means and metrics move, and the label is
+        the last known one from then on. Raises SampleError for an invalid row, label or time,
+        StateError for learn=False while tickets wait; nothing has changed then.
         """
-        return self._said(self._update(row, label, time))
+        return self._said(self._update(row, label, time, learn))
 
     def predict(self, row: Any, time: Any = None) -> tuple[Verdict, int]:
         """Predict the class of a row whose label comes later; returns the prediction and a ticket.

@@ -84,14 +84,14 @@ class Regressor(SupervisedModel):
         return as_row(label, self.targets)[0]
 
     # ------------------------------------------------------------------ use
-    def update(self, row: Any, label: Any = None, time: Any = None) -> Estimate:
+    def update(self, row: Any, label: Any = None, time: Any = None, learn: bool = True) -> Estimate:
         """Predict the targets of a row, then learn its label.
 
         label: a mapping from target to number, numbers in the order of the targets, or one number
         if there is one target; None or NaN if it is unknown. The rest is as in
         :meth:`Classifier.update`.
         """
-        return Estimate(self._update(row, label, time))
+        return Estimate(self._update(row, label, time, learn))
 
     def predict(self, row: Any, time: Any = None) -> tuple[Estimate, int]:
         """Predict for a row whose label comes later; returns the prediction and a ticket.

@@ -54,6 +54,7 @@ class SupervisedModel(Model):
         self._time = np.zeros(1)  # where the kernels read the time of a row
         self._tally = arena.q[plan[w.TALLY] :][: w.TALLY_LEN]
         self._state = arena.q[plan[w.STATE] :][: spec.delay]
+        self._learning = arena.q[plan[k.COUNTS] + k.LEARNING :][:1]
         self._unknown = np.full(len(spec.outputs), np.nan)
 
     @classmethod
@@ -99,14 +100,14 @@ class SupervisedModel(Model):
             raise SampleError(f"expected {count} labels, one a row, got {len(rows)}; {UNCHANGED}")
         return np.array(rows, np.float64).reshape(count, len(self.spec.outputs))
 
-    def _update(self, row: Any, label: Any, time: Any) -> Array:
-        """Predict for a row, then learn its label."""
+    def _update(self, row: Any, label: Any, time: Any, learn: bool) -> Array:
+        """Predict for a row, then learn its label, or (learn=False) remember it."""
         values, unknown = as_row(row, self.spec.columns)
         self._must_be_whole(values)
         truth, seconds = self._label(label), as_time(time_of(row, time))
         out = np.empty(len(self.spec.outputs))
         with self._lock:
-            self._take(values, seconds, truth, out, unknown)
+            self._take(values, seconds, truth, out, unknown, learn)
         return out
 
     def _predict(self, row: Any, time: Any) -> tuple[Array, int]:
@@ -117,7 +118,7 @@ class SupervisedModel(Model):
         with self._lock:
             return out, self._take(values, seconds, LABEL_LATER, out, unknown)
 
-    def run(self, rows: Any, labels: Any = None, times: Any = None) -> Array:
+    def run(self, rows: Any, labels: Any = None, times: Any = None, learn: bool = True) -> Array:
         """Predict for rows (T, columns), each before its label is learned: (T, outputs).
 
         labels: one for each row, as :meth:`update` takes them, or None if all are unknown. Equal to
@@ -130,7 +131,7 @@ class SupervisedModel(Model):
         answers = np.empty(truths.shape)
         with self._lock:
             for t, values in enumerate(table):
-                self._take(values, float(seconds[t]), truths[t], answers[t])
+                self._take(values, float(seconds[t]), truths[t], answers[t], learn=learn)
         return answers
 
     def learn(self, ticket: int, label: Any) -> None:
@@ -160,7 +161,13 @@ class SupervisedModel(Model):
             raise SampleError(f"a cell is missing, NaN or infinite; {UNCHANGED}")
 
     def _take(
-        self, values: Array, seconds: float, truth: Array, out: Array, unknown: int = 0
+        self,
+        values: Array,
+        seconds: float,
+        truth: Array,
+        out: Array,
+        unknown: int = 0,
+        learn: bool = True,
     ) -> int:
         """Predict for a row, which then waits for its label, and learn what can be learned.
 
@@ -168,14 +175,22 @@ class SupervisedModel(Model):
         ticket.
         """
         self._finish()
+        waiting = int(self._tally[w.ISSUED] - self._tally[w.SETTLED])
+        if waiting and not learn:
+            raise StateError(
+                f"learn=False needs every label learned or given up first, and {waiting} rows wait"
+                f" for theirs; {UNCHANGED}"
+            )
         row = _Row(self, values, seconds, truth, out)
         row.unknown += unknown
+        row.learn = bool(learn)
         self._whole(row.work)
         return row.ticket
 
     def _take_label(self, ticket: int, truth: Array) -> None:
         """Note a label and learn what can be learned; can be begun again (see `Model._whole`)."""
         self._complete()
+        self._learning[0] = 1
         if self._tally[w.SETTLED] <= ticket:
             place = ticket % self.spec.delay
             at = self._plan[w.WAITING] + place * self._plan[w.WAITING_ROW] + self._plan[w.W_TARGET]
@@ -264,11 +279,13 @@ class _Row:
         self.truth, self.out, tally = truth, out, model._tally
         self.ticket, self.unknown = int(tally[w.ISSUED]), int(tally[w.UNKNOWN_FIELDS])
         self.given_up = int(tally[w.GIVEN_UP]) + 1
+        self.learn = True
 
     def work(self) -> None:
         """Make room among those that wait, answer, learn what can be learned."""
         model, tally, size = self.model, self.model._tally, self.model.spec.delay
         model._complete()
+        model._learning[0] = self.learn
         if tally[w.ISSUED] == self.ticket:
             tally[w.UNKNOWN_FIELDS] = self.unknown
             if tally[w.SETTLED] == self.ticket - size:

@@ -250,12 +250,10 @@ def test_what_cannot_be_exported_or_verified_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("build", "part"),
     [
-        (lambda: rtlstm.Classifier(columns=["a"], classes=2), "network"),
-        (lambda: rtlstm.Regressor(columns=["a"], targets=["b"]), "network"),
         (lambda: rtlstm.Fleet(rtlstm.Learner(of_row(cells.BY_ID["NP"])), 2), "learner"),
         (lambda: {"x": 1}, ""),
     ],
-    ids=["Classifier", "Regressor", "Fleet", "dict"],
+    ids=["Fleet", "dict"],
 )
 def test_what_has_no_graph_is_told_what_of_it_has(build, part, tmp_path: Path) -> None:
     model, path = build(), tmp_path / "m.onnx"
@@ -264,8 +262,7 @@ def test_what_has_no_graph_is_told_what_of_it_has(build, part, tmp_path: Path) -
         export_onnx(model, path)
     assert (f".{part}" if part else why) in str(said.value) and not path.exists()
     if part:
-        inner = getattr(model, part)
-        export_onnx(inner(0) if part == "learner" else inner, path)
+        export_onnx(getattr(model, part)(0), path)
         assert path.exists()
 
 

@@ -121,3 +121,22 @@ def test_a_learning_step_verified_on_a_source_takes_targets_from_it_too(
     assert done.exit_code == 0 and done.output.startswith("40 rows"), done.output
     np.savetxt(source, table[:, :4], delimiter=",", header="a,b,c,u", comments="")
     assert "5 columns" in refusal(verify, out, saved, "--samples", source)
+
+
+@pytest.mark.parametrize("what", ["classifier", "regressor"])
+def test_a_model_of_labels_is_exported_and_verified(what: str, tmp_path: Path) -> None:
+    X = np.random.RandomState(0).standard_normal((60, 2))
+    small = rtlstm.LSTM(2)
+    if what == "classifier":
+        model = rtlstm.Classifier(["a", "b"], ["no", "yes"], small)
+        model.run(X, ["yes" if row[0] > 0 else "no" for row in X])
+    else:
+        model = rtlstm.Regressor(["a", "b"], ["y"], small)
+        model.run(X, X @ [[1.0], [2.0]])
+    saved, out = tmp_path / "m.safetensors", tmp_path / "m.onnx"
+    model.save(saved)
+    done = called(export, saved, out)
+    answers = "probabilities" if what == "classifier" else "values"
+    assert kind(out) == what and f"out {answers} (batch, " in done.output, done.output
+    done = called(verify, out, saved, "--rows", 50)
+    assert done.exit_code == 0 and done.output.startswith("50 rows"), done.output

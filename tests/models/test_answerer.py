@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rtlstm
+from rtlstm.errors import StateError
+from rtlstm.kernels.tasks import stream_plan as k
 from rtlstm.layouts.supervised import SupervisedSpec
 
 KINDS = ("classifier", "regressor")
@@ -393,3 +395,40 @@ def test_it_tells_what_it_is(kind: str) -> None:
     for part in (type(model).__name__, "LSTM(4)", f"{model.memory}", "rows seen: 60"):
         assert part in text
     assert model.columns == tuple(COLUMNS)
+
+
+@both
+def test_learning_can_be_off(kind: str) -> None:
+    model, twin, known = taught(kind), made(kind), labels(kind)[60:ROWS]
+    twin.restore(model.snapshot())
+    held = {name: model._arena.view(at).copy() for name, at in model._saved.items()}
+    shifted = X[60:] + 3.0
+    answers = model.run(shifted, known, learn=False)
+    one = [twin.update(x, y, learn=False).values for x, y in zip(shifted, known, strict=True)]
+    assert np.array(one).tobytes() == answers.tobytes() and twin.snapshot() == model.snapshot()
+    after = {name: model._arena.view(at) for name, at in model._saved.items()}
+    moved = {name for name in held if not np.array_equal(held[name], after[name], equal_nan=True)}
+    learned = {f"experts.{part}" for part in ("weights", "mix", "error", "prior", "scale")}
+    assert not moved & {*learned, "labels.table", "columns.seen", "labels.seen"}, moved
+    assert {"columns.means", "labels.means", "score"} <= moved
+    for at in (k.MEAN, k.VAR, k.SLOW2, k.LOW, k.HIGH, k.AGE):
+        name = "columns.statistics"
+        assert np.array_equal(held[name][at], after[name][at])
+    assert model.health()["labels"] == 60 and np.max(model.metrics["count"]) >= ROWS - 1
+    weights = {name for name in moved if name.startswith("parameter")}
+    assert not weights and any("state" in name or "layer" in name for name in moved), moved
+
+
+@both
+def test_learning_goes_on_after_it_was_off_and_waits_for_no_ticket(kind: str) -> None:
+    model, known = made(kind), labels(kind)
+    _, ticket = model.predict(X[0])
+    before = model.snapshot()
+    with pytest.raises(StateError, match="learn=False"):
+        model.update(X[1], learn=False)
+    assert model.snapshot() == before
+    model.learn(ticket, known[0])
+    model.update(X[1], known[1], learn=False)
+    assert model.health()["labels"] == 1
+    model.run(X[2:], known[2:ROWS])
+    assert model.health()["labels"] == ROWS - 1

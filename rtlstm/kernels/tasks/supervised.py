@@ -10,6 +10,9 @@ output too:
     x = [z (C), last change (C), z less running means (R C), label (K), label less running means
          (R K), cos and sin of the hour and weekday, stretch of the last time step, h (UNITS), 1]
 
+Where LEARNING is 0, all that was learned stands still, statistics included; running means, the last
+label, the network's state and the scores move.
+
 The base of a class is how often it followed the last known one; that of a number is its last known
 value, or its running mean where previous labels are no input.
 """
@@ -49,7 +52,7 @@ def predict_row(plan, lab, net, f, d, q, row, time, truth, out):
             if q[plan[k.GAP] + j]:
                 d[plan[k.ROW] + j] = d[field(plan, k.MEAN, j)]
     move_clock(plan, d, q, time)
-    scaling.standardise(plan, d, q, at + plan[w.W_X], 1)
+    scaling.standardise(plan, d, q, at + plan[w.W_X], learns(plan, q))
     inputs_after_z(plan, lab, d, q, at + plan[w.W_X])
     advance_network(plan, net, f, d, q, at + plan[w.W_X])
     for c in range(plan[w.OUTPUTS]):
@@ -65,11 +68,17 @@ def predict_row(plan, lab, net, f, d, q, row, time, truth, out):
     q[tally + w.ISSUED] += 1
 
 
+@kernel
+def learns(plan, q):
+    """1 if this row and its label are learned from."""
+    return q[plan[k.COUNTS] + k.LEARNING]
+
+
 # ---------------------------------------------------------------- what is seen
 @kernel
 def move_clock(plan, d, q, time):
     """Move the clock on, and write the calendar of this row where it says one."""
-    calendar.move_clock(plan, d, q, time, 1)
+    calendar.move_clock(plan, d, q, time, learns(plan, q))
     v.fill(d, plan[k.CAL], 0.0, k.CALENDAR)
     moment, step = d[plan[k.CLOCK] + k.TIME], d[plan[k.CLOCK] + k.STEP]
     if q[plan[k.COUNTS] + k.STEPS_TIMED] < 2 or not calendar.day_counts(plan, d):
@@ -172,16 +181,15 @@ def learn_label(plan, lab, net, f, d, q):
     place = q[tally + w.SETTLED] % plan[w.RING]
     at = plan[w.WAITING] + place * plan[w.WAITING_ROW]
     v.fill(f, plan[k.LEARN_TARGET], 0.0, plan[k.UNITS])
-    known = has_label(plan, lab, d, q, at)
+    known, learn = has_label(plan, lab, d, q, at), learns(plan, q)
     if known:
         update_scores(plan, d, q, at)
-        for e in range(plan[w.EXPERTS]):
+        for e in range(plan[w.EXPERTS] if learn else 0):
             experts.learn(plan, f, d, q, e, place)
         remember_label(plan, lab, d, q, at)
-        q[tally + w.LABELS] += 1
-    prepare_learning_step(
-        plan, net, f, d, q, at + plan[w.W_X], known and q[tally + w.LABELS] > WARM
-    )
+        q[tally + w.LABELS] += learn
+    learn = learn and known and q[tally + w.LABELS] > WARM
+    prepare_learning_step(plan, net, f, d, q, at + plan[w.W_X], learn)
     q[tally + w.STEPS_BEFORE] = q[p.Q_STEPS]
     q[tally + w.SETTLED] += 1
     q[tally + w.STAGE] = 1
@@ -203,7 +211,7 @@ def has_label(plan, lab, d, q, at):
 
 @kernel
 def update_scores(plan, d, q, at):
-    """Count what was said of this row, and move the weights of the experts by it."""
+    """Count what was said of this row; where it is learned, move the experts' weights by it."""
     K, answer, truth = plan[w.OUTPUTS], at + plan[w.W_PREDICTION], at + plan[w.W_TARGET]
     if plan[w.KIND] == w.CLASSES:
         right, said = 0, 0
@@ -213,7 +221,8 @@ def update_scores(plan, d, q, at):
         last = d[at + plan[w.W_LAST]]
         add_score(plan, d, 0, -math.log(max(d[answer + right], experts.LEAST)), said == right, 0.0,
               last == right)  # fmt: skip
-        experts.update_weights(plan, d, at, right)
+        if learns(plan, q):
+            experts.update_weights(plan, d, at, right)
         return
     for c in range(K):
         last = d[at + plan[w.W_LAST] + c]
@@ -221,6 +230,8 @@ def update_scores(plan, d, q, at):
             continue
         off, naive = d[truth + c] - d[answer + c], d[truth + c] - last
         add_score(plan, d, c, off * off, abs(off), naive * naive, abs(naive))
+        if not learns(plan, q):
+            continue
         experts.update_weights(plan, d, at, c)
         scale, error2 = d[at + plan[w.W_SCALE] + c], plan[w.ERROR2] + c
         if scale > 0.0:
@@ -244,12 +255,15 @@ def remember_label(plan, lab, d, q, at):
     """Make the label of this row the last known one, and move its statistics on."""
     K, truth = plan[w.OUTPUTS], at + plan[w.W_TARGET]
     if plan[w.KIND] == w.NUMBERS:
-        scaling.standardise(lab, d, q, plan[w.LABEL_Z], 1)
+        scaling.standardise(lab, d, q, plan[w.LABEL_Z], learns(plan, q))
     else:
-        tabulate(plan, d, q, at)
+        if learns(plan, q):
+            tabulate(plan, d, q, at)
         for c in range(K):
+            if d[truth + c] > 0.5:
+                q[plan[w.TALLY] + w.LAST_CLASS] = c
             d[plan[w.LABEL_Z] + c] = d[field(lab, k.LAST, c)] = d[truth + c]
-            q[lab[k.SEEN] + c] += 1
+            q[lab[k.SEEN] + c] += learns(plan, q)
     if plan[w.LABEL_SETS] > 1:
         update_means(lab, d, q, plan[w.LABEL_MEANS])
 
@@ -263,9 +277,6 @@ def tabulate(plan, d, q, at):
         for c in range(K):
             entry = plan[w.TABLE] + row * K + c
             d[entry] = keep * d[entry] + d[truth + c]
-    for c in range(K):
-        if d[truth + c] > 0.5:
-            q[plan[w.TALLY] + w.LAST_CLASS] = c
 
 
 @kernel
