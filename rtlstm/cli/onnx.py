@@ -91,8 +91,8 @@ def verify(onnx: Path, model: Path, samples: str | None, rows: int, tolerance: f
 
     Runs ONNX in onnxruntime beside MODEL, from which it was exported; both start from the state
     that MODEL holds. Rows for a learning step hold its inputs, then its targets; labels of a
-    classifier or regressor are made up. Prints the largest difference, the time of a step and the size. The exit code is 1 if they differ by more
-    than --tolerance.
+    classifier or regressor are made up. Prints the largest difference, the time of a step and the
+    size. The exit code is 1 if they differ by more than --tolerance.
     """
     origin, learns = rtlstm.load(model), _learns(onnx)
     table, times = _rows_of(samples, origin, rows) if samples else _rows_for(origin, rows)
