@@ -162,7 +162,15 @@ class Broker:
         def on_subscribe(client: Any, _: Any, mid: int, reasons: Any, properties: Any) -> None:
             answers.put(next((str(reason) for reason in reasons if reason.is_failure), ""))
 
+        def on_disconnect(client: Any, _: Any, flags: Any, reason: Any, properties: Any) -> None:
+            answers.put(  # before there is another answer, this is one
+                "it closes the connection at once; one that speaks TLS is mqtts://"
+                if not address.tls
+                else "it closes the connection at once"
+            )
+
         client.on_connect, client.on_subscribe = on_connect, on_subscribe
+        client.on_disconnect = on_disconnect
         client.on_message = lambda _, __, message: self._queue.put(message)
         client.reconnect_delay_set(1, 30)
         _identify(client, address)
@@ -176,6 +184,11 @@ class Broker:
             refused = answers.get(timeout=WAIT)
         except queue.Empty:
             refused = "no answer"
+        except ssl.SSLCertVerificationError as fault:
+            raise SourceError(
+                f"{address}: {fault.verify_message or fault}: certificate verify failed;"
+                " RTLSTM_MQTT_CA names the file of the certificate that signed the broker's"
+            ) from fault
         except (OSError, ValueError) as fault:
             raise SourceError(f"{address}: cannot connect: {fault}") from fault
         if refused:
@@ -191,18 +204,28 @@ def _identify(client: Any, address: Address) -> None:
     file = os.environ.get("RTLSTM_MQTT_PASSWORD_FILE")
     if password is None and file:
         try:
-            password = Path(file).read_text().rstrip("\n")
-        except OSError as fault:
-            raise SourceError(f"RTLSTM_MQTT_PASSWORD_FILE: {fault.strerror}") from fault
+            password = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as fault:
+            raise _unreadable("RTLSTM_MQTT_PASSWORD_FILE", file, fault) from fault
     if user is not None:
         client.username_pw_set(user, password)
+    elif password is not None:
+        raise SourceError(
+            f"{address}: a password without a user; put the user into RTLSTM_MQTT_USER, or before"
+            " the host, as in mqtts://user@host/topic"
+        )
     if address.tls:
+        file = os.environ.get("RTLSTM_MQTT_CA") or None
         try:
-            client.tls_set_context(
-                ssl.create_default_context(cafile=os.environ.get("RTLSTM_MQTT_CA") or None)
-            )
+            client.tls_set_context(ssl.create_default_context(cafile=file))
         except OSError as fault:
-            raise SourceError(f"RTLSTM_MQTT_CA: {fault}") from fault
+            raise _unreadable("RTLSTM_MQTT_CA", file, fault) from fault
+
+
+def _unreadable(variable: str, file: str | None, fault: Exception) -> SourceError:
+    """The error of a file that a variable names."""
+    reason = getattr(fault, "strerror", None) or fault
+    return SourceError(f"{variable}: {file}: {reason}")
 
 
 def _fields(topic: str, payload: bytes) -> Record | None:

@@ -25,7 +25,9 @@ from rtlstm.stream.mqtt import address_of
 mqtt = pytest.importorskip("paho.mqtt.client")
 BROKER = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 needs_broker = pytest.mark.skipif(BROKER is None, reason="needs Debian's mosquitto")
-ROWS = 60
+TOOLS = [shutil.which("openssl"), shutil.which("mosquitto_passwd")]
+needs_tools = pytest.mark.skipif(None in TOOLS, reason="needs openssl and mosquitto_passwd")
+SECRET = "Zwölf Boxkämpfer 12"
 
 
 class Mosquitto:
@@ -77,11 +79,17 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 class Peer:
-    """Another client: publishes, and keeps what it hears."""
+    """Another client: publishes, and keeps what it hears.
 
-    def __init__(self, port: int, *topics: str) -> None:
+    certificate: of a broker that speaks TLS; the peer is then "ann", with her password.
+    """
+
+    def __init__(self, port: int, *topics: str, certificate: Path | None = None) -> None:
         self.heard: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+        if certificate is not None:
+            self.client.tls_set(str(certificate))
+            self.client.username_pw_set("ann", SECRET)
         self.client.on_message = lambda _, __, m: self.heard.put((m.topic, json.loads(m.payload)))
         self.client.connect("127.0.0.1", port)
         for topic in topics:
@@ -100,13 +108,16 @@ def row(i: int) -> dict[str, Any]:
     return {"seq": i, "time": 1_700_000_000 + 60 * i, "t": i % 7, "h": i % 5 if i % 9 else None}
 
 
-def service(port: int, folder: Path, *words: object) -> subprocess.Popen[bytes]:
+def service(
+    port: int, folder: Path, *words: object, scheme: str = "mqtt", **environment: object
+) -> subprocess.Popen[bytes]:
     command = [
-        *(sys.executable, "-m", "rtlstm", "stream", f"mqtt://127.0.0.1:{port}/yard/#"),
+        *(sys.executable, "-m", "rtlstm", "stream", f"{scheme}://127.0.0.1:{port}/yard/#"),
         *("--resume-or-start", folder / "m", "--every", 5, "--columns", "t,h", "--hidden", 4),
         *words,
     ]
-    return subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE)
+    env = {**os.environ, **{name: str(value) for name, value in environment.items()}}
+    return subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, env=env)
 
 
 def said(process: subprocess.Popen[bytes], word: bytes) -> None:
@@ -150,6 +161,76 @@ def test_messages_are_learned_and_answered(broker: Mosquitto, tmp_path: Path) ->
     assert rtlstm.load(tmp_path / "m").rows == 6
     assert rtlstm.load(tmp_path / "m").snapshot()
     assert b"password" not in errors
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[tuple[Mosquitto, Path]]:
+    """A broker that speaks TLS alone and lets "ann" in, and its certificate."""
+    openssl, passwd = TOOLS
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    key, certificate, known = (folder / name for name in ("key.pem", "cert.pem", "known"))
+    made = [
+        *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+        *("-nodes", "-days", "2", "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"),
+        *("-keyout", key, "-out", certificate),
+    ]
+    for words in (made, [passwd, "-b", "-c", known, "ann", SECRET]):
+        subprocess.run(list(map(str, words)), check=True, capture_output=True)
+    lines = ("allow_anonymous false", f"password_file {known}", f"certfile {certificate}")
+    started = Mosquitto(folder, *lines, f"keyfile {key}")
+    yield started, certificate
+    started.stop()
+
+
+@needs_broker
+@needs_tools
+def test_a_broker_with_tls_and_a_password(guarded: tuple[Mosquitto, Path], tmp_path: Path) -> None:
+    """The password comes from a file; nothing that is said or kept has it."""
+    broker, certificate = guarded
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET + "\n", encoding="utf-8")
+    trust = {"RTLSTM_MQTT_CA": certificate, "RTLSTM_MQTT_USER": "ann"}
+    words = ("--publish", "told", "--limit", 6)
+    told = {"scheme": "mqtts", **trust, "RTLSTM_MQTT_PASSWORD_FILE": secret}
+    peer = Peer(broker.port, "told", certificate=certificate)
+    with service(broker.port, tmp_path, *words, **told) as process:
+        said(process, b"listening")
+        for i in range(6):
+            peer.send("yard/shed", row(i))
+        assert process.wait(60) == 0
+        assert process.stderr
+        assert SECRET not in process.stderr.read().decode()
+    assert [peer.heard.get(timeout=20)[0] for _ in range(6)] == ["told"] * 6
+    peer.close()
+    assert rtlstm.load(tmp_path / "m").rows == 6
+    for path in tmp_path.glob("m*"):
+        assert SECRET.encode() not in path.read_bytes()
+
+
+@needs_broker
+@needs_tools
+def test_a_broker_that_does_not_let_one_in(guarded: tuple[Mosquitto, Path], tmp_path: Path) -> None:
+    """Each reason is one line, which names it and never the password."""
+    broker, certificate = guarded
+    own, user = {"RTLSTM_MQTT_CA": certificate}, {"RTLSTM_MQTT_USER": "ann"}
+    wrong = {"RTLSTM_MQTT_PASSWORD": SECRET[::-1]}
+    for scheme, environment, reason in (
+        ("mqtts", {**own, **user, **wrong}, "refuses: Not authorized"),
+        ("mqtts", own, "refuses: Not authorized"),
+        ("mqtts", {**user, **wrong}, "certificate verify failed"),
+        ("mqtts", {"RTLSTM_MQTT_CA": tmp_path / "none"}, "none: No such file"),
+        ("mqtts", {**user, "RTLSTM_MQTT_PASSWORD_FILE": tmp_path / "none"}, "none: No such file"),
+        ("mqtts", wrong, "RTLSTM_MQTT_USER"),
+        ("mqtt", {**user, **wrong}, "mqtts://"),
+    ):
+        with service(broker.port, tmp_path, scheme=scheme, **environment) as process:
+            assert process.wait(60) == 1
+            assert process.stderr
+            text = process.stderr.read().decode()
+        assert reason in text and text.count("\n") == 1, text
+        assert SECRET[::-1] not in text
+    assert not (tmp_path / "m").exists()
 
 
 @needs_broker

@@ -83,10 +83,14 @@ def test_arima_is_the_library_called_by_hand() -> None:
 
 
 def test_river_is_the_library_called_by_hand() -> None:
-    time_series = pytest.importorskip("river.time_series")
+    river = pytest.importorskip("river")
+    for room in ("linear_model", "optim", "preprocessing", "time_series"):
+        importlib.import_module(f"river.{room}")
     recording = stream()
     told = forecasts("snarimax", recording, 3)
-    model = time_series.SNARIMAX(p=12, d=1, q=0)
+    regression = river.linear_model.LinearRegression(optimizer=river.optim.SGD(0.001))
+    scaled = river.preprocessing.StandardScaler() | regression
+    model = river.time_series.SNARIMAX(p=12, d=1, q=0, regressor=scaled)
     for t, value in enumerate(recording.filled().rows[:, 0]):
         model.learn_one(float(value))
         if t >= 100:
@@ -114,6 +118,17 @@ def test_least_squares_is_least_squares() -> None:
     A = np.concatenate([np.array(X) * keep[:, None], prior])
     w = np.linalg.lstsq(A, np.concatenate([np.array(z) * keep, np.zeros(len(prior))]), rcond=None)
     assert told == pytest.approx(base + scale * x @ w[0], abs=1e-6)
+
+
+def test_harmonics_that_beat_do_not_run_away() -> None:
+    """Two waves that turn together for thousands of rows are one wave where amplitudes are."""
+    t = np.arange(3000)
+    wave = np.sin(t * 2 * np.pi / 24) + np.sin(t * 2 * np.pi * (1 / 24 + 1 / 3000))
+    wave += 1e-3 * t + 0.1 * np.random.default_rng(0).normal(size=len(t))
+    recording = Recording(("wave",), wave[:, None], np.full(len(t), np.nan))
+    found = compare(recording, methods=["fft", "last-value"], season=24)
+    by_name = {result.name: result.scores for result in found.results}
+    assert by_name["fft"].mse < by_name["last-value"].mse
 
 
 class Mean:

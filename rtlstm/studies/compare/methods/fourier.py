@@ -12,7 +12,7 @@ from rtlstm.studies.compare.recording import History
 Array = np.ndarray[Any, Any]
 HARMONICS = 8
 WINDOW = 4096
-RECENT = 512  # rows that amplitudes are fitted on
+RECENT = 1024  # rows that amplitudes are fitted on
 
 
 class Fourier(Batch):
@@ -20,7 +20,7 @@ class Fourier(Batch):
 
     The eight largest peaks of the spectrum (Hann window, trend taken out, padded eightfold) give
     the frequencies at each fit. Amplitudes, and the share of the last error that lasts to the row
-    to come, are fitted anew for every chunk of rows on the 512 rows before it.
+    to come, are fitted anew for every chunk of rows on the 1024 rows before it.
     """
 
     window = WINDOW
