@@ -13,6 +13,7 @@ from rtlstm.stream.dialect import Layout, lay_out, splitter
 from rtlstm.stream.lines import MAX_LINE, Lines, Readable, name_of
 from rtlstm.stream.reading import Options, Reading, decide
 from rtlstm.stream.rejects import DeadLetter, OnError, Rejects
+from rtlstm.stream.rows import Rows
 from rtlstm.stream.source import Closing, Sample
 from rtlstm.stream.time_columns import Table
 from rtlstm.stream.values import check_known, number, number_reader, units_in, value_kind
@@ -65,14 +66,15 @@ class CsvSource(Closing):
         """What was found otherwise than decided, a line each."""
         looked, self._layout = self._look()
         self._row = 0
-        cut = splitter(self._layout.separator, self._layout.quote)
-        rows = _whole(cut([line for _, line in looked[self._layout.skip :]]), self._layout)
+        self._cells = splitter(self._layout.separator, self._layout.quote)
+        seen = Rows([line for _, line in looked[self._layout.skip :]], self._cells)
+        rows = _whole(seen, self._layout)
         self._few = rows[:TRIED] if lines.live else []
         self._decide(rows, lines.ended)
         self.columns = self.reading.columns
         self.units = self._units()
         lines.skip(self._layout.skip)
-        self._reader = cut(self._uncommented(lines))
+        self._reader = Rows(self._uncommented(lines), self._cells, lambda: lines.number)
         self._records = self._read()
 
     @property
@@ -165,8 +167,8 @@ class CsvSource(Closing):
         try:
             lines.look(self._layout.skip)
             lines.skip(self._layout.skip)
-            cut = splitter(self._layout.separator, self._layout.quote)
-            for row in _each(cut(self._uncommented(lines)), self._layout):
+            rows = Rows(self._uncommented(lines), self._cells)
+            for row in _each(rows, self._layout):
                 yield [row[p] for p in places]
         finally:
             lines.close()
@@ -187,7 +189,7 @@ class CsvSource(Closing):
             except csv.Error:
                 self._row += 1
                 message = "not CSV: a quote that stays open, or a carriage return within a cell"
-                self._reject("bad_csv", message, [])
+                self._reject("bad_csv", message, [self._reader.text.rstrip("\r\n")])
                 continue
             if cells == self._repeated:
                 continue
@@ -278,8 +280,9 @@ class CsvSource(Closing):
         return values
 
     def _reject(self, reason: str, message: str, cells: list[str]) -> None:
-        where = f"row {self._row} (line {self._lines.number})"
+        where = f"row {self._row} (line {self._reader.number})"
         mark = self._layout.separator
+        self._reader.resume()  # its other lines, if any, may be rows that a quote took in
         self._rejects.reject(reason, f"{where}: {message}", mark.join(cells))
 
 

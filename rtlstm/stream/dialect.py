@@ -3,10 +3,11 @@
 import csv
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rtlstm.errors import SourceError
+from rtlstm.stream.rows import Cells, Rows
 from rtlstm.stream.time_names import parts_of_time, says_time
 from rtlstm.stream.values import is_missing
 
@@ -25,8 +26,6 @@ _TYPED = re.compile(
     r"|true|false|on|off",
     re.IGNORECASE,
 )
-
-Rows = Callable[[Iterable[str]], Iterator[list[str]]]
 
 
 @dataclass(frozen=True)
@@ -56,14 +55,16 @@ class Layout:
         return _WORDS[self.separator]
 
 
-def splitter(separator: str, quote: str = '"') -> Rows:
+def splitter(separator: str, quote: str = '"') -> Cells:
     """What makes cells of lines; raises csv.Error for a line that is none."""
     if separator == BLANKS:
-        return lambda lines: csv.reader(map(_single_blanks, lines), delimiter=" ", quotechar=quote)
+        return lambda lines, strict: csv.reader(
+            map(_single_blanks, lines), delimiter=" ", quotechar=quote, strict=strict
+        )
     if separator == "  ":
-        return lambda lines: (re.split(r"\s{2,}|\t", line.strip()) for line in lines)
-    return lambda lines: csv.reader(
-        lines, delimiter=separator, quotechar=quote, skipinitialspace=True
+        return lambda lines, strict: (re.split(r"\s{2,}|\t", line.strip()) for line in lines)
+    return lambda lines, strict: csv.reader(
+        lines, delimiter=separator, quotechar=quote, skipinitialspace=True, strict=strict
     )
 
 
@@ -138,23 +139,23 @@ def _single_quoted(lines: Sequence[str]) -> bool:
 
 
 def _split(lines: Sequence[str], separator: str, quote: str) -> list[list[str]]:
-    """Cells of each line; a line that is none is one cell."""
+    """Cells of each row; a line whose quotes are wrong is cut without regard to them."""
     if separator == "  " or not any(quote in line for line in lines):
         return [_cells(line, separator, quote) for line in lines]
     found = []
-    rows = splitter(separator, quote)(iter(lines))
+    rows = Rows(lines, splitter(separator, quote))
     while True:
         try:
             found.append(next(rows))
         except csv.Error:
-            found.append([""])
+            found.append(rows.text.rstrip("\r\n").split(separator))
         except StopIteration:
             return found
 
 
 def _cells(line: str, separator: str, quote: str) -> list[str]:
     try:
-        return next(splitter(separator, quote)([line]), [""])
+        return next(splitter(separator, quote)([line], False), [""])
     except csv.Error:
         return [""]
 

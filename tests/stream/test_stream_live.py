@@ -35,7 +35,7 @@ class Pipe:
 @pytest.fixture
 def watchdog() -> Iterator[None]:
     """A test that waits for ever is ended."""
-    timer = threading.Timer(30, os._exit, (1,))
+    timer = threading.Timer(300, os._exit, (1,))
     timer.start()
     yield
     timer.cancel()
