@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rtlstm.errors import StateError as StateError
     from rtlstm.errors import StorageError as StorageError
     from rtlstm.errors import TruncatedFileError as TruncatedFileError
+    from rtlstm.errors import UnsavableError as UnsavableError
     from rtlstm.export.onnx import export_onnx as export_onnx
     from rtlstm.export.training.learner import export_onnx_learner as export_onnx_learner
     from rtlstm.export.training.state import import_learner_state as import_learner_state
@@ -104,6 +105,7 @@ _MODULES = {
         "StateError",
         "StorageError",
         "TruncatedFileError",
+        "UnsavableError",
     ),
     "rtlstm.export.onnx": ("export_onnx",),
     "rtlstm.importers.keras": ("import_keras",),

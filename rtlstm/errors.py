@@ -61,6 +61,10 @@ class MissingFileError(StorageError, FileNotFoundError):
     """There is no file of that name."""
 
 
+class UnsavableError(ModelFileError):
+    """A model that could not be loaded again, as one with a weight that is not finite."""
+
+
 class SourceError(RtlstmError, ValueError):
     """A stream of samples that cannot be opened, or a row of it that cannot be read."""
 

@@ -31,14 +31,15 @@ def main() -> None:
         _say(wrong.format_message())
         code = USAGE_ERROR
     except (RtlstmError, click.ClickException, OSError, MemoryError) as fault:
-        _say(_message(fault))
+        _say(message_of(fault))
         code = USER_ERROR
     except (click.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     sys.exit(code)
 
 
-def _message(fault: Exception) -> str:
+def message_of(fault: Exception) -> str:
+    """What an error says, in a line."""
     if isinstance(fault, OSError) and fault.strerror:
         return f"{fault.filename}: {fault.strerror}" if fault.filename else fault.strerror
     return str(fault) or type(fault).__name__

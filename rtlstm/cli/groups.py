@@ -1,5 +1,6 @@
 """`rtlstm stream --group`: one forecaster for each value of a column."""
 
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from rtlstm.cli.interrupt import Interrupt
 from rtlstm.cli.outputs import Outputs
 from rtlstm.cli.reading import tell_end, tell_reading
 from rtlstm.cli.run import Run, arranger
-from rtlstm.errors import LimitError, SourceError
+from rtlstm.errors import LimitError, ModelFileError, SinkError, SourceError
 from rtlstm.stream import Source
 
 if TYPE_CHECKING:
@@ -90,9 +91,21 @@ def run_groups(source: Source, outputs: Outputs, options: dict[str, Any]) -> Non
             for run in groups.runs.values():
                 run.fail()
             raise
-        for key, run in groups.runs.items():
-            run.finish(source, label=f"{options['group']} {key}: ")
+        faults = list(_finished(groups.runs, source, options["group"]))
     tell_end(source)
+    if faults:
+        raise faults[-1]
+
+
+def _finished(
+    runs: dict[str, Run], source: Source, column: str
+) -> Iterator[ModelFileError | SinkError]:
+    """Finish all runs; what those that could not be written failed of."""
+    for key, run in runs.items():
+        try:
+            run.finish(source, label=f"{column} {key}: ")
+        except (ModelFileError, SinkError) as fault:
+            yield fault
 
 
 def check_groups(outputs: Outputs, options: dict[str, Any]) -> None:

@@ -22,8 +22,8 @@ class Metrics:
     """Serves the figures of a run on a port of this machine; a context manager.
 
     rows, missing and faulty cells, late times, skipped updates, skill by target, seconds a row and
-    the age of the last checkpoint. Raises `MissingExtraError` without prometheus-client, OSError
-    for a port that is taken.
+    the age of the last checkpoint, and how many failed. Raises `MissingExtraError` without
+    prometheus-client, OSError for a port that is taken.
     """
 
     def __init__(self, run: Run, port: int, host: str = "127.0.0.1") -> None:
@@ -63,6 +63,12 @@ class Metrics:
         age = passed if self._saved is None else time.monotonic() - self._saved
         yield core.GaugeMetricFamily(
             "rtlstm_checkpoint_age_seconds", "Since the model was last written.", value=age
+        )
+
+        yield core.CounterMetricFamily(
+            "rtlstm_failed_checkpoints",
+            "Attempts to write the model that failed.",
+            value=run.checkpoints.failed,
         )
 
     def close(self) -> None:

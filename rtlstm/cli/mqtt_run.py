@@ -37,6 +37,7 @@ class MqttSource(RecordSource):
         self.broker = Broker(address, f"rtlstm-{own.hexdigest()}", rejects)
         if old is not None:
             self.broker.recall(self.marks.of(old.rows))
+            self.marks.settle(old.rows)
         click.echo(f"rtlstm: listening to {address}", err=True)
         super().__init__(self.broker, rejects, options, live=True, close=self.broker.close)
 
@@ -44,13 +45,14 @@ class MqttSource(RecordSource):
 class Marks:
     """Beside a model, MODEL.mqtt.json: which messages the checkpoints of it cover, by their rows.
 
-    It is written before the model, with the marks of the model before, so that whichever of the two
-    models a kill leaves has its marks.
+    It is written before the model, with the marks of the model on the disk, so that whichever of
+    the two models a kill or a full disk leaves has its marks.
     """
 
     def __init__(self, save: Path | None) -> None:
         self._path = save and save.with_name(f"{save.name}.mqtt.json")
         self._marks: dict[str, Any] = {}
+        self._stands: str | None = None
         if self._path is not None and self._path.exists():
             try:
                 self._marks = dict(json.loads(self._path.read_text()))
@@ -61,10 +63,16 @@ class Marks:
         """The marks of the model that has learned so many rows."""
         return dict(self._marks.get(str(rows), {}))
 
+    def settle(self, rows: int) -> None:
+        """The model that has learned so many rows is the one on the disk."""
+        self._stands = str(rows)
+
     def write(self, rows: int, marks: dict[str, Any]) -> None:
         """Keep the marks of the model that is written next."""
         kept = {key: value for key, value in self._marks.items() if key != str(rows)}
         newest = sorted(kept, key=int)[1 - MARKS :]
+        if self._stands in kept:
+            newest = [self._stands]
         self._marks = {**{key: kept[key] for key in newest}, str(rows): marks}
         if self._path is not None:
             atomic.replace(self._path, [json.dumps(self._marks).encode()])
@@ -77,6 +85,10 @@ def attend(run: Run, source: MqttSource, publish: str | None, home_assistant: bo
     def mark() -> None:
         source.marks.write(run.forecaster.rows, broker.marks())
 
+    def settle() -> None:
+        source.marks.settle(run.forecaster.rows)
+        broker.settle()
+
     def answer(sample: Sample, forecast: "Forecast") -> None:
         if publish is not None:
             broker.publish(publish, told(run.forecaster, sample.time, forecast))
@@ -86,7 +98,7 @@ def attend(run: Run, source: MqttSource, publish: str | None, home_assistant: bo
     run.after.append(answer)
     if saves:
         run.saving.append(mark)
-        run.saved.append(broker.settle)
+        run.saved.append(settle)
     if publish is not None and home_assistant:
         for topic, config in discovery(run.forecaster, publish, broker.name):
             broker.publish(topic, config, retain=True)

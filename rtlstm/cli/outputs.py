@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 
 import click
 
-from rtlstm.errors import MissingExtraError
+from rtlstm.cli import message_of
+from rtlstm.errors import MissingExtraError, ModelFileError, SinkError
 from rtlstm.files import atomic
 from rtlstm.stream.sink import CsvSink, csv_sink
 
@@ -121,6 +123,10 @@ def _is_plain(path: Path) -> bool:
         return True
 
 
+PATIENCE = 1 << 24
+"""Bytes of forecasts that wait in memory while the disk is full."""
+
+
 class ForecastFile:
     """The forecasts of a run as CSV, which replace an older file only when the run went well.
 
@@ -149,7 +155,15 @@ class ForecastFile:
     def write(self, time: float | None, values: Sequence[float]) -> None:
         """Add a row; the file is made with the first one."""
         sink = self._sink or self._open()
+        before = sink.waiting
         sink.write(time, values)
+        if sink.waiting and not before:
+            click.echo(f"rtlstm: {self.part}: the disk is full; its rows wait in memory", err=True)
+
+    @property
+    def waiting(self) -> int:
+        """Rows that are not written yet, since the disk is full."""
+        return self._sink.waiting if self._sink else 0
 
     def sync(self) -> None:
         """Have all rows on the disk."""
@@ -168,12 +182,17 @@ class ForecastFile:
         """The run failed: the older file stays; where the new rows are, in words."""
         if self._sink is None:
             return ""
-        self._sink.close()
+        with suppress(SinkError):  # the run has failed already; the last rows go with it
+            self._sink.close()
         return f"{self.path} was left as it was, {self.part} has the rows before" * self._replaces
 
     def _open(self) -> CsvSink:
         self._sink = csv_sink(
-            self.part, self._columns, resume=self._resumes, keep_rows=self._keep_rows
+            self.part,
+            self._columns,
+            resume=self._resumes,
+            keep_rows=self._keep_rows,
+            patience=PATIENCE,
         )
         return self._sink
 
@@ -188,7 +207,10 @@ def leave_behind(
     said = out.leave() if out is not None else ""
     if model is not None and save is not None:
         if own or not save.exists():
-            model.save(save)
+            try:
+                model.save(save)
+            except ModelFileError as fault:  # why the run failed is said by what is raised
+                said += f"{'; ' * bool(said)}{message_of(fault)}"
         else:
             said += f"{'; ' * bool(said)}{save} was left as it was"
     if said:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rtlstm
+from rtlstm.cli.checkpoints import Checkpoints
 from rtlstm.cli.closing import Span, closing_line, facts
 from rtlstm.cli.interrupt import Interrupt
 from rtlstm.cli.outputs import ForecastFile, Outputs, leave_behind, same_file, write_output
@@ -63,6 +64,7 @@ class Run:
         """Called before what was learned is written."""
         self.saved: list[Callable[[], None]] = []
         """Called whenever what was learned is on the disk."""
+        self.checkpoints = Checkpoints(self._write, self._waits)
         self._started = time.monotonic()
         self._learning = 0.0
         self._out = self._open_out(keep_rows) if outputs.out else None
@@ -134,8 +136,14 @@ class Run:
         if self.outputs.every and self.rows % self.outputs.every == 0:
             self.checkpoint()
 
-    def checkpoint(self) -> None:
-        """The forecasts, then what was learned, are on the disk."""
+    def checkpoint(self, last: bool = False) -> None:
+        """The forecasts, then what was learned, are on the disk, or it is said why not."""
+        if self.checkpoints.attempt(self.rows, last):
+            for call in self.saved:
+                call()
+
+    def _write(self) -> None:
+        """Bring everything to the disk; raises SinkError or ModelFileError."""
         if self._out:
             self._out.sync()
         if self.outputs.save and self.rows:
@@ -143,8 +151,6 @@ class Run:
                 call()
             self.forecaster.save(self.outputs.save)
             self._own_model = True
-        for call in self.saved:
-            call()
 
     # ------------------------------------------------------------------ the rows
     def _rows(self, source: Source, skip: int, limit: int | None) -> Iterable[Sample]:
@@ -168,14 +174,26 @@ class Run:
         learned = self.forecaster if self.rows else None
         leave_behind(self._out, learned, self.outputs.save, own=self._own_model)
 
+    def _say(self, said: str) -> None:
+        if said:
+            click.echo(f"rtlstm: {said}", err=True)
+
+    def _waits(self) -> bool:
+        """Whether forecasts wait for room on the disk."""
+        return self._out is not None and self._out.waiting > 0
+
     def finish(self, source: Source | None = None, label: str = "") -> None:
         """The run went well: save, draw, export, compare, report, and say what it was.
 
-        label: before the line that says it.
+        label: before the line that says it. Raises at last what the last checkpoint failed of.
         """
-        self.checkpoint()
+        self.checkpoint(last=True)
+        fault = self.checkpoints.fault
         if self._out:
-            self._out.keep()
+            if self._waits():
+                self._say(self._out.leave())
+            else:
+                self._out.keep()
         difference = None
         if self._plot and self.outputs.plot:
             self._plot.save(self.outputs.plot)
@@ -190,6 +208,8 @@ class Run:
             write_output(self.outputs.report, text.encode())
         if not sys.stderr.isatty():
             click.echo(f"rtlstm: {label}{closing_line(told)}", err=True)
+        if fault is not None:
+            raise fault
 
     def _compare(self, path: Path) -> float | None:
         """Largest difference of the exported model over the last rows; None if there are none."""

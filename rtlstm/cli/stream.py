@@ -83,7 +83,9 @@ def stream(source: str, **options: Any) -> None:
     mqtt://host/topic, `host` for this machine's telemetry, or `recording` for a shipped one. How it
     is read is told by its first rows, and stated. It ends with its last row, with --limit, or with
     Ctrl-C, SIGTERM or SIGHUP: everything asked for is then saved, and the exit code is 0. A run
-    that fails or learns nothing leaves the files that were there, and its exit code is 1.
+    that fails or learns nothing leaves the files that were there, and its exit code is 1. A
+    checkpoint of --every that cannot be written is said, and made good by the next one; the exit
+    code is 1 if the last one could not be written either.
 
     --resume takes every row of SOURCE for a new one and starts --out afresh. With --continue,
     SOURCE and --out are those of the earlier run: the rows already learned are skipped, and

@@ -95,6 +95,19 @@ def fault(legal: Legal, arrays: Mapping[str, Array]) -> str | None:
     return None
 
 
+def must_be_finite(name: str) -> bool:
+    """Say whether a tensor must be finite, as weights, states and traces must."""
+    return name.split(".")[0] in ("parameters", "state", "trace", "moment1", "moment2")
+
+
+def unfit(legal: Legal | None, arrays: Mapping[str, Array]) -> str | None:
+    """Why a file of these arrays could not be loaded, or None."""
+    for name, values in arrays.items():
+        if must_be_finite(name) and not np.isfinite(values).all():
+            return f"{name!r} holds values that are not finite"
+    return None if legal is None else fault(legal, arrays)
+
+
 # --------------------------------------------------------------------------- learners
 def learner(layout: LearnerLayout) -> Legal:
     """Ranges of a learner's arrays, its network's included."""

@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from rtlstm.errors import SpecError, StateError
+from rtlstm.errors import SpecError, StateError, UnsavableError
 from rtlstm.files import store
 from rtlstm.layouts.arena import Arena, ArrayLayout, buffer_dtype
-from rtlstm.layouts.ranges import Legal, fault
+from rtlstm.layouts.ranges import Legal, fault, unfit
 from rtlstm.models.locks import Lock
 
 Array = np.ndarray[Any, Any]
@@ -103,11 +103,18 @@ class Model:
         """Save the model to a file, from which :func:`rtlstm.load` continues bit for bit.
 
         The file is replaced atomically: after a crash there is the old one or the new one. Raises
-        StorageError if the operating system refuses; the old file is then intact.
+        StorageError if the operating system refuses, and UnsavableError for a model that could not
+        be loaded again, as one with a weight that is not finite; the old file is then intact.
         """
         with self._lock:
             self._finish()
             tensors, spec = self._tensors(), self.spec.to_dict()
+        found = unfit(self._legal(), tensors)
+        if found:
+            raise UnsavableError(
+                f"a {self.kind} that could not be loaded again is not saved: {found}; what is at"
+                f" {os.fspath(path)!r} is as before"
+            )
         store.write(path, self.kind, spec, tensors)
 
     def _tensors(self) -> dict[str, Array]:

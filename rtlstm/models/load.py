@@ -8,6 +8,7 @@ from typing import Any
 
 from rtlstm.errors import DamagedFileError, MismatchedFileError, RtlstmError
 from rtlstm.files import store
+from rtlstm.layouts.ranges import must_be_finite
 from rtlstm.models.base import Model
 
 # kind in the file -> module, class, class of its specification; imported when such a file is read
@@ -42,15 +43,10 @@ def load(path: str | os.PathLike[str], max_bytes: int = store.MAX_BYTES) -> Any:
         held, spec = _classes(kind)
         return held.expected(spec.from_dict(plain))
 
-    kind, plain, tensors = store.read(path, expect, _must_be_finite, max_bytes)
+    kind, plain, tensors = store.read(path, expect, must_be_finite, max_bytes)
     held, spec = _classes(kind)
     try:
         return held.from_tensors(spec.from_dict(plain), tensors)
     except (RtlstmError, ValueError, TypeError, OverflowError) as error:
         name = os.fspath(path)
         raise DamagedFileError(f"model file {name!r}: {error}; nothing was loaded") from error
-
-
-def _must_be_finite(name: str) -> bool:
-    """Say whether a tensor must be finite, as weights, states and traces must."""
-    return name.split(".")[0] in ("parameters", "state", "trace", "moment1", "moment2")

@@ -14,6 +14,8 @@ import numpy as np
 
 from rtlstm.errors import SinkError
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_RETRIED = 256  # rows that wait before another attempt to write them
 _EPOCH = datetime(1970, 1, 1)
 
 
@@ -26,7 +28,8 @@ class CsvSink:
     path: a file, or "-" for standard output. resume: go on with an existing file, whose header
     must be the same, behind its last whole line; a torn last line is cut off. keep_rows: with
     resume, cut everything behind the first keep_rows rows. digits: significant digits; 9 give a
-    float32 back exactly, 17 a float64. Raises `SinkError`, leaving an existing file as it was.
+    float32 back exactly, 17 a float64. patience: bytes of rows that wait in memory while the disk
+    is full. Raises `SinkError`, leaving an existing file as it was.
     """
 
     def __init__(
@@ -37,11 +40,15 @@ class CsvSink:
         resume: bool = False,
         keep_rows: int | None = None,
         digits: int = 9,
+        patience: int = 0,
     ) -> None:
         self.path = os.fspath(path)
         self.columns = tuple(columns)
         self.rows = 0
         """Rows in the file: those kept and those written since."""
+        self.waiting = 0
+        """Rows that are not in the file yet, since the disk is full."""
+        self._patience, self._held = patience, bytearray()
         self._format: Callable[[float], str] = f"{{:.{digits}g}}".format
         header = _line(("time", *self.columns))
         try:
@@ -65,29 +72,52 @@ class CsvSink:
         form = self._format
         cells = [form(value) if value == value else "" for value in numbers]
         stamp = "" if time is None else iso_time(time)
+        line = f"{stamp},{','.join(cells)}\n".encode()
         try:
-            self._put(f"{stamp},{','.join(cells)}\n".encode())
+            if self.waiting % _RETRIED == 0 or not self._may_wait(line):
+                self._put_held()
+                self._put(line)
+                self.rows += 1
+                return
         except OSError as fault:
-            raise self._error(fault) from fault
-        self.rows += 1
+            if fault.errno not in _FULL or not self._may_wait(line):
+                raise self._error(fault) from fault
+        self._held += line
+        self.waiting += 1
 
     def sync(self) -> None:
         """Have all rows brought onto the disk; a pipe or a terminal has none."""
         try:
+            self._put_held()
             os.fsync(self._file.fileno())
         except OSError as fault:
             if fault.errno not in (errno.EINVAL, errno.ENOTSUP):
                 raise self._error(fault) from fault
 
     def close(self) -> None:
-        """Close the file; standard output stays open."""
-        self._file.close()
+        """Close the file; standard output stays open. Raises SinkError if rows must wait still."""
+        try:
+            self._put_held()
+        except OSError as fault:
+            raise self._error(fault) from fault
+        finally:
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _may_wait(self, line: bytes) -> bool:
+        return len(self._held) + len(line) <= self._patience and self._file.seekable()
+
+    def _put_held(self) -> None:
+        if self.waiting:
+            self._put(bytes(self._held))
+            self.rows += self.waiting
+            self._held.clear()
+            self.waiting = 0
 
     def _stands(self) -> bool:
         return self.path != "-" and Path(self.path).exists()
@@ -144,7 +174,10 @@ class CsvSink:
 
     def _error(self, fault: OSError) -> SinkError:
         reason = fault.strerror or fault
-        return SinkError(f"{self.path}: cannot write to it: {reason}; {self.rows} rows are whole")
+        more = f", {self.waiting} more had to wait" if self.waiting else ""
+        return SinkError(
+            f"{self.path}: cannot write to it: {reason}; {self.rows} rows are whole{more}"
+        )
 
 
 csv_sink = CsvSink
