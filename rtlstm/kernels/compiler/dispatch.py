@@ -10,13 +10,19 @@ everything at once.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
+from types import ModuleType
 from typing import Any
 
 from llvmlite.binding import create_new_function_pass_manager
+from numba.core import ir
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba.core.ir_utils import build_definitions
 from numba.core.registry import CPUDispatcher
+from numba.core.untyped_passes import IRProcessing
 
 from rtlstm.kernels.compiler import fallback
 from rtlstm.kernels.compiler.contexts import (
@@ -25,6 +31,7 @@ from rtlstm.kernels.compiler.contexts import (
     gc_paused,
     interned_flags,
     nonnegative_indices,
+    remembered_operators,
 )
 
 __all__ = ["KernelDispatcher"]
@@ -62,7 +69,7 @@ class KernelDispatcher(CPUDispatcher):  # type: ignore[misc]
     def compile(self, sig: Any) -> Any:
         if not fallback.is_active():
             try:
-                with gc_paused(), nonnegative_indices():
+                with gc_paused(), nonnegative_indices(), remembered_operators():
                     return super().compile(sig)
             except Exception as error:
                 return fallback.try_plain(error, lambda: self.plain.compile(sig))
@@ -105,6 +112,55 @@ UNUSED_PASSES = {
 }
 
 
+@register_pass(mutates_CFG=False, analysis_only=False)
+class _FoldConstants(FunctionPass):  # type: ignore[misc]
+    """Write a number that a kernel reads from a module, such as ``k.COUNTS``, into the kernel.
+
+    A fifth of all statements is such, and each is typed and lowered.
+    """
+
+    _name = "fold_constants"
+
+    def __init__(self) -> None:
+        FunctionPass.__init__(self)
+
+    def run_pass(self, state: Any) -> bool:
+        blocks = state.func_ir.blocks.values()
+        modules: dict[str, Any] = {}
+        for block in blocks:
+            for statement in block.find_insts(ir.Assign):
+                value = statement.value
+                if isinstance(value, ir.Global) and isinstance(value.value, ModuleType):
+                    modules[statement.target.name] = value.value
+                elif isinstance(value, ir.Expr) and value.op == "getattr":
+                    found = getattr(modules.get(value.value.name), value.attr, None)
+                    if type(found) in (int, float):
+                        statement.value = ir.Const(found, value.loc)
+        used = {name for block in blocks for name in _names_read(block)}
+        for block in blocks:
+            block.body = [
+                statement
+                for statement in block.body
+                if not (isinstance(statement, ir.Assign) and statement.target.name in modules)
+                or statement.target.name in used
+            ]
+        state.func_ir._definitions = build_definitions(state.func_ir.blocks)
+        return True
+
+
+def _names_read(block: Any) -> Iterator[str]:
+    """The variables whose values a block's statements read."""
+    for statement in block.body:
+        if isinstance(statement, ir.Assign):
+            value = statement.value
+            if isinstance(value, ir.Var):
+                yield value.name
+            elif isinstance(value, ir.Inst):
+                yield from (var.name for var in value.list_vars())
+        else:
+            yield from (var.name for var in statement.list_vars())
+
+
 class _Compiler(Compiler):  # type: ignore[misc]
     """numba's pipeline without what no kernel needs."""
 
@@ -112,6 +168,7 @@ class _Compiler(Compiler):  # type: ignore[misc]
         managers = super().define_pipelines()
         for manager in managers:
             manager.passes = [p for p in manager.passes if p[0].__name__ not in UNUSED_PASSES]
+            manager.add_pass_after(_FoldConstants, IRProcessing)
             manager._finalized = False
             manager.finalize()
         return managers
