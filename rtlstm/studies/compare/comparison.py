@@ -107,7 +107,7 @@ def compare(
         for number, (name, make) in enumerate(entries):
             share = max(deadline - time.monotonic(), 0.0) / (len(entries) - number)
             # What one method leaves over, the others may use; ours is never cut short.
-            limit = math.inf if number == 0 else max(min(3.0 * share, budget / 3), 1.0)
+            limit = math.inf if number == 0 else max(3.0 * share, 1.0)
             done.results.append(judge.judge(name, make, refit, limit))
             if progress is not None:
                 progress(_line(done.results[-1]))

@@ -18,6 +18,7 @@ from rtlstm.studies.compare.recording import Recording
 
 Array = np.ndarray[Any, Any]
 CHUNK = 128  # rows between two looks at the clock, and between refits
+SPARSEST = 64  # every so many rows are learned at least
 
 
 @dataclass
@@ -42,15 +43,22 @@ def follow(method: Any, recording: Recording, targets: int, budget: float) -> Ru
 
     method: an object with ``run(past, count)`` (see :class:`Batch`), with ``stream(rows, times)``
     that handles a chunk at once, or with ``learn`` and ``forecast``. Half-way through its budget a
-    method that is fitted from time to time is not fitted any more.
+    method that is fitted from time to time is not fitted any more, and one that has a ``stride``
+    learns fewer rows as soon as it would need more than that.
     """
     run = Run(np.full((len(recording), targets), np.nan))
     started = time.perf_counter()
-    step = _stepper(method, recording, run)
+    step, spent, slow = _stepper(method, recording, run), 0.0, 0
     for begin in range(0, len(recording), CHUNK):
         end = min(begin + CHUNK, len(recording))
         step(begin, end)
-        spent = time.perf_counter() - started
+        before, spent = spent, time.perf_counter() - started
+        needed = spent + (spent - before) / (end - begin) * (len(recording) - end)
+        # Two chunks in turn, since one may have been slow by chance, as the first always is.
+        slow = slow + 1 if needed > budget / 2 else 0
+        if slow > 1 and getattr(method, "stride", SPARSEST) < SPARSEST:
+            method.stride, slow = 2 * method.stride, 0
+            run.notes = [f"one row in {method.stride} learned after row {end}, for want of time"]
         if isinstance(method, Batch) and spent > budget / 2 and not method.frozen and method.fits:
             method.frozen = True
             run.notes.append(f"not fitted again after row {end}, for want of time")

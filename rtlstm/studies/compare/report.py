@@ -24,15 +24,14 @@ def lines(comparison: Comparison, width: int = 120) -> list[str]:
         f" {comparison.horizon} row{'s'[: comparison.horizon != 1]} ahead;"
         f" rows {comparison.start:,} to {comparison.rows:,} scored, in units of each target's scale"
     )
-    out = [head[:width], ""]
+    out = [*_wrapped(head, width), ""]
     accuracy = [HEADINGS, *(_accuracy(r) for r in scored)]
     cost = [("method", *COSTS), *((r.name, *_cost(r)) for r in scored)]
     whole = _table([a + c[1:] for a, c in zip(accuracy, cost)])
     fits = max(map(len, whole)) <= width
     out += whole if fits else [*_table(accuracy), "", *_table(cost)]
-    for result in comparison.results:
-        if result.failure:
-            out += _wrapped(f"{result.name}: {result.failure}", width)
+    for text in (*_notes(comparison), *_failures(comparison)):
+        out += _wrapped(text, width)
     if comparison.interrupted:
         out.append("Interrupted: the methods that are not listed were not run.")
     return [*out, "", *_wrapped(sentence(comparison), width)]
@@ -71,6 +70,19 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
     return cleaned
 
 
+def _notes(comparison: Comparison) -> list[str]:
+    """How often methods were fitted, and what else befell them: each note with its methods."""
+    told: dict[str, list[str]] = {}
+    for result in comparison.results:
+        for note in result.notes:
+            told.setdefault(note, []).append(result.name)
+    return [f"{', '.join(names)}: {note}" for note, names in told.items()]
+
+
+def _failures(comparison: Comparison) -> list[str]:
+    return [f"{result.name}: {result.failure}" for result in comparison.results if result.failure]
+
+
 def _accuracy(result: Result) -> tuple[str, ...]:
     s = result.scores
     assert s is not None
@@ -80,8 +92,12 @@ def _accuracy(result: Result) -> tuple[str, ...]:
         to_ours = f"{mean:+.3g} ({low:+.2g} … {high:+.2g})"
     cover = "-" if s.coverage is None else f"{s.coverage:.1%}"
     width = "-" if s.width is None else f"{s.width:.3g}"
-    figures = (f"{s.mae:.4g}", f"{s.mase:.3g}", f"{s.skill:+.1%}", cover, width)
+    figures = (f"{s.mae:.4g}", f"{s.mase:.3g}", _skill(s.skill), cover, width)
     return (result.name, f"{s.mse:.4g}", to_ours, *figures)
+
+
+def _skill(share: float) -> str:
+    return f"{share:+.1%}" if share > -10.0 else "< -1000%"
 
 
 def _cost(result: Result) -> tuple[str, ...]:

@@ -87,7 +87,7 @@ class Batch:
     def schedule(self) -> str:
         """Say when it was fitted."""
         every = f"every {self.refit} rows" if self.refit else "whenever the rows had doubled"
-        return f"fitted {self.fits} times, {every}"
+        return f"fitted {self.fits} time{'s' * (self.fits != 1)}, {every}"
 
 
 def embed(values: Array, lags: int, count: int) -> Array:

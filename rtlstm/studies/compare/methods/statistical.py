@@ -16,7 +16,7 @@ from rtlstm.studies.compare.recording import History
 
 Array = np.ndarray[Any, Any]
 WINDOW = 1000  # rows that a fit sees
-CARRIED = 64  # rows that a model is carried over, or three seasons
+CARRIED = 64  # rows that Theta is carried over
 LONGEST = 48  # rows of a season that these models can take
 
 
@@ -57,15 +57,10 @@ class _Statistical(Batch):
             made = model.forward(y=y, h=1, fitted=True)
             return np.concatenate([made["fitted"][len(y) - count + 1 :], made["mean"][:1]])
         ends = range(len(y) - count + 1, len(y) + 1)
-        begins = [0 if self.causal else self._begin(end) for end in ends]
+        begins = [0 if self.causal else max(end - CARRIED, 0) for end in ends]
         return np.array([_last(model, y[b:e], ahead) for b, e in zip(begins, ends)])
 
     causal = True  # what the library calls fitted depends on the rows before alone
-
-    def _begin(self, end: int) -> int:
-        """First of the last rows that are enough, at the same place in the season as the fit's."""
-        begin = max(end - max(CARRIED, 4 * self.season), 0)
-        return begin - begin % self.season
 
 
 def _last(model: Any, y: Array, ahead: int) -> float:
@@ -94,12 +89,50 @@ class Ets(_Statistical):
 
 
 class Theta(_Statistical):
-    """The Theta method (Assimakopoulos & Nikolopoulos 2000)."""
+    """The Theta method (Assimakopoulos & Nikolopoulos 2000).
 
-    causal = False  # its seasons are taken out of the whole series at once
+    A season that the library's test finds is taken out at each fit, by its means over the rows of
+    the fit, and put back into the forecasts.
+    """
+
+    causal = False  # the trend is that of the whole series
 
     def model(self) -> Any:
-        """Return the library's Theta."""
+        """Return the library's Theta, for a series without a season."""
         from statsforecast.models import Theta  # the extra `compare`
 
-        return Theta(season_length=self.season)
+        return Theta(season_length=1)
+
+    def fit(self, past: History) -> None:
+        """Find the season of each target, and fit a model to the rest."""
+        self._seasons = [self._season_of(past.rows[:, j]) for j in self.setting.targets]
+        super().fit(self._without(past, 0))
+
+    def apply(self, past: History, count: int) -> Array:
+        """Forecast the rest, and put the season back."""
+        out = super().apply(self._without(past, self.origin), count)
+        n = len(past) - self.origin + self.setting.horizon
+        return out + self._seasonal(np.arange(n - count, n))
+
+    def _season_of(self, y: Array) -> Array:
+        """The season's parts (season,), 0 for none."""
+        from statsforecast.models import Theta  # the extra `compare`
+        from statsmodels.tsa.seasonal import seasonal_decompose
+
+        none = np.zeros(self.season)
+        if self.season < 2 or len(y) < 2 * self.season or np.ptp(y) == 0.0:
+            return none
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tested = Theta(season_length=self.season).fit(y.copy()).model_.get("decompose", False)
+        found: Array = seasonal_decompose(y, period=self.season).seasonal[: self.season]
+        return found if tested else none
+
+    def _seasonal(self, at: Array) -> Array:
+        """The seasons' parts (rows, targets), so many rows after the first of the last fit."""
+        return np.stack([season[at % self.season] for season in self._seasons], axis=1)
+
+    def _without(self, past: History, origin: int) -> History:
+        rows = past.rows.copy()
+        rows[:, list(self.setting.targets)] -= self._seasonal(np.arange(len(past)) - origin)
+        return History(rows, past.times)

@@ -28,7 +28,7 @@ class NearestWindows(Batch):
         """Keep windows of the past with what followed them."""
         from dtaidistance import dtw  # the extra `compare`
 
-        self._distance = dtw.distance_fast
+        self._distances = dtw.distance_matrix_fast
         ahead, n = self.setting.horizon, len(past)
         ends = np.arange(LENGTH - 1, n - ahead)
         ends = ends[-LIBRARY:]
@@ -49,7 +49,9 @@ class NearestWindows(Batch):
             most = min(SHORTLIST, len(shapes))
             near = np.argpartition(plain, most - 1, axis=1)[:, :most]
             for t in range(count):
-                far = [self._distance(now[t], shapes[k], window=BAND) for k in near[t]]
+                both = np.concatenate([now[t : t + 1], shapes[near[t]]])
+                block = ((0, 1), (1, most + 1))  # the first against all others, in one call
+                far = self._distances(both, block=block, compact=True, window=BAND, parallel=False)
                 best = near[t][np.argsort(far, kind="stable")[:NEAREST]]
                 out[t, place] = windows[t, -1] + scale[t] * change[best].mean()
         return out
