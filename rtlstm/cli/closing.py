@@ -76,4 +76,6 @@ def closing_line(told: dict[str, Any]) -> str:
         parts.append(f"{told[name]:,} {word} cells")
     if told["times_out_of_order"]:
         parts.append(f"{told['times_out_of_order']:,} times not after the last")
+        if 2 * told["times_out_of_order"] > told["rows"]:
+            parts[-1] += ", since the newest row comes first; turn the file round"
     return "; ".join(parts)

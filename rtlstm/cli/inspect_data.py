@@ -154,7 +154,10 @@ def _time_line(facts: Mapping[str, Any]) -> str:
     step = facts["median_step"]
     every = f", every {step:g} s" if step is not None else ""
     odd = facts["times_out_of_order"]
-    return f"time: {said}{span}{every}" + (f"; {odd:,} steps not forward" if odd else "")
+    back = f"; {odd:,} steps not forward" if odd else ""
+    if 2 * odd > facts["rows"]:
+        back += ": the newest row comes first, and the stream runs backwards"
+    return f"time: {said}{span}{every}{back}"
 
 
 def _number(value: float | None) -> str:

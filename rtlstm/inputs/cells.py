@@ -13,7 +13,19 @@ MISSING = frozenset(
     (
         *("", "?", "-", "--", "---", ".", "*", "***", "na", "n/a", "#n/a", "n.a.", "<na>", "\\n"),
         *("nan", "nat", "null", "none", "nil", "unavailable", "unknown", "undefined", "missing"),
-        *("no data", "nodata", "#value!", "#div/0!", "#ref!", "#num!", "-nan", "+nan"),
+        *(
+            "no data",
+            "nodata",
+            "no reading",
+            "n/d",
+            "n.d.",
+            "#value!",
+            "#div/0!",
+            "#ref!",
+            "#num!",
+            "-nan",
+            "+nan",
+        ),
     )
 )
 """What stands for a missing value, in lower case."""
@@ -31,6 +43,11 @@ PLAIN = {
 }
 _BLANKS = re.compile(r"(?<=\d)['’ \u00a0\u2009\u202f](?=\d{3}(?:\D|$))")  # 1'234 and 1 234
 _INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
+_MEASURED = re.compile(  # letters behind a blank alone, since 12A and 3rd are names
+    r"([+-]?[\d.,]*\d)(?:\s*[%‰°€$£]|\s*[°º]\s?[CFK]|\s+(?:[kMGmcdhnµμu]?(?:m|s|g|l|L|A|V|W|Wh|VA|var|Hz"
+    r"|Pa|J|N|bar|B|bit|lx|lux|Ω|Ohm|eV)|[kc]?m/[sh]|mph|kn|kts?|inHg|mmHg|psi|ppm|ppb|ppt|rpm|dBm?"
+    r"|[µμum]?g/m[³3]|m[³23²]|[lL]/(?:s|min|h)|m[³3]/[sh]|W/m[²2]|[CFK]|deg|h|min|USD|EUR|GBP|hPa))"
+)
 _NONE_TYPES = ("NAType", "NaTType")  # of pandas, which is not imported
 
 
@@ -52,6 +69,8 @@ def number(cell: str, decimal: str = ".") -> float:
     if word in TRUTHS:
         return TRUTHS[word]
     text = _BLANKS.sub("", text)
+    if not text[-1].isdigit():
+        text = without_unit(text)
     other = "," if decimal == "." else "."
     if other in text and GROUPS[decimal].fullmatch(text):
         text = text.replace(other, "")
@@ -62,6 +81,12 @@ def number(cell: str, decimal: str = ".") -> float:
     if _INFINITE.fullmatch(text):
         return float(text)
     raise ValueError("not a number")
+
+
+def without_unit(text: str) -> str:
+    """A number's text without the unit behind it; other texts as they are."""
+    found = _MEASURED.fullmatch(text)
+    return found[1] if found else text
 
 
 def is_none(value: Any) -> bool:

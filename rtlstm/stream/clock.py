@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from rtlstm.errors import SourceError
 from rtlstm.stream.day_order import CANDIDATES, settle
-from rtlstm.stream.time_names import words_of
+from rtlstm.stream.time_names import says_summary, words_of
 from rtlstm.stream.times import (
     DIGITS,
     EPOCH,
@@ -67,7 +67,7 @@ class Clock:
         try:
             return self.read(*texts)
         except (ValueError, OverflowError):
-            if any(map(is_missing, texts)):
+            if any(map(is_missing, texts)) and not any(map(says_summary, texts)):
                 return None
             if len(texts) > 1 or not self.form.startswith(("epoch", "year-month-day", "none")):
                 raise
@@ -177,6 +177,9 @@ def _digits(known: Sequence[str], name: str) -> Found:
     middle = values[len(values) // 2]
     if values[0] >= 1700 and values[-1] <= 2100 and any("." in cell for cell in known):
         return Found(Form("year", EPOCH_FORM.pattern, _decimal_year), "year and fraction")
+    fraction = any("." in cell or "," in cell for cell in known)
+    if values[0] >= 25569 and values[-1] < 80000 and (fraction or dated):
+        return Found(Form("days", EPOCH_FORM.pattern, _spreadsheet_days), "days of a spreadsheet")
     return Found(EPOCH_FORM, f"epoch {epoch_unit(middle)[1]}", zoned=True)
 
 
@@ -196,8 +199,20 @@ def _decimal_year(text: str) -> float:
     return (start - EPOCH).total_seconds() + (value % 1.0) * (end - start).total_seconds()
 
 
+def _spreadsheet_days(text: str) -> float:
+    """Epoch seconds of days since 1899-12-30, whole ones where only rounding keeps them off."""
+    seconds = (float(text.replace(",", ".")) - 25569.0) * 86400.0
+    whole = float(round(seconds))
+    return whole if abs(seconds - whole) < 0.1 else seconds
+
+
 def form_said(given: str) -> Form:
-    """The form of `--time-format`: strptime's directives, s, ms, us, ns, day-first, month-first."""
+    """The form of `--time-format`: strptime's directives, or a word.
+
+    s, ms, us, ns: epoch numbers; days: those of a spreadsheet; day-first, month-first, iso.
+    """
+    if given == "days":
+        return Form(given, EPOCH_FORM.pattern, _spreadsheet_days)
     if given in _UNITS:
         unit = _UNITS[given]
         return Form(f"epoch {given}", EPOCH_FORM.pattern, lambda text: float(text) / unit)
@@ -211,8 +226,8 @@ def form_said(given: str) -> Form:
     if "%" not in given or unknown:
         what = f"%{unknown[0]} is no directive" if unknown else "it has no directive"
         raise SourceError(
-            f"--time-format {given!r}: {what}; as in '%d.%m.%Y %H:%M', s, ms, us, ns, day-first,"
-            " month-first"
+            f"--time-format {given!r}: {what}; as in '%d.%m.%Y %H:%M', s, ms, us, ns, days,"
+            " day-first, month-first"
         )
     literal = [re.sub(r"(?:\\ )+", r"\\s+", re.escape(part)) for part in parts[::2]]
     pattern = literal[0]

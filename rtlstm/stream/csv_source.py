@@ -16,6 +16,7 @@ from rtlstm.stream.rejects import DeadLetter, OnError, Rejects
 from rtlstm.stream.rows import Rows
 from rtlstm.stream.source import Closing, Sample
 from rtlstm.stream.time_columns import Table
+from rtlstm.stream.time_names import says_summary
 from rtlstm.stream.values import check_known, number, number_reader, units_in, value_kind
 
 LOOK = 1000
@@ -65,9 +66,12 @@ class CsvSource(Closing):
         self.notices: list[str] = []
         """What was found otherwise than decided, a line each."""
         looked, self._layout = self._look()
+        body = [line for _, line in looked[self._layout.skip :]]
+        # What is behind a # is said about the rows, unless the rows themselves begin with it.
+        self._comment = self._layout.comment or "#" * (not "".join(body[:1]).startswith("#"))
         self._row = 0
         self._cells = splitter(self._layout.separator, self._layout.quote)
-        seen = Rows([line for _, line in looked[self._layout.skip :]], self._cells)
+        seen = Rows(body, self._cells)
         rows = _whole(seen, self._layout)
         self._few = rows[:TRIED] if lines.live else []
         self._decide(rows, lines.ended)
@@ -155,7 +159,7 @@ class CsvSource(Closing):
         units = dict(units_in(self.columns))
         if self._layout.units and len(self._layout.units) == self._layout.width:
             under = dict(zip(self._layout.names, self._layout.units))
-            units |= {name: under[name].strip() for name in self.columns if under.get(name)}
+            units |= {name: under[name].strip(" []()") for name in self.columns if under.get(name)}
         return units
 
     def _further(self, places: Sequence[int]) -> Iterator[Sequence[str]]:
@@ -175,7 +179,7 @@ class CsvSource(Closing):
 
     # ------------------------------------------------------------------ rows
     def _uncommented(self, lines: Lines) -> Iterable[str]:
-        mark = self._layout.comment
+        mark = self._comment
         return (line for line in lines if not line.startswith(mark)) if mark else lines
 
     def _read(self) -> Iterator[list[str]]:
@@ -200,6 +204,8 @@ class CsvSource(Closing):
                 yield cells
             elif not any(cells):
                 continue
+            elif says_summary(cells[0]):
+                self._rejects.counts["summary_row"] += 1
             else:
                 expected = f"{len(cells)} cells where the header has {width}"
                 self._reject("cell_count", f"{expected}; complete or remove the line", cells)
@@ -228,7 +234,10 @@ class CsvSource(Closing):
             return self._untimed(record, " ".join(texts))
 
     def _untimed(self, record: list[str], shown: str) -> Sample | None:
-        """A row whose time cannot be read as decided."""
+        """A row whose time cannot be read as decided: no row of the stream, or a broken one."""
+        if says_summary(shown):
+            self._rejects.counts["summary_row"] += 1
+            return None
         if self._revise(record):
             return self._sample(record)
         name = " + ".join(self._clock.names) if self._clock else ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rtlstm.errors import SourceError
 from rtlstm.stream.rows import Cells, Rows
 from rtlstm.stream.time_names import parts_of_time, says_time
-from rtlstm.stream.values import is_missing
+from rtlstm.stream.values import is_missing, without_unit
 
 BLANKS = " "
 """Runs of blanks as a separator."""
@@ -162,7 +162,7 @@ def _cells(line: str, separator: str, quote: str) -> list[str]:
 
 def is_typed(cell: str) -> bool:
     """Whether a cell is a number, a date, a time or a truth by its looks."""
-    return _TYPED.fullmatch(cell.strip()) is not None
+    return _TYPED.fullmatch(without_unit(cell.strip())) is not None
 
 
 def _separator(lines: Sequence[str], quote: str) -> str:
@@ -330,11 +330,21 @@ def _layout(
     ):  # fmt: skip
         names.pop()
         trailing += 1
-    names = [name or (f"column{k + 1}" if k > 0 else "") for k, name in enumerate(names)]
+    names = _distinct([name or (f"column{k + 1}" if k else "") for k, name in enumerate(names)])
     return Layout(
         separator, quote, comment, skip, tuple(names), tuple(header),
         tuple(units) if units else None, trailing, row_names,
     )  # fmt: skip
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names, with .2, .3 … behind those that stand there already."""
+    found: list[str] = []
+    for name in names:
+        free = (f"{name}.{k}" for k in range(2, len(names) + 2))
+        found.append(next(n for n in free if n not in names and n not in found)
+                     if name and name in found else name)  # fmt: skip
+    return found
 
 
 def _date_and_clock(row: Sequence[str], names: Sequence[str]) -> bool:

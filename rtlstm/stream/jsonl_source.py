@@ -1,5 +1,6 @@
 """JSON as a source of samples: objects on lines, in an array, or nested in one object."""
 
+import re
 from collections.abc import Sequence
 
 from rtlstm.stream.json_records import JsonLines, JsonText
@@ -7,6 +8,8 @@ from rtlstm.stream.lines import MAX_LINE, Lines, Readable, name_of
 from rtlstm.stream.reading import Options
 from rtlstm.stream.records import RecordSource
 from rtlstm.stream.rejects import DeadLetter, OnError, Rejects
+
+_LIST = re.compile(r'"\s*:\s*\[')
 
 
 def jsonl_source(
@@ -49,4 +52,4 @@ def _is_text(lines: Lines) -> bool:
     if start.startswith("["):
         return True
     first = start.split("\n", 1)[0].strip()
-    return first == "{" or (first.startswith("{") and '": [' in first[:5000])
+    return first == "{" or (first.startswith("{") and _LIST.search(first[:5000]) is not None)

@@ -50,6 +50,15 @@ _ROW_NUMBERS = {
         "__index_level_0__",
     ),
 }
+_SUMMARIES = {
+    *("total", "totals", "sum", "mean", "average", "avg", "median", "min", "max", "minimum"),
+    *("maximum", "std", "stdev", "count", "grand total", "subtotal", "end", "eof", "end of data"),
+    *("end of file", "end of report", "std dev", "standard deviation", "mean value"),
+    *("summe", "gesamt", "gesamtsumme", "mittel", "mittelwert", "durchschnitt", "anzahl", "ende"),
+    *("somme", "moyenne", "moy", "total général", "suma", "promedio", "media", "totale", "somma"),
+    *("gemiddelde", "totaal", "som", "medel", "summa", "razem", "średnia", "итого", "среднее"),
+    *("合计", "总计", "平均", "平均值", "最大值", "最小值", "合計", "最大", "最小"),
+}
 
 
 def words_of(name: str) -> list[str]:
@@ -71,6 +80,11 @@ def says_time(name: str) -> bool:
 def says_row_number(name: str) -> bool:
     """Whether a column's name is one that counts of rows have."""
     return name.strip().lower() in _ROW_NUMBERS
+
+
+def says_summary(cell: str) -> bool:
+    """Whether a cell is a word for what stands below a table: its total, its mean, its end."""
+    return cell.strip(' :*-=."').lower() in _SUMMARIES
 
 
 def parts_of_time(names: Sequence[str]) -> Mapping[str, int]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from rtlstm.errors import SourceError
-from rtlstm.inputs.cells import GROUPS, MISSING, PLAIN, TRUTHS, is_missing, number
+from rtlstm.inputs.cells import GROUPS, MISSING, PLAIN, TRUTHS, is_missing, number, without_unit
 
 _UNIT = re.compile(r".*\S\s*[(\[]([^()\[\]]+)[)\]]")  # temperature (°C), wind [m/s]
 
@@ -24,7 +24,7 @@ def decimal_mark(cells: Iterable[str], separator: str) -> str:
     """The decimal mark that these cells are written with."""
     points = commas = groups = 0
     for cell in cells:
-        text = cell.strip()
+        text = without_unit(cell.strip())
         if "," in text:
             grouped = GROUPS["."].fullmatch(text)
             if grouped and "." in text:
@@ -91,4 +91,5 @@ __all__ = [
     "number_reader",
     "units_in",
     "value_kind",
+    "without_unit",
 ]

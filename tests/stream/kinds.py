@@ -219,6 +219,21 @@ TIMES_FOUND = {
     "time far from date": text(
         lambda i, t: f"{t:%Y%m%d},{P[i]},{Q[i]},{t:%I:%M %p}", "date,p,q,clock"
     ),
+    "days of a spreadsheet": text(
+        lambda i, t: f"{elapsed(t) / 86400 + 25569:.6f},{P[i]},{Q[i]}", "Date/Time,p,q"
+    ),
+    "whole days of a spreadsheet": text(
+        lambda i, t: f"{45000 + i},{P[i]},{Q[i]}", "Date,p,q",
+        time=("2023-03-15T00:00:00Z", "2023-05-01T00:00:00Z"),
+    ),
+    "days said": text(
+        lambda i, t: f"{elapsed(t) // 3600 / 24 + 25569},{P[i]},{Q[i]}", "n,p,q",
+        args={"time": "n", "time_format": "days"}, time=("2023-10-30T20:00:00Z", "2023-10-31T20:00:00Z"),
+    ),
+    "seconds that are no days": text(
+        lambda i, t: f"{30000 + i},{P[i]},{Q[i]}", "time,p,q",
+        time=("1970-01-01T08:20:00Z", "1970-01-01T08:20:47Z"),
+    ),
     "date and hhmm": text(
         lambda i, t: f"{t:%Y-%m-%d},{t.hour * 100 + t.minute},{P[i]},{Q[i]}", "Date,Time,p,q"
     ),
@@ -336,6 +351,22 @@ AROUND = {
     ),
     "units with a gap": Kind(PLAIN.replace("p,q\n", "p,q\n,hPa,m/s\n").encode()),
     "blank lines": Kind(PLAIN.replace("\n", "\n\n").encode()),
+    "a total below": Kind((PLAIN + "Total,999.5,0.5\n").encode()),
+    "totals of fewer cells": Kind((PLAIN + "Summe:,1\nMittelwert\n").encode()),
+    "a mean below two columns of time": Kind(
+        (table(lambda i, t: f"{t:%d.%m.%y};{t:%H:%M};{comma(P[i])};{comma(Q[i])}", "Datum;Zeit;p;q") + "Mittelwert;;1,5;2,5\n").encode()
+    ),
+    "a comment at the end": Kind((PLAIN + "# 48 rows\n#end\n").encode()),
+    "a name twice": Kind(PLAIN.replace("time,p,q", "time,p,p").encode(), ("p", "p.2")),
+    "units behind values": text(
+        lambda i, t: f"{t:%Y-%m-%d %H:%M},{P[i]} hPa,{Q[i]}%", "time,p,q"
+    ),
+    "units behind decimal commas": text(
+        lambda i, t: f"{t:%Y-%m-%d %H:%M};{comma(P[i])} m³/h;{comma(Q[i])}°C", "time;p;q"
+    ),
+    "names that begin with numbers": text(
+        lambda i, t: f"{t:%Y-%m-%d %H:%M},{i % 3}A,{P[i]},{Q[i]},{i % 2 + 1}nd", "time,room,p,q,floor"
+    ),
 }  # fmt: skip
 JSON = {
     "lines": lines(lambda i, t: {"ts": elapsed(t), "p": P[i], "q": Q[i]}),
@@ -370,6 +401,9 @@ JSON = {
         json.dumps(
             [{"ts": elapsed(t), "p": P[i], "q": Q[i]} for i, t in enumerate(TIMES)], indent=2
         ).encode()
+    ),
+    "a list inside, over lines": Kind(
+        ('{"station":"x","data":[' + ",\n".join(json.dumps({"at": str(t), "p": P[i], "q": Q[i]}) for i, t in enumerate(TIMES)) + "]}\n").encode()
     ),
     "feeds": Kind(
         json.dumps(

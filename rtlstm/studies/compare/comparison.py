@@ -105,9 +105,10 @@ def compare(
     deadline = time.monotonic() + budget
     try:
         for number, (name, make) in enumerate(entries):
-            share = max(deadline - time.monotonic(), 0.0) / (len(entries) - number)
+            left = max(deadline - time.monotonic(), 0.0)
             # What one method leaves over, the others may use; ours is never cut short.
-            limit = math.inf if number == 0 else max(3.0 * share, 1.0)
+            limit = max(min(3.0 * left / (len(entries) - number), left), 1.0)
+            limit = math.inf if number == 0 else limit
             done.results.append(judge.judge(name, make, refit, limit))
             if progress is not None:
                 progress(_line(done.results[-1]))
