@@ -162,11 +162,11 @@ def remembered_operators() -> Iterator[None]:
         return _signatures[key]
 
     with global_compiler_lock:
-        types.Function.get_call_type = get_call_type
+        types.Function.get_call_type = get_call_type  # type: ignore[method-assign]
         try:
             yield
         finally:
-            types.Function.get_call_type = original
+            types.Function.get_call_type = original  # type: ignore[method-assign]
 
 
-_SIMPLE = (types.Number, types.Boolean, types.Literal, types.Omitted, types.Array)
+_SIMPLE = (types.Number, types.Boolean, types.Literal, types.Array, types.Omitted)  # type: ignore[attr-defined]
