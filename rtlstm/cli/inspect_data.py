@@ -84,6 +84,7 @@ def data_facts(name: str, options: Options, on_error: Any = "raise") -> dict[str
         "rows_without_time": tally.untimed if tally.span else 0,
         "times_out_of_order": int(tally.disorder),
         "first_forecastable_row": tally.whole,
+        "words_for_missing": list(_reading(source, "missing") or ()),
         "values": {column: _value(source, tally, k) for k, column in enumerate(source.columns)},
         "left_out": dict(_reading(source, "left_out") or {}),
         "passed_over": dict(source.counts),
@@ -136,6 +137,8 @@ def data_page(facts: Mapping[str, Any]) -> Iterator[str]:
             f"{name:<{width}}  {value['kind']:<6}  {value['unit'] or '-':<8}"
             f"  {value['missing']:>8,}  {ends[0]:>12}  {ends[1]:>12}"
         )
+    if facts["words_for_missing"]:
+        yield f"taken for missing: {', '.join(facts['words_for_missing'])}"
     for what, title in (("left_out", "left out"), ("passed_over", "passed over")):
         if facts[what]:
             yield f"{title}: " + ", ".join(f"{name} ({why})" for name, why in facts[what].items())

@@ -150,7 +150,7 @@ class CsvSource(Closing):
         self._when = _picker(reading.clock.places) if reading.clock else None
         words = [word.strip() for word in self._options.missing]
         self._sentinels = np.array(sorted({float(word) for word in words if _is_plain(word)}))
-        self._words = frozenset(word.lower() for word in words)
+        self._words = frozenset((*(word.lower() for word in words), *reading.missing))
         group = self._options.group
         self._key = None if group is None else list(layout.names).index(group)
         self._repeated = list(layout.header) if layout.header else None

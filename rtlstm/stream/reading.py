@@ -1,5 +1,6 @@
 """What a look at the first rows decides: values, time, what is left out, how cells are written."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -19,6 +20,8 @@ from rtlstm.stream.values import (
 
 _ENOUGH = 20
 """Rows from which a column without a value is taken for an empty one."""
+_OFTEN, _LONGEST = 3, 3
+"""How often a code stands among numbers, and its letters at most, if it means a missing value."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Reading:
     left_out: Mapping[str, str]
     decimal: str = "."
     format: str = ""
+    missing: tuple[str, ...] = ()
+    """Words that are missing values by how often they stand among numbers, in lower case."""
     notes: tuple[str, ...] = field(default=())
 
     def __str__(self) -> str:
@@ -66,6 +71,8 @@ class Reading:
         if self.left_out:
             shown = [f"{name} ({why})" for name, why in self.left_out.items()]
             parts.append(f"left out: {_brief(shown)}")
+        if self.missing:
+            parts.append(f"missing: {', '.join(self.missing)}")
         return "; ".join([*([self.format] if self.format else []), *parts, *self.notes])
 
 
@@ -109,9 +116,11 @@ def decide(table: Table, options: Options, separator: str = ",", whole: bool = F
     where = {name: p for p, name in reversed(list(enumerate(table.names)))}
     known = {name: kinds.get(where[name], "number") for name in columns if name in where}
     left = {name or "(no name)": why for name, why in left.items()}
+    numbers = [table.cells[where[name]] for name, kind in known.items() if kind == "number"]
     return Reading(
-        columns, tuple(where.get(name, -1) for name in columns), known, clock, left, decimal
-    )
+        columns, tuple(where.get(name, -1) for name in columns), known, clock, left, decimal,
+        missing=_words_for_missing(numbers, decimal),
+    )  # fmt: skip
 
 
 def _unless(cell: str, words: frozenset[str]) -> str:
@@ -156,6 +165,25 @@ def _kind(table: Table, place: int, decimal: str, whole: bool) -> str:
         return "truth"
     good = sum(_is_number(cell, decimal) for cell in known)
     return "number" if 2 * good >= len(known) else "text"
+
+
+def _words_for_missing(columns: Sequence[Sequence[str]], decimal: str) -> tuple[str, ...]:
+    """Codes that stand among numbers at least three times, as MM does in files of buoys.
+
+    A code has up to three capitals or marks; longer words may say what a person should know.
+    """
+    counts: Counter[str] = Counter()
+    for cells in columns:
+        short = (cell.strip() for cell in cells if len(cell) <= _LONGEST + 2)
+        counts.update(c for c in short if c.upper() == c and not any(map(str.isdigit, c)))
+    return tuple(
+        code.lower()
+        for code, count in counts.items()
+        if count >= _OFTEN
+        and len(code) <= _LONGEST
+        and not is_missing(code)
+        and not _is_number(code, decimal)
+    )
 
 
 def _counts_up(cells: Sequence[str]) -> bool:

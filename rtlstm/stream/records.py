@@ -135,7 +135,7 @@ class RecordSource(Closing):
         self._keys = clock.names if clock else ()
         self._known = {*reading.columns, *names}
         words = [word.strip().lower() for word in self._options.missing]
-        self._words = frozenset(words)
+        self._words = frozenset((*words, *reading.missing))
         self._sentinels = np.array(sorted({float(w) for w in words if _plain(w)}))
 
     # ------------------------------------------------------------------ records

@@ -335,6 +335,10 @@ AROUND = {
         lambda i, t: f"{t:%Y-%m-%d %H:%M},{word(i, P[i], ('ERR', 'Bad'))},{Q[i]}", "time,p,q",
         missing=4, args={"missing": "err,bad"},
     ),
+    "words for missing by how often they stand there": text(
+        lambda i, t: f"{t:%Y-%m-%d %H:%M},{word(i, P[i], ('MM',))},{word(i + 2, Q[i], ('MM',))}",
+        "time,p,q", missing=8,
+    ),
     "truths": text(
         lambda i, t: f"{t:%Y-%m-%d %H:%M},{('on', 'off')[i % 2]},{P[i]},{i % 3 == 0},ok",
         "time,fan,p,door,state", columns=("fan", "p", "door"),
