@@ -102,6 +102,15 @@ class _Layer:
         if self.residual and self.highway:
             raise SpecError("a layer has a residual or a highway connection around it, not both")
 
+    def __repr__(self) -> str:
+        """Return what makes the same layer again, without what is usual for it."""
+        usual = LSTM(self.units, self.variant) if isinstance(self, LSTM) else type(self)(self.units)
+        parts = [(part.name, getattr(self, part.name)) for part in dataclasses.fields(self)]
+        shown = [f"{name}={value!r}" for name, value in parts if value != getattr(usual, name)]
+        if isinstance(self, LSTM) and self.variant != "standard":
+            shown.insert(0, f"variant={self.variant!r}")
+        return f"{type(self).__name__}({', '.join([str(self.units), *shown])})"
+
     def _is_linear(self) -> bool:
         """Say whether nothing bounds what the layer feeds back to itself, gates aside."""
         return False
@@ -118,7 +127,7 @@ class _Layer:
                 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LSTM(_Layer):
     """A layer of LSTM cells; ``variant`` names a row of :data:`VARIANTS`, keywords override it.
 
@@ -201,7 +210,7 @@ class LSTM(_Layer):
         return self.gates if self.peepholes else ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GRU(_Layer):
     """Gated recurrent units, reset-after form (PyTorch; ONNX ``linear_before_reset = 1``)."""
 
@@ -212,7 +221,7 @@ class GRU(_Layer):
         self._check_gate_bias(self.cell.biases, self.units)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RNN(_Layer):
     """Simple recurrent units y = g(W x + R y' + b) with g "tanh", "relu" or "identity"."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ import reference
 from cells import Row
 
 from rtlstm.errors import SpecError
+from rtlstm.models.forecaster import Forecaster
 from rtlstm.models.network import Network
 from rtlstm.spec import GRU, LSTM, RNN, VARIANTS, Init, NetworkSpec, Squash, scaled_tanh
 
@@ -46,6 +48,21 @@ def test_weights_of_the_papers(weights, inputs, layer, outputs, options) -> None
     net = Network(inputs, layer, outputs, **options)
     assert net.weights == weights
     assert {name: view.shape for name, view in net.parameters.items()} == reference.shapes(net.spec)
+
+
+@pytest.mark.parametrize("layer", [row[3] for row in EXPERIMENTS], ids=repr)
+def test_a_layer_shows_what_makes_it_again(layer: object) -> None:
+    names = {kind.__name__: kind for kind in (GRU, LSTM, RNN, Init, Squash)}
+    assert eval(repr(layer), names) == layer  # noqa: S307
+    assert len(repr(layer)) < 130
+
+
+def test_usual_layers_are_shown_in_a_word() -> None:
+    assert repr(LSTM(32)) == "LSTM(32)"
+    assert repr(LSTM(4, "CIFG")) == "LSTM(4, variant='CIFG')"
+    assert repr(GRU(3, residual=True)) == "GRU(3, residual=True)"
+    assert repr(RNN(2, "relu")).startswith("RNN(2, activation=Squash(kind='relu'")
+    assert len(str(inspect.signature(Forecaster))) < 500
 
 
 def stack(
