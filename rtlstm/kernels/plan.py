@@ -253,3 +253,12 @@ Q_SLOT = _number("slot of the ring for the next step")
 Q_PENDING = _number("1: the influence matrix stands at the start of the window before")
 Q_UNITS = _number("units of work done on its way to the current one")
 Q_LEN = COUNTERS.close(globals())
+
+# Behind them, and not in a file.
+UNSAVED_COUNTERS = SlotTable("a learner's counters that no file holds", COUNTERS)
+_number = UNSAVED_COUNTERS.number
+
+Q_IN_ROW = _number("updates skipped since the last one made; far below 0 once that was told")
+Q_ALL = UNSAVED_COUNTERS.close(globals())
+
+PATIENCE = 100  # updates skipped in a row before that is told

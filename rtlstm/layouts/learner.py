@@ -147,7 +147,7 @@ def lay_out(spec: LearnerSpec, training: bool = False) -> LearnerLayout:
     net = layout.network(spec.network, arena, training and spec.dropout[1] > 0)
     plan = net.plan.copy()
     arena.mark_saved("d", arena.reserve("d", p.D_ALL), p.D_LEN, "settings")
-    arena.reserve("q", p.Q_LEN, save="counters")
+    arena.mark_saved("q", arena.reserve("q", p.Q_ALL), p.Q_LEN, "counters")
     plan[p.LEARN_STATE], plan[p.AHEAD] = plan[p.STATE], plan[p.FRAME]
     queue_x = queue_y = None
     if spec.delay:

@@ -13,6 +13,7 @@ from rtlstm.files import store
 from rtlstm.layouts.arena import Arena, ArrayLayout, buffer_dtype
 from rtlstm.layouts.ranges import Legal, fault, unfit
 from rtlstm.models.locks import Lock
+from rtlstm.models.notices import tell_skipped
 
 Array = np.ndarray[Any, Any]
 
@@ -52,6 +53,10 @@ class Model:
         if self._unfinished is not None:
             self._unfinished()
             self._unfinished = None
+
+    def _heed(self) -> None:
+        """Tell if updates are skipped, one after the other; called with the lock held."""
+        tell_skipped(self._arena.q, self._arena.d, f"this {self.kind}")
 
     @classmethod
     def from_spec(cls, spec: Any) -> Self:

@@ -25,6 +25,7 @@ from rtlstm.layouts.arena import Arena, arena_bytes
 from rtlstm.layouts.learner import LearnerSpec, lay_out, write_settings
 from rtlstm.models.initialize import Uniform, mixed
 from rtlstm.models.network import raise_for_status
+from rtlstm.models.notices import tell_skipped
 from rtlstm.schedules import rate_at
 from rtlstm.training import Rule
 
@@ -74,11 +75,13 @@ def run_rows(
     chunk: int,
     skip: bool = False,
     mend: Callable[[], bool] | None = None,
+    heed: Callable[[], None] | None = None,
 ) -> None:
     """Step over all rows of X, Y and P, `chunk` of them a call; raises SampleError.
 
     skip: where a prediction is not finite its row of P is NaN, and the next row is stepped.
     mend: called where a prediction is not finite; if it returns True, the row is tried again.
+    heed: called after each chunk.
     The addresses are counted on rather than asked for: a call then costs a microsecond.
     """
     places = [address(array) for array in arrays]
@@ -96,6 +99,8 @@ def run_rows(
                 raise_for_status(status, start)
             arrays[2][start + row], count = np.nan, row + 1
         start += count
+        if heed is not None:
+            heed()
 
 
 class Workplace:
@@ -194,6 +199,7 @@ def run_sequences(learner: Learner, X: Array, Y: Array, P: Array, lengths: Any) 
                     learner.step(x, y, answer)
             place.close()
             place.begin()
+            learner._heed()
             start = end
 
 
@@ -247,6 +253,7 @@ class Fitting:
         for start in range(0, len(order), size):
             for k in order[start : start + size]:
                 self._sequence(*self.pairs[k])
+                tell_skipped(q, d, f"this {self.learner.kind}")
             if self.summed and self.options.update in ("step", "sequence"):
                 self._update()
         history.append(float(d[p.D_TOTAL]) / max(int(q[p.Q_LABELS]) - labels, 1))

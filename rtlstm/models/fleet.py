@@ -26,10 +26,12 @@ from rtlstm.models.keys import FleetSpec, check_keys, key_tensors, keys_from
 from rtlstm.models.learner import Learner
 from rtlstm.models.locks import Lock
 from rtlstm.models.network import chunk_rows, raise_for_status
+from rtlstm.models.notices import tell_skipped
 from rtlstm.models.trainable import MAX_CHUNK
 
 Array = np.ndarray[Any, Any]
 MAX_THREADS = 1024
+HEEDED = 64  # steps between two looks for learners that learn nothing
 MEMORY_LIMIT = 1 << 36  # bytes
 
 
@@ -115,7 +117,7 @@ class Fleet(Model):
                 " nothing was allocated"
             )
         self._crew = Crew(threads) if threads > 1 else None
-        self._threads = threads
+        self._threads, self._calls = threads, 0
         self._lock = Lock()
         self._code: BoundKernel | Any = None
         self._kernels: Kernels
@@ -166,6 +168,9 @@ class Fleet(Model):
             refused = np.isnan(P[:, 0])
             if refused.any():
                 self._recover(who[refused])
+            self._calls += 1
+            if self._calls % HEEDED == 0:
+                self._heed()
         return P
 
     def run(
@@ -200,6 +205,7 @@ class Fleet(Model):
                     self._run_one(*job)
             else:
                 self._crew.run(self._run_one, jobs)
+            self._heed()
         return [job[3] for job in jobs]
 
     def _job(self, k: int, row: int, X: Any, Y: Any, lengths: Any) -> tuple[Any, ...]:
@@ -247,6 +253,19 @@ class Fleet(Model):
         for row in rows[again]:
             clear_state(plan, F[row], Q[row])
             Q[row, p.Q_RESETS] += 1
+
+    def _heed(self) -> None:
+        """Tell of learners whose updates are skipped, one after the other."""
+        counts = self._matrix("q")[: len(self), p.Q_IN_ROW]
+        if counts.max(initial=0) < p.PATIENCE:
+            return
+        rows = np.flatnonzero(counts >= p.PATIENCE)
+        some = ", ".join(repr(self._keys[row]) for row in rows[:3].tolist())
+        more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
+        whose = f"learners {some}{more} of this fleet; the first of them"
+        first, (_, D, Q) = int(rows[0]), self._matrices
+        tell_skipped(Q[first], D[first], whose)
+        counts[rows] = Q[first, p.Q_IN_ROW]
 
     def _count_bad(self, rows: Array) -> None:
         self._matrix("q")[rows, p.Q_BAD_INPUT] += 1

@@ -197,6 +197,7 @@ class Forecaster(Model):
             which = k.DROPPED_TIMES if row.drop else k.ACCEPTED_TIMES
             row.counts[which] = self._counts[which] + 1
         self._whole(row.work)
+        self._heed()
 
     def _step(self) -> None:
         if self._rule.run():

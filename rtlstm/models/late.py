@@ -74,6 +74,7 @@ class LateLabels(Trainable):
             if self._queue("queue.known")[ticket % size]:
                 raise StateError(f"ticket {ticket} has its label already; nothing was learned")
             self._whole(partial(self._take_label, int(ticket), target))
+            self._heed()
 
     def _issue(self, x: Array, answer: Array, y: Array | None) -> int:
         """Predict for x, let it wait for its label, learn that if it is known; returns the ticket.
@@ -92,6 +93,7 @@ class LateLabels(Trainable):
             if late.status:
                 raise_for_status(late.status)
             answer[...] = late.answer
+            self._heed()
             return late.ticket
 
     def _take_label(self, ticket: int, target: Array) -> None:

@@ -184,6 +184,7 @@ class Learner(LateLabels):
                     started = perf_counter_ns()
                     answer = self._row(x, y, room) or room
                     self._worst = max(self._worst, perf_counter_ns() - started)
+                    self._heed()
         if answer.__class__ is int:
             if answer == p.BAD_OUTPUT and self._recover():
                 return self.step(x, y, out)
@@ -242,7 +243,8 @@ class Learner(LateLabels):
                 self._finish()
                 self._need_room(len(X))
                 rows = self._first_use().run
-                run_rows(rows, address(self._who), (X, Y, P), self._chunk(), mend=self._recover)
+                where, size = address(self._who), self._chunk()
+                run_rows(rows, where, (X, Y, P), size, mend=self._recover, heed=self._heed)
         return P
 
     def _compile(self, *args: Any) -> int:

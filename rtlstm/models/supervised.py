@@ -155,6 +155,7 @@ class SupervisedModel(Model):
             if self._state[place]:
                 raise StateError(f"ticket {ticket} has its label already; nothing was learned")
             self._whole(partial(self._take_label, int(ticket), truth))
+            self._heed()
 
     def _must_be_whole(self, values: Array) -> None:
         if self.spec.missing == "raise" and not np.isfinite(values).all():
@@ -185,6 +186,7 @@ class SupervisedModel(Model):
         row.unknown += unknown
         row.learn = bool(learn)
         self._whole(row.work)
+        self._heed()
         return row.ticket
 
     def _take_label(self, ticket: int, truth: Array) -> None:

@@ -76,13 +76,17 @@ def begin_update(plan, f, d, q, norm2):
     scale, c = 1.0, plan[p.OPT_CONST]
     if plan[p.OPTIMIZER] == p.SUM:
         q[p.Q_SKIPPED] += not math.isfinite(norm)
+        q[p.Q_IN_ROW] += not math.isfinite(norm)
         return math.isfinite(norm)
     if norm > d[p.D_CLIP]:
         scale = d[p.D_CLIP] / norm
     if not (math.isfinite(norm) and d[p.D_LR] * scale * norm <= d[p.D_LIMIT]):
         q[p.Q_SKIPPED] += 1
+        q[p.Q_IN_ROW] += 1
         return False
     q[p.Q_UPDATES] += 1
+    if norm > 0.0:  # else nothing was learned, as where each step of a summed update was skipped
+        q[p.Q_IN_ROW] = 0
     f[c + 1] = scale
     prepare(plan[p.OPTIMIZER], f, d, c)
     if plan[p.AVERAGE] >= 0:  # at first nearly all of it is new, as the first weights are noise

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from rtlstm.kernels import plan as p
 from rtlstm.kernels.compiler import entries
 from rtlstm.kernels.compiler.single import once
 from rtlstm.kernels.native import capi
@@ -80,6 +81,7 @@ class FastCall:
         self.table[[s.ACQUIRE, s.RELEASE]] = [id(method) for method in methods]
         arrays = *rooms, unknown, self._who
         self.table[[s.ROOM_X, s.ROOM_Y, s.UNKNOWN, s.WHO]] = [address(array) for array in arrays]
+        self.table[s.IN_ROW] = address(code.arrays[-1]) + p.Q_IN_ROW * 8 if way == "learn" else 0
         self.table[s.NEW : s.CLOCK + 1] = capi.functions()
         self.table.keeps = (code, lock, methods, block, dtype, *arrays)
         self.call = capi.function(_method(way), self.table)

@@ -148,7 +148,8 @@ def learn(table, arguments, count):
     at = load_int64(table + DATA)
     t, target = views.ints_at(at, s.LENGTH), load_int64(arguments + views.WORD)
     out = load_int64(arguments + 2 * views.WORD)
-    x = vector_address(t, load_int64(arguments), t[s.INPUTS], t[s.ROOM_X]) if can_run(t, out) else 0
+    ready = can_run(t, out) and load_int64(t[s.IN_ROW]) < p.PATIENCE  # else somebody has to tell
+    x = vector_address(t, load_int64(arguments), t[s.INPUTS], t[s.ROOM_X]) if ready else 0
     known = t[s.UNKNOWN]
     if x != 0 and target != t[s.NONE]:
         known = vector_address(t, target, t[s.OUTPUTS], t[s.ROOM_Y])

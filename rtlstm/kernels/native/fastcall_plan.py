@@ -31,9 +31,10 @@ READABLE, WRITABLE = 0x101, 0x501  # flags of numpy's: contiguous and aligned; w
     ROOM_Y,
     UNKNOWN,  # address of targets (OUTPUTS) that are all NaN
     WHO,  # address of a 0
+    IN_ROW,  # address of the count of updates skipped in a row
     LONG,  # 1: let the GIL go meanwhile
     WORST,  # the longest step, in ns
     SECONDS,  # what the clock answers
     NANOSECONDS,
     LENGTH,
-) = range(31)
+) = range(32)
