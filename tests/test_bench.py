@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from places import TOOLS
 
+import rtlstm
 from rtlstm.cli.bench import bench
 from rtlstm.cli.timing import Case, costs, tails
 from rtlstm.studies.table import Table, shown
@@ -136,6 +137,18 @@ def test_every_table_has_its_maker(benching: None) -> None:
 
     for name, (module, _) in tables.TABLES.items():
         assert callable(getattr(importlib.import_module(f"benching.{module}"), name))
+
+
+def test_a_network_that_diverges_is_found(benching: None) -> None:
+    from benching import divergence
+
+    rows = np.random.default_rng(0).normal(size=(500, divergence.INPUTS))
+    kinds = dict(divergence.networks(1))
+    assert len(kinds) == 2 * 2 * 3 * len(divergence.layers(1)) == 12 * 17
+    assert all(divergence.holds(net, rows, 1000) for net in list(kinds.values())[::7])
+    linear = rtlstm.Network(divergence.INPUTS, rtlstm.RNN(1, "identity"), 1)
+    linear.parameters["layer0.R.a"][...] = 2.0
+    assert not divergence.holds(linear, rows, 1000)
 
 
 def test_a_short_soak_holds_and_a_fault_is_told(benching: None) -> None:

@@ -89,7 +89,7 @@ LAYERS = [
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("depth", [1, 3])
 def test_no_layer_diverges_at_its_defaults(depth: int, dtype: str) -> None:
-    """tools/soak --variants runs the whole table, up to 256 units, for 10^5 steps."""
+    """`tools/soak --variants` runs the whole table, up to 256 units, for 10^5 steps."""
     rows = np.random.default_rng(0).normal(size=(4000, 3))
     for layer in LAYERS:
         for seed in range(3):

@@ -1,4 +1,4 @@
-"""The tests of threads, forks and signals, many times over; re-signed files by the million."""
+"""The tests of threads, forks and signals, many times over; files and graphs by the million."""
 
 from __future__ import annotations
 
@@ -34,15 +34,41 @@ def races(rounds: int) -> list[str]:
 
 
 def files(cases: int) -> list[str]:
-    """Load and use so many re-signed files, in processes of 50,000; returns what went wrong."""
-    faults, program = [], str(ROOT / "tests" / "attacks" / "resigned.py")
-    for seed, start in enumerate(range(0, cases, 50_000)):
-        count = min(50_000, cases - start)
+    """Load and use so many re-signed files; returns what went wrong."""
+    return _attacked("resigned.py", cases)
+
+
+def decoder(cases: int) -> list[str]:
+    """Read so many damaged files; returns what went wrong."""
+    return _attacked("damaged.py", cases)
+
+
+def _attacked(program: str, cases: int) -> list[str]:
+    """Run a program of tests/attacks over so many cases, a process each few thousand of them."""
+    faults, path, size = [], str(ROOT / "tests" / "attacks" / program), 10_000
+    for seed, start in enumerate(range(0, cases, size)):
+        count = min(size, cases - start)
         done = subprocess.run(
-            [sys.executable, "-X", "faulthandler", program, str(count), str(1000 + seed)],
-            capture_output=True, text=True,
+            [sys.executable, "-X", "faulthandler", path, str(count), str(1000 + seed)],
+            capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
         )  # fmt: skip
-        print(done.stdout.strip().splitlines()[-1:], flush=True)
+        said = "".join(done.stdout.strip().splitlines()[-1:])
+        print(f"{start + count:,} of {cases:,}: {said}", flush=True)
         if done.returncode:
             faults.append(f"seed {1000 + seed}: {done.stdout[-2000:]} {done.stderr[-2000:]}")
+    return faults
+
+
+def graphs(count: int) -> list[str]:
+    """Import random graphs, every second one broken, a thousand a round; what went wrong."""
+    faults, test = [], "tests/importers/test_onnx_graphs.py"
+    for start in range(0, count, 1000):
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test],
+            cwd=ROOT, capture_output=True, text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "RTLSTM_GRAPHS": "500"},
+        )  # fmt: skip
+        if done.returncode:
+            faults.append(f"graphs from {start:,}: {done.stdout[-3000:]}")
+        print(f"{start + 1000:,} of {count:,} graphs, {len(faults)} faults", flush=True)
     return faults
