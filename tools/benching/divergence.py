@@ -1,4 +1,4 @@
-"""Every variant, stack, dtype and size over unit-normal samples: none may diverge at its defaults."""
+"""Every variant, stack, dtype and size over unit-normal samples: none diverges at its defaults."""
 
 from __future__ import annotations
 
