@@ -46,6 +46,7 @@ def test_equals_its_twin(name: str, dtype: type) -> None:
         compare_with_twin(name, call, cases.field(dtype))
 
 
+@pytest.mark.core
 @BOTH
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", NAMES)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.vector.emit import Emitter, Slice, Value
 from rtlstm.kernels.vector.primitive import Array, primitive
 
@@ -110,6 +111,16 @@ def sgd_row(f: Array, w: int, g: int, m: int, n: int, c: int) -> None:
         f[w + j] -= lr * (mean if nesterov == 0.0 else momentum * mean + grad)
 
 
+@kernel
+def _rest(share: float) -> Any:
+    """1 - share, of which LLVM cannot see that it is that.
+
+    It would make m + (1 - share) (g - m) of share m + (1 - share) g, since sums may be reordered:
+    NaN in place of infinity where both are infinite.
+    """
+    return max(1.0 - share, 0.0)
+
+
 def _rmsprop(e: Emitter, constants: list[Value], gradient: Value, v: Value) -> tuple[Value, ...]:
     lr, _, alpha, eps = constants
     v = e.fma(alpha, v, (1.0 - alpha) * gradient * gradient)
@@ -123,10 +134,11 @@ def rmsprop_row(f: Array, w: int, g: int, v: int, n: int, c: int) -> None:
     f[c:c+4] = lr, clip scale, alpha, eps.  torch.optim.RMSprop without momentum, not centred.
     """
     lr, clip, alpha, eps = f[c], f[c + 1], f[c + 2], f[c + 3]
+    rest = _rest(alpha)
     tiny = np.finfo(f.dtype).tiny
     for j in range(n):
         grad = clip * f[g + j]
-        square = alpha * f[v + j] + (1.0 - alpha) * grad * grad
+        square = alpha * f[v + j] + rest * grad * grad
         f[v + j] = 0.0 if square < tiny else square
         f[w + j] -= lr * grad / (np.sqrt(square) + eps)
 
@@ -149,11 +161,12 @@ def adam_row(f: Array, w: int, g: int, m: int, v: int, n: int, c: int) -> None:
     """
     lr_t, clip, beta1, beta2 = f[c], f[c + 1], f[c + 2], f[c + 3]
     eps, root_t = f[c + 4], f[c + 5]
+    rest1, rest2 = _rest(beta1), _rest(beta2)
     tiny = np.finfo(f.dtype).tiny
     for j in range(n):
         grad = clip * f[g + j]
-        mean = beta1 * f[m + j] + (1.0 - beta1) * grad
-        square = beta2 * f[v + j] + (1.0 - beta2) * grad * grad
+        mean = beta1 * f[m + j] + rest1 * grad
+        square = beta2 * f[v + j] + rest2 * grad * grad
         f[m + j] = 0.0 if abs(mean) < tiny else mean
         f[v + j] = 0.0 if square < tiny else square
         f[w + j] -= lr_t * mean / (np.sqrt(square) * root_t + eps)
