@@ -151,6 +151,7 @@ def test_the_learning_rate_can_be_set_while_running() -> None:
             learner.lr = bad
 
 
+@pytest.mark.filterwarnings("ignore::rtlstm.models.notices.SkippedUpdatesWarning")
 @pytest.mark.parametrize(
     "optimizer", [rtlstm.SGD(1e6), rtlstm.SGD(1e6, 0.9), rtlstm.Adam(1e6)], ids=str
 )
