@@ -171,6 +171,15 @@ def test_methods_of_ones_own_run_beside_the_table() -> None:
     assert "no luck" in text and "rtlstm is best" in text
 
 
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_tables_fit_the_terminal(width: int) -> None:
+    found = compare(stream(), methods=["running-mean", "seasonal-naive", Broken], season=24)
+    lines = report.lines(found, width)
+    assert max(map(len, lines)) <= width
+    assert sum(line.startswith("method") for line in lines) == (1 if width == 200 else 2)
+    assert all(any(word in line for line in lines) for word in ("cover", "memory", "no luck"))
+
+
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(importlib.import_module("sys").modules, "hmmlearn.hmm", None)
     found = compare(stream(600), methods=["hmm"], season=0)

@@ -8,7 +8,7 @@ from typing import Any
 
 from rtlstm.studies.compare.comparison import Comparison, Result
 
-HEADINGS = ("method", "MSE", "to rtlstm (95 %)", "MAE", "MASE", "skill", "cover", "width")
+HEADINGS = ("MSE", "to rtlstm (95 %)", "MAE", "MASE", "skill", "cover", "width")
 COSTS = ("learn µs", "forecast µs", "memory", "device")
 
 
@@ -25,16 +25,15 @@ def lines(comparison: Comparison, width: int = 120) -> list[str]:
         f" rows {comparison.start:,} to {comparison.rows:,} scored, in units of each target's scale"
     )
     out = [*_wrapped(head, width), ""]
-    accuracy = [HEADINGS, *(_accuracy(r) for r in scored)]
-    cost = [("method", *COSTS), *((r.name, *_cost(r)) for r in scored)]
-    whole = _table([a + c[1:] for a, c in zip(accuracy, cost)])
-    fits = max(map(len, whole)) <= width
-    out += whole if fits else [*_table(accuracy), "", *_table(cost)]
+    rows: list[tuple[str, ...]] = [("method", *HEADINGS, *COSTS)]
+    rows += [(r.name, *_accuracy(r), *_cost(r)) for r in scored]
+    for table in _fitting(rows, width):
+        out += [*table, ""]
     for text in (*_notes(comparison), *_failures(comparison)):
         out += _wrapped(text, width)
     if comparison.interrupted:
         out.append("Interrupted: the methods that are not listed were not run.")
-    return [*out, "", *_wrapped(sentence(comparison), width)]
+    return [*out, *([] if out[-1] == "" else [""]), *_wrapped(sentence(comparison), width)]
 
 
 def sentence(comparison: Comparison) -> str:
@@ -83,6 +82,18 @@ def _failures(comparison: Comparison) -> list[str]:
     return [f"{result.name}: {result.failure}" for result in comparison.results if result.failure]
 
 
+def _fitting(rows: list[tuple[str, ...]], width: int) -> list[list[str]]:
+    """One table of all columns, or two that each begin with the method, to fit the width."""
+    for cut in (None, len(HEADINGS) + 1, len(HEADINGS) - 1):
+        parts = [[row[:cut] for row in rows]]
+        if cut is not None:
+            parts.append([(row[0], *row[cut:]) for row in rows])
+        tables = [_table(part) for part in parts]
+        if all(len(line) <= width for table in tables for line in table):
+            break
+    return tables
+
+
 def _accuracy(result: Result) -> tuple[str, ...]:
     s = result.scores
     assert s is not None
@@ -92,8 +103,13 @@ def _accuracy(result: Result) -> tuple[str, ...]:
         to_ours = f"{mean:+.3g} ({low:+.2g} … {high:+.2g})"
     cover = "-" if s.coverage is None else f"{s.coverage:.1%}"
     width = "-" if s.width is None else f"{s.width:.3g}"
-    figures = (f"{s.mae:.4g}", f"{s.mase:.3g}", _skill(s.skill), cover, width)
-    return (result.name, f"{s.mse:.4g}", to_ours, *figures)
+    return (_figure(s.mse, 4), to_ours, _figure(s.mae, 4), _figure(s.mase, 3),
+            _skill(s.skill), cover, width)  # fmt: skip
+
+
+def _figure(value: float, digits: int) -> str:
+    """A figure with all its digits, zeros at the end among them."""
+    return f"{value:#.{digits}g}".rstrip(".")
 
 
 def _skill(share: float) -> str:
