@@ -88,4 +88,6 @@ class StreamConstants:
 
     def sentinels(self) -> Array:
         """(C,) the value of each column that stands for a missing one, NaN where there is none."""
-        return np.where(self.column(k.HAS_SENTINEL) != 0.0, self.column(k.SENTINEL), np.nan)
+        low, high, x = self.column(k.LOW), self.column(k.HIGH), self.column(k.SENTINEL)
+        beyond = (x < low - (high - low)) | (x > high + (high - low))
+        return np.where((self.column(k.HAS_SENTINEL) != 0.0) & beyond, x, np.nan)

@@ -204,3 +204,15 @@ def test_the_recording_that_is_shipped_is_forecast_better_than_by_its_last_value
     skill = forecaster.metrics["skill"][0]
     assert skill.min() > -0.02
     assert skill.mean() > 0.015
+
+
+def test_the_limit_of_a_sensor_is_a_value_and_no_sentinel() -> None:
+    """A range finder says 5 wherever it sees nothing, among other values once it has moved."""
+    draw = np.random.default_rng(3)
+    distance = 1.0 + 0.1 * draw.standard_normal(4000)
+    distance[300:] = np.abs(np.cumsum(draw.standard_normal(3700)) * 0.3 + 2.0)
+    y = np.minimum(distance, 5.0)
+    forecaster = Forecaster(["y"], **SMALL)
+    forecaster.run(y[:, None])
+    assert (y == 5.0).sum() > 1000
+    assert forecaster.health()["sentinel_cells"] < 110

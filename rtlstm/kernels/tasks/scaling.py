@@ -10,16 +10,17 @@ them, the statistics begin anew with it.
 
 A column that has only shown one value has no scale: its statistics begin when it first moves. One
 that has not moved for REST rows says nothing of its scale either, which then stands still. And
-where a scale is wrong by far, no cap on what counts may keep it so: when LOUD more changes than
-not exceed FAR_CHANGE scales, or QUIET more stay below 1 / NEAR_CHANGE of one, all statistics begin
-anew with those of the run. A run of small changes that soon ends in large ones was a lull, as of a
+where a scale is wrong by far, no cap on what counts may keep it so: when LOUD more squared changes
+than not exceed FAR_CHANGE of their mean, or QUIET more stay below 1 / NEAR_CHANGE of it, all
+statistics begin anew with those of the run. A run of small changes that soon ends in large ones was a lull, as of a
 sensor at night or an idle processor: the statistics from before it come back, and the next such run
 has to last twice as long, up to LONG_QUIET rows.
 
 A value far outside that comes again exactly confirms nothing: it is a sentinel, such as -9999, and
 missing, until it has lasted for PERSISTENT rows and is the column's new level. So is one that lies
 beyond a range by the width of that alone, if a column that seldom repeats a value jumps to it and
-stays there: the second row tells, and from the third on it is missing. Values that the user names
+stays there: the second row tells, and from the third on it is missing. If the range comes near that
+value later, it was no sentinel but a sensor's limit, and counts again. Values that the user names
 are missing always.
 """
 
@@ -45,7 +46,7 @@ RARE = 100.0  # rows between two moves of a column, of which the mean squared ch
 FLOOR = 0.01  # of the mean squared change: a column that rarely moves keeps a scale
 REST = 200  # rows without a change, after which scales stand still
 LOUD, QUIET, LONG_QUIET = 10.0, 64.0, 2048.0  # rows of a run
-FAR_CHANGE, NEAR_CHANGE = 25.0, 36.0  # squared: 5 times, and a sixth of the scale
+FAR_CHANGE, NEAR_CHANGE = 400.0, 400.0  # squared: 20 times, and a twentieth of the scale
 LULL = 4.0  # times as long a run may have been, that ends in large changes and was none
 
 
@@ -105,8 +106,7 @@ def is_fault(plan, d, q, j, x):
     far = x < low - room or x > high + room
     jump = d[plan[k.SETTINGS] + k.SPIKE] * math.sqrt(d[field(plan, k.FAST2, j)])
     far = far and age >= EARLY and width > 0.0 and abs(x - last) > jump
-    known = d[field(plan, k.HAS_SENTINEL, j)] != 0.0 and x == d[field(plan, k.SENTINEL, j)]
-    if known or (far and x == d[suspect]):
+    if is_sentinel(plan, d, j, x) or (far and x == d[suspect]):
         q[plan[k.REPEATS] + j] += 1
         if q[plan[k.REPEATS] + j] < PERSISTENT:
             q[plan[k.COUNTS] + k.SENTINELS] += 1
@@ -121,6 +121,16 @@ def is_fault(plan, d, q, j, x):
     d[suspect] = x
     q[plan[k.SUSPECTS] + j] += 1
     return q[plan[k.SUSPECTS] + j] < CONFIRMED
+
+
+@kernel
+def is_sentinel(plan, d, j, x):
+    """Whether x is the column's known sentinel, and still beyond the range by its width."""
+    low, high = d[field(plan, k.LOW, j)], d[field(plan, k.HIGH, j)]
+    beyond = x < low - (high - low) or x > high + (high - low)
+    return (
+        d[field(plan, k.HAS_SENTINEL, j)] != 0.0 and x == d[field(plan, k.SENTINEL, j)] and beyond
+    )
 
 
 @kernel
@@ -163,8 +173,10 @@ def observe(plan, d, q, j, x):
     if n == 1.0 and x == d[mean]:
         return
     d[age] = n + 1.0
+    if x == d[field(plan, k.SENTINEL, j)]:  # and not missing: it has become a level, or is within
+        d[field(plan, k.HAS_SENTINEL, j)] = 0.0
     look_for_sentinel(plan, d, j, x)
-    if not (d[field(plan, k.HAS_SENTINEL, j)] != 0.0 and x == d[field(plan, k.SENTINEL, j)]):
+    if not is_sentinel(plan, d, j, x):
         d[low] = min(x, d[low] + RANGE_RATE * (d[mean] - d[low]))
         d[high] = max(x, d[high] + RANGE_RATE * (d[mean] - d[high]))
     off, rate = x - d[mean], max(slow, 1.0 / (n + 1.0))
