@@ -9,22 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from rtlstm.errors import LimitError, SampleError, SpecError, StateError
+from rtlstm.errors import LimitError, SampleError, SpecError
 from rtlstm.inputs.arrays import as_rows, as_targets, must_be_finite, output_array, outside
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.native.bind import BoundKernel, Kernels
 from rtlstm.kernels.native.capi import address
 from rtlstm.layouts import ranges, rules
 from rtlstm.layouts.arena import Arena, ArrayLayout, arena_bytes
-from rtlstm.layouts.learner import LearnerSpec, clear_state, lay_out
+from rtlstm.layouts.learner import clear_state, lay_out
 from rtlstm.layouts.ranges import Legal
 from rtlstm.models import initialize as initial
-from rtlstm.models.base import Model
 from rtlstm.models.crew import Crew
 from rtlstm.models.fitting import run_rows, split
-from rtlstm.models.keys import FleetSpec, check_keys, key_tensors, keys_from
+from rtlstm.models.keys import FleetSpec, key_tensors, keys_from
 from rtlstm.models.learner import Learner
 from rtlstm.models.locks import Lock
+from rtlstm.models.members import Members, stacked, strides_of
 from rtlstm.models.network import chunk_rows, raise_for_status
 from rtlstm.models.notices import tell_skipped
 from rtlstm.models.trainable import MAX_CHUNK
@@ -35,27 +35,7 @@ HEEDED = 64  # steps between two looks for learners that learn nothing
 MEMORY_LIMIT = 1 << 36  # bytes
 
 
-def _strides(sizes: Mapping[str, int]) -> dict[str, int]:
-    """Return the elements from one learner to the next in each buffer, whole cache lines."""
-    return {name: -(-size // 16) * 16 for name, size in sizes.items()}
-
-
-def _stacked(
-    kept: Mapping[str, ArrayLayout], count: int, strides: Mapping[str, int]
-) -> dict[str, ArrayLayout]:
-    """Return the layouts of the arrays of ``count`` learners, stacked along a new first axis."""
-    return {
-        name: ArrayLayout(at.part, at.offset, (count, *at.shape), (strides[at.part], *at.strides))
-        for name, at in kept.items()
-    }
-
-
-def _seedless(spec: LearnerSpec) -> LearnerSpec:
-    """The specification but for its seeds, which say nothing of how a learner is laid out."""
-    return dataclasses.replace(spec, seed=0, network=dataclasses.replace(spec.network, seed=0))
-
-
-class Fleet(Model):
+class Fleet(Members):
     """N independent learners that are stepped with one call.
 
     ``learner``: what each of them starts as, weights and state included; it is copied and stays as
@@ -109,7 +89,7 @@ class Fleet(Model):
             raise LimitError(f"{len(spec.keys)} keys are more than max_keys, {spec.max_keys}")
         self._learner, self._max_keys = spec.learner, spec.max_keys
         self._one = lay_out(spec.learner)
-        self._strides = _strides(self._one.arena.sizes)
+        self._strides = strides_of(self._one.arena.sizes)
         size = len(spec.keys) * arena_bytes(self._strides, spec.learner.network.dtype)
         if size > MEMORY_LIMIT:
             raise LimitError(
@@ -279,74 +259,6 @@ class Fleet(Model):
             self._common.bound("begin")
             self._code = code
 
-    def _find(self, named: list[Any]) -> Array:
-        try:
-            rows = [self._row_of[key] for key in named]
-        except (KeyError, TypeError) as error:
-            raise StateError(f"no learner has the key {error}; nothing was changed") from None
-        if len(set(rows)) != len(rows):
-            raise StateError("a key stands twice in one step; nothing was changed")
-        return np.array(rows, np.int64)
-
-    # ------------------------------------------------------------------ members
-    @property
-    def keys(self) -> tuple[str | int, ...]:
-        """The keys in the order of the rows of ``step(X, Y)``."""
-        return tuple(self._keys)
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._row_of
-
-    def add(self, key: str | int, learner: Learner | None = None) -> None:
-        """Add a learner that starts as all others did, or as a copy of ``learner``.
-
-        Full buffers are doubled, so that N calls take time in proportion to N. Raises StateError
-        for a key that exists, LimitError above ``max_keys``.
-        """
-        check_keys([key])
-        if learner is not None and _seedless(learner.spec) != _seedless(self._learner):
-            raise SpecError("a learner of another specification cannot join; nothing was changed")
-        with self._lock:
-            self._finish()
-            if key in self._row_of:
-                raise StateError(f"key {key!r} is there already; nothing was changed")
-            row, limit = len(self), self._max_keys
-            if limit is not None and row >= limit:
-                raise LimitError(f"the fleet is full: max_keys is {limit}; nothing was changed")
-            if row == self._capacity:
-                self._make_room(2 * self._capacity)
-            if learner is None:
-                self._put(row, self._template)
-            else:
-                with learner._lock:
-                    self._put(row, learner._arena.parts)
-            self._whole(partial(self._join, key, row))
-
-    def _join(self, key: str | int, row: int) -> None:
-        self._row_of[key] = row
-        if len(self._keys) == row:
-            self._keys.append(key)
-
-    def remove(self, key: str | int) -> None:
-        """Remove a learner; the last row takes its place."""
-        with self._lock:
-            self._finish()
-            row = int(self._find([key])[0])
-            self._whole(partial(self._leave, key, row, len(self) - 1))
-
-    def _leave(self, key: str | int, row: int, last: int) -> None:
-        if len(self._keys) == last:
-            return
-        for matrix in self._matrices:
-            matrix[row] = matrix[last]
-        self._row_of[self._keys[last]] = row
-        self._keys[row] = self._keys[last]
-        self._row_of.pop(key, None)
-        self._keys.pop()
-
     def reset(self, key: str | int | None = None) -> None:
         """Set state and traces of one learner, or of all of them, to zero; weights stay."""
         with self._lock:
@@ -394,45 +306,10 @@ class Fleet(Model):
             counts = self._matrix("q")[: len(self)]
             return {name: int(counts[:, at].sum()) for name, at in names.items()}
 
-    @property
-    def _who(self) -> Array:
-        return self._order[: len(self._keys)]
-
-    def _matrix(self, name: str) -> Array:
-        return self._matrices["fdq".index(name)]
-
-    def _put(self, row: int | slice, parts: Mapping[str, Array]) -> None:
-        for name, part in parts.items():
-            self._matrix(name)[row, : len(part)] = part
-
-    def _make_room(self, capacity: int) -> None:
-        """Move to larger matrices; nothing has changed if there is no memory for them."""
-        sizes = {name: capacity * stride for name, stride in self._strides.items()}
-        arena = Arena(sizes, self._learner.network.dtype)
-        matrices = tuple(
-            arena.parts[name].reshape(capacity, stride) for name, stride in self._strides.items()
-        )
-        for to, kept in zip(matrices, self._matrices, strict=False):
-            to[: len(kept)] = kept
-        plan = self._one.plan.copy()
-        if capacity > 1:
-            plan[p.NEXT] = self._strides["f"]
-        module = rules.rule_row(self._learner.rule).kernels
-        self.__dict__.update(
-            _kernels=Kernels(module, plan, *matrices),
-            _common=Kernels("learner", plan, *matrices),
-            _order=np.arange(capacity),
-            _stuck=np.full(capacity, -1),  # steps made when a row was refused last
-            _arena=arena,
-            _matrices=matrices,
-            _capacity=capacity,
-            _code=None,  # which is bound to where the matrices lie
-        )
-
     # ------------------------------------------------------------------ copies
     @property
     def _saved(self) -> Mapping[str, ArrayLayout]:  # type: ignore[override]
-        return _stacked(self._one.arena.saved, len(self), self._strides)
+        return stacked(self._one.arena.saved, len(self), self._strides)
 
     def _legal(self) -> Legal:
         return ranges.learner(self._one)
@@ -476,7 +353,7 @@ class Fleet(Model):
     def saved_arrays(cls, spec: FleetSpec) -> tuple[Mapping[str, ArrayLayout], str]:
         """See :meth:`Model.saved_arrays`."""
         arena = lay_out(spec.learner).arena
-        places = _stacked(arena.saved, len(spec.keys), _strides(arena.sizes))
+        places = stacked(arena.saved, len(spec.keys), strides_of(arena.sizes))
         return places, spec.learner.network.dtype
 
     def __repr__(self) -> str:

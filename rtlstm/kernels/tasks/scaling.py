@@ -12,9 +12,9 @@ A column that has only shown one value has no scale: its statistics begin when i
 that has not moved for REST rows says nothing of its scale either, which then stands still. And
 where a scale is wrong by far, no cap on what counts may keep it so: when LOUD more squared changes
 than not exceed FAR_CHANGE of their mean, or QUIET more stay below 1 / NEAR_CHANGE of it, all
-statistics begin anew with those of the run. A run of small changes that soon ends in large ones was a lull, as of a
-sensor at night or an idle processor: the statistics from before it come back, and the next such run
-has to last twice as long, up to LONG_QUIET rows.
+statistics begin anew with those of the run. A run of small changes that soon ends in large ones was
+a lull, as of a sensor at night or an idle processor: the statistics from before it come back, and
+the next such run has to last twice as long, up to LONG_QUIET rows.
 
 A value far outside that comes again exactly confirms nothing: it is a sentinel, such as -9999, and
 missing, until it has lasted for PERSISTENT rows and is the column's new level. So is one that lies
