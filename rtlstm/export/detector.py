@@ -57,8 +57,11 @@ class Watch:
     # ------------------------------------------------------------------ state
     def declare(self, w: rows.Writer) -> None:
         """The states that a detector adds."""
+        F = self.frozen
         for name, at in (("rows", a.T_ROWS), ("values", a.T_VALUES), ("errors", a.T_ERRORS)):
             w.carry(f"seen.{name}", self.targets[:, at])
+        foretold = F.values(k.FORETOLD, F.T) - F.column(k.LAST)[F.targets]
+        w.carry(rows.FORETOLD, np.where(np.isnan(foretold), 0.0, foretold))
         w.carry("previous", self._less(self.targets[:, a.T_LAST]))
         w.carry("run", self.targets[:, a.T_RUN])
         for part in MEANS:
@@ -95,7 +98,7 @@ class Watch:
         value = g.op("Where", here, w.of_targets(x), last)
         sigma, zero = w.before["expected_sigma"], g.const(0.0)
         told = g.op("And", here, g.op("GreaterOrEqual", sigma, zero))
-        error = g.op("Sub", g.op("Sub", value, last), w.before["expected"])
+        error = g.op("Sub", g.op("Sub", value, last), w.before[rows.FORETOLD])
         error = g.op("Where", told, error, zero)
         known = g.op("And", told, g.op("Greater", sigma, zero))
         safe = g.op("Where", known, sigma, g.const(1.0))

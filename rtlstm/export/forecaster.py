@@ -20,7 +20,7 @@ import numpy as np
 from rtlstm.export import columns
 from rtlstm.export.forecaster_calendar import calendar_of
 from rtlstm.export.forecaster_constants import ForecasterConstants
-from rtlstm.export.forecaster_writer import Watcher, Writer
+from rtlstm.export.forecaster_writer import FORETOLD, Watcher, Writer
 from rtlstm.export.graph import Array, Graph
 from rtlstm.export.network import Recipe
 from rtlstm.export.stream_constants import split
@@ -126,6 +126,9 @@ def _readout(w: Writer, z: str, change: str, rest: list[str]) -> str:
     total = g.op("Add", own, g.op("Reshape", shared, w.axis(-1, k.VARIANTS * F.H, F.T)))
     limits = F.limits()
     held = g.op("Min", g.op("Max", total, g.const(-limits)), g.const(limits))
+    if FORETOLD in w.before:
+        first = g.op("Slice", held, w.axis(0), w.axis(1), w.axis(1))
+        w.after[FORETOLD] = w.scaled(g.op("Reshape", first, w.axis(-1, F.T)), F.trust(0)[0])
     counted = g.op("Mul", held, g.const(F.believed()))
     variants = g.op("Reshape", counted, w.axis(-1, k.VARIANTS, F.H, F.T))
     return g.op("ReduceSum", variants, w.axis(1), keepdims=0)

@@ -131,15 +131,15 @@ class ForecasterConstants(StreamConstants):
 
     def believed(self) -> Array:
         """(VARIANTS · H, T) what a readout's change counts in the forecast: trust times weight."""
-        told, came = (
-            (k.SHRINK_SQUARES, k.WHOLE_SHRINK_SQUARES),
-            (k.SHRINK_PRODUCTS, k.WHOLE_SHRINK_PRODUCTS),
-        )
-        parts = []
-        for variant in range(k.VARIANTS):
-            ratio = self.pair(came[variant]) / np.maximum(self.pair(told[variant]), 1e-300)
-            parts.append(np.minimum(ratio, 1.0) * self.mix()[k.MODEL + variant])
+        parts = [self.trust(v) * self.mix()[k.MODEL + v] for v in range(k.VARIANTS)]
         return np.concatenate(parts)
+
+    def trust(self, variant: int) -> Array:
+        """(H, T) the share of a readout's change that is believed."""
+        told = (k.SHRINK_SQUARES, k.WHOLE_SHRINK_SQUARES)[variant]
+        came = (k.SHRINK_PRODUCTS, k.WHOLE_SHRINK_PRODUCTS)[variant]
+        found: Array = np.minimum(self.pair(came) / np.maximum(self.pair(told), 1e-300), 1.0)
+        return found
 
     # ------------------------------------------------------------------ the other experts
     def mix(self) -> Array:

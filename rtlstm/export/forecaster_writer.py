@@ -10,6 +10,10 @@ import numpy as np
 from rtlstm.export.forecaster_constants import ForecasterConstants
 from rtlstm.export.writer import Filled, StateWriter
 
+FORETOLD = (
+    "foretold"  # a detector's state: what the first readout says of the next row, as a change
+)
+
 
 @dataclass(kw_only=True)
 class Writer(StateWriter):

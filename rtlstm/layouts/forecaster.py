@@ -54,7 +54,14 @@ SETTINGS = {
 }
 # Of the anomaly score: flags a row without anomalies, the score that begins a spell (0: the rate
 # decides), ordinary rows that end it, rows that make it the new normal, how much is learned in it.
-WATCHING = {"rate": 1e-3, "threshold": 0.0, "quiet": 100.0, "settle": 1000.0, "pace": 0.1}
+WATCHING = {
+    "rate": 1e-3,
+    "threshold": 0.0,
+    "quiet": 100.0,
+    "settle": 1000.0,
+    "pace": 0.1,
+    "forecaster_pace": 1.0,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,6 +248,7 @@ def _statistics(plan: Array, arena: ArenaLayout) -> None:
         (k.TARGET_ROW, (T,), "truth"),
         (k.RESIDUAL, (T,), "residual"),
         (k.EXPECTED, (T,), "expected"),
+        (k.FORETOLD, (T,), "foretold"),
         (k.EXPECTED_SIGMA, (T,), "expected.sigma"),
         (k.WATCH, (T, anomaly_plan.FIELDS), "anomaly.targets"),
         (k.ODDNESS, (anomaly_plan.SHARED_LEN,), "anomaly.row"),
@@ -343,7 +351,7 @@ def prepare(layout: ForecasterLayout, d: Array, q: Array) -> None:
         d[plan[k.PAIR] + start * H * T :][: H * T] = 1.0
     d[plan[k.BIN] :][: H * T * k.BINS] = 1.0
     d[plan[k.CLOCK] + k.TIME] = math.nan
-    d[plan[k.EXPECTED] :][:T] = math.nan
+    d[plan[k.EXPECTED] :][:T] = d[plan[k.FORETOLD] :][:T] = math.nan
     prior = d[plan[k.PRIOR] : plan[k.PRIOR] + D]
     prior[:] = _prior(plan)
     d[plan[k.COVARIANCE] :][: T * packed(D)].reshape(T, -1)[:, diagonal(D)] = prior

@@ -84,21 +84,25 @@ class Spells:
     """When a spell ends, in rows, and how it is learned from; the defaults need no change.
 
     ``quiet``: so many ordinary rows end it. ``settle``: one that lasts so long is the new normal.
-    ``pace``: the share of its usual rate at which the score learns during a spell, 0 to 1. Raises
-    SpecError for what is out of range.
+    ``pace``: the share of its usual rate at which the score learns during a spell, 0 to 1.
+    ``forecaster_pace``: the share of a spell's odd rows that the forecaster inside learns from, 0
+    to 1. Raises SpecError for what is out of range.
     """
 
     quiet: int = 100
     settle: int = 1000
     pace: float = 0.1
+    forecaster_pace: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("quiet", "settle"):
             rows = getattr(self, name)
             if isinstance(rows, bool) or not isinstance(rows, int) or not 1 <= rows <= 10**9:
                 raise SpecError(f"{name} must be a whole number of rows from 1 on, got {rows!r}")
-        if not _number(self.pace) or not 0.0 <= self.pace <= 1.0:
-            raise SpecError(f"pace must lie from 0 to 1, got {self.pace!r}")
+        for name in ("pace", "forecaster_pace"):
+            share = getattr(self, name)
+            if not _number(share) or not 0.0 <= share <= 1.0:
+                raise SpecError(f"{name} must lie from 0 to 1, got {share!r}")
 
 
 @dataclasses.dataclass(frozen=True)

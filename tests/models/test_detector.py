@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -233,7 +234,9 @@ def test_a_rate_that_is_none_is_refused(rate: object) -> None:
         detector(rate=rate)
 
 
-@pytest.mark.parametrize("spells", [{"quiet": 0}, {"settle": 1.5}, {"pace": -0.1}])
+@pytest.mark.parametrize(
+    "spells", [{"quiet": 0}, {"settle": 1.5}, {"pace": -0.1}, {"forecaster_pace": 2}]
+)
 def test_spells_that_are_none_are_refused(spells: dict[str, float]) -> None:
     with pytest.raises(SpecError):
         rtlstm.Spells(**spells)  # type: ignore[arg-type]
@@ -257,3 +260,49 @@ def test_wild_columns_leave_the_score_finite(value: float) -> None:
     rows[200:260, 1] = value
     scores = d.run(rows).scores
     assert np.isfinite(scores).all() and scores.min() >= 0.0 and scores.max() <= 1.0
+
+
+# ---------------------------------------------------------------- what the forecaster learns
+def test_the_forecaster_learns_little_from_a_spell_and_what_stays_all_the_same() -> None:
+    x = stream(3000, 3)
+    x[2000:] += 20.0
+    learned = {}
+    for pace in (0.0, 0.1, 1.0):
+        d = detector(spells=rtlstm.Spells(forecaster_pace=pace, settle=400))
+        d.run(x[:2000, None])
+        before = d.health()["rows_learned"]
+        d.run(x[2000:2200, None])
+        assert d.inside and d.spell is not None and d.spell.start == 2000
+        learned[pace] = d.health()["rows_learned"] - before
+        d.run(x[2200:2500, None])
+        before = d.health()["rows_learned"]
+        inside = d.run(x[2500:, None]).inside.sum()
+        assert d.health()["rows_learned"] - before >= 500 - inside  # the new level is normal
+        assert abs(d.forecaster.residual[0]) < 5.0
+    assert learned == {0.0: 0, 0.1: 20, 1.0: 200}
+
+
+def test_a_forecaster_learns_from_all_rows() -> None:
+    x = stream(900, 3)
+    x[700:750] += 20.0
+    f = rtlstm.Forecaster(["a"], **SMALL)  # type: ignore[arg-type]
+    f.run(x[:, None])
+    assert f.health()["rows_learned"] == 900
+
+
+def test_nothing_is_allocated_for_a_row() -> None:
+    x = stream(900, 11)[:, None]
+    x[400:420] += 5.0
+    d = detector()
+    d.run(x)
+    row, held = x[0], d.update(x[0])
+    tracemalloc.start()
+    for _ in range(5):
+        held = d.update(row, learn=True)
+    before, _ = tracemalloc.get_traced_memory()
+    for row in x:
+        held = d.update(row)
+    after, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held.score >= 0.0
+    assert after <= before + 500 and peak <= before + 10_000  # what is returned, and no more

@@ -37,13 +37,14 @@ BOLD = 4.0
 def see(plan, d, q, row, learn):
     """Score a raw row (C), faults included, against what was shown and forecast, into ANOMALY.
 
-    EXPECTED still holds the forecasts of this row.
+    FORETOLD still holds the forecasts of this row: those of the readout, which has learned what is
+    usual, and not of the mixture, which follows an anomaly within some rows.
     """
     shared, T = plan[k.ODDNESS], plan[k.TARGETS]
     pace = spells.pace(d, shared) if learn else 0.0
     for j in range(T):
         column, at = plan[plan[k.TARGET_AT] + j], plan[k.WATCH] + j * a.FIELDS
-        error = cell(row, column) - d[plan[k.EXPECTED] + j]
+        error = cell(row, column) - d[plan[k.FORETOLD] + j]
         signals.residual(d, at, error, d[plan[k.EXPECTED_SIGMA] + j])
     joint.condition(plan, d, pace)
     most = 0.0
@@ -53,7 +54,7 @@ def see(plan, d, q, row, learn):
         signals.follow(d, at, value, pace)
         b = ranges.glance(d, at + a.RANGES_AT, value)
         if not q[plan[k.GAP] + column] or 0.0 < b <= ranges.FAR:
-            error = value - d[plan[k.EXPECTED] + j]
+            error = value - d[plan[k.FORETOLD] + j]
             b = ranges.watch(d, at + a.RANGES_AT, value, error, learn)
         most = max(most, b)
     d[shared + a.S_NEWS] = ranges.announce(d, shared + a.NEWS_AT, most)

@@ -88,6 +88,7 @@ S_THRESHOLD = _number("setting: score that begins a spell, 0 if the rate decides
 S_QUIET = _number("setting: ordinary rows that end a spell")
 S_SETTLE = _number("setting: rows after which a spell is the new normal")
 S_PACE = _number("setting: share of its usual rate at which is learned during a spell")
+S_FORECASTER_PACE = _number("setting: share of a spell's odd rows that the forecaster learns from")
 S_ROWS = _number("rows seen")
 S_ODDNESS = _number("oddness of the row")
 S_NEWS = _number("what of it came from values beyond all that were seen")

@@ -29,6 +29,7 @@ from rtlstm.kernels.tasks import (
     rls,
     scaling,
     selection,
+    spells,
 )
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.kernels.tasks.conformal import pair
@@ -50,6 +51,7 @@ def take_row(plan, net, f, d, q, row, time, learn):
     if scaling.fill_row(plan, d, q, row):
         return k.SKIPPED
     anomaly.see(plan, d, q, row, learn)
+    learn = learn and spells.learned_from(d, plan[k.ODDNESS])
     v.fill(f, plan[k.LEARN_TARGET], 0.0, plan[k.UNITS])
     v.fill(d, plan[k.LAST_ERROR], 0.0, plan[k.SETS] * plan[k.TARGETS])
     for h in range(plan[k.HORIZONS]):
@@ -212,6 +214,7 @@ def make_forecasts(plan, net, f, d, q, learn, out):
     The network's state runs ahead with the weights as they are now.
     """
     counts, taken = plan[k.COUNTS], q[plan[k.COUNTS] + k.TAKEN]
+    learn = learn and q[counts + k.LEARNING]
     advance_networks(plan, net, f, q, taken)
     place = taken % plan[k.RING]
     at = plan[k.ISSUED] + place * plan[k.RING_ROW]
@@ -283,6 +286,7 @@ def forecast_target(plan, d, q, at, j, out):
         tell(plan, i, value, half, out)
         if h == 0:
             save_expected(plan, d, j, value, scale)
+            d[plan[k.FORETOLD] + j] = base + d[mixing.said_at(plan, at, i) + k.MODEL]
 
 
 @kernel

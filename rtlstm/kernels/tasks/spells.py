@@ -28,6 +28,21 @@ def pace(d, at):
 
 
 @kernel
+def learned_from(d, at):
+    """1 if the forecaster learns from this row, which was judged.
+
+    Of the odd rows of a spell only the share S_FORECASTER_PACE is learned: two in a row, since a
+    forecast is learned from by the row that follows it.
+    """
+    share = d[at + a.S_FORECASTER_PACE]
+    if d[at + a.S_INSIDE] == 0.0 or d[at + a.S_CALM] > 0.0 or share >= 1.0:
+        return 1
+    age = d[at + a.S_ROWS] - d[at + a.S_BEGAN]  # 1 in the spell's first row
+    turn = 2.0 / max(share, 1e-9)
+    return 1 if (age - 1.0) % turn >= turn - 2.0 else 0
+
+
+@kernel
 def limit(d, at):
     """The share of normal rows below which a spell begins."""
     if d[at + a.S_THRESHOLD] > 0.0:
