@@ -236,16 +236,18 @@ class Detector(Model):
         scores, alarms = np.empty((2, len(table)))
         flags = np.zeros(len(table), np.bool_)
         found: list[Spell] = []
+        take, row, out = self.forecaster._take, self._row, np.zeros(self.forecaster._shape)
         with self._lock:
-            first = int(self._row[a.S_ROWS])
+            self._finish()
+            first, lasts = int(row[a.S_ROWS]), row[a.S_INSIDE] > 0.0
             for t, values in enumerate(table):
-                begun = self._row[a.S_INSIDE] > 0.0
-                scores[t] = self.forecaster.update(values, float(seconds[t]), learn).anomaly
-                flags[t], alarms[t] = self._row[a.S_FLAG] > 0.0, self._row[a.S_ALARM]
-                if flags[t] or (begun and t == 0):
+                take(values, float(seconds[t]), bool(learn), out)
+                scores[t], flags[t], alarms[t] = row[a.S_SCORE], row[a.S_FLAG], row[a.S_ALARM]
+                lasted, lasts = lasts, row[a.S_INSIDE] > 0.0
+                if lasted and not lasts:
                     found.append(self._spell())
-                elif begun:
-                    found[-1] = self._spell()
+            if lasts:
+                found.append(self._spell())
         inside = np.zeros(len(table), np.bool_)
         for spell in found:
             inside[max(spell.start - first, 0) : max(spell.end - first, 0)] = True
