@@ -66,17 +66,16 @@ class Frame:
         others = [other for other in self.names if other not in columns]
         dated = [other for other in others if _is_dated(self._column(other))]
         named = [other for other in others if str(other).lower() in _TIME_NAMES]
-        for other in [*(n for n in dated if n in named), *dated, *named]:
-            try:
-                return seconds_of(self._column(other))
-            except SampleError:
-                if other in dated:
-                    raise
-                raise SampleError(
-                    f"column {other!r} should be the time and cannot be read; make it datetimes, or"
-                    " give times=; nothing was changed"
-                ) from None
-        return None
+        found = next(iter([*(n for n in dated if n in named), *dated, *named]), None)
+        if found is None:
+            return None
+        try:
+            return seconds_of(self._column(found))
+        except SampleError:
+            raise SampleError(
+                f"column {found!r} should be the time and cannot be read; make it datetimes, or"
+                " give times=; nothing was changed"
+            ) from None
 
     def like(self, names: Sequence[str], values: Array) -> Any:
         """A table of the same kind with these columns (T, n), under the same index."""
