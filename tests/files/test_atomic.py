@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import importlib.util
 import os
 import resource
 import subprocess
@@ -333,3 +334,79 @@ def test_what_is_read_only_stays(tmp_path: Path) -> None:
     assert "read-only" in lines[0] and "Permission denied" in lines[2]
     assert (tmp_path / "open/file").read_bytes() == (tmp_path / "closed/file").read_bytes() == OLD
     (tmp_path / "closed").chmod(0o755)
+
+
+@pytest.mark.parametrize("missing", ["locks", "open folders", "both", "both and modes"])
+def test_systems_that_lack_something(
+    missing: str, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Windows has neither; a file is replaced all the same, and a failure leaves the old one."""
+    if missing != "open folders":
+        monkeypatch.setattr(atomic, "fcntl", None)
+    if missing != "locks":
+        monkeypatch.setattr(atomic, "_FOLDERS_OPEN", False)
+    if "modes" in missing:
+        monkeypatch.delattr(os, "fchmod")
+    left = target.parent / f".{target.name}.01234567.tmp"
+    left.write_bytes(b"of a writer that may be alive")
+    target.chmod(0o640)
+    atomic.replace(target, NEW)
+    atomic.replace(target.with_name("new"), NEW)
+    assert target.read_bytes() == target.with_name("new").read_bytes() == WHOLE
+    assert "modes" in missing or target.stat().st_mode & 0o777 == 0o640
+    assert left.exists() or missing == "locks" or missing == "open folders"
+
+    opened: list[int] = []
+    real = os.open
+    monkeypatch.setattr(os, "open", lambda *a, **k: opened.append(real(*a, **k)) or opened[-1])
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EACCES, "in use by another process")
+
+    before = names(target)
+    for call in ("replace", "fsync"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, fails)
+            with pytest.raises(StorageError, match="in use by another process; what was at"):
+                atomic.replace(target, [b"never"])
+        assert names(target) == before and target.read_bytes() == WHOLE
+    for file in opened:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(file)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_drive_is_told_to_empty_its_cache_where_that_can_be(
+    known: bool, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def full_sync(file: int, what: int) -> None:
+        asked.append(what)
+        if not known:
+            raise OSError(errno.ENOTSUP, "not on this file system")
+
+    monkeypatch.setattr(atomic, "_FULL_SYNC", 51)
+    monkeypatch.setattr(fcntl, "fcntl", full_sync)
+    atomic.replace(target, NEW)
+    assert asked == [51] and target.read_bytes() == WHOLE
+
+
+def test_it_is_imported_where_there_are_no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    spec = importlib.util.spec_from_file_location("a_copy_of_atomic", atomic.__file__)
+    assert spec and spec.loader
+    copy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(copy)
+    assert copy.fcntl is None and copy._FULL_SYNC is None
+
+
+def test_a_file_that_may_not_be_written_is_not_replaced(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root may write anything, the system's answer is imitated."""
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    with pytest.raises(StorageError, match="the file there is read-only") as refused:
+        atomic.replace(target, NEW)
+    assert refused.value.errno == errno.EACCES
+    assert target.read_bytes() == OLD and names(target) == [target.name]

@@ -24,6 +24,8 @@ from rtlstm.errors import (
     DamagedFileError,
     FileTooLargeError,
     FileVersionError,
+    LimitError,
+    MismatchedFileError,
     MissingFileError,
     ModelFileError,
     SpecError,
@@ -320,6 +322,17 @@ def test_out_of_memory_hands_out_nothing(tmp_path: Path, monkeypatch: pytest.Mon
         with pytest.raises(MemoryError):
             store.read(path, empty)
     store.read(path, expect)
+
+
+def test_a_spec_above_a_limit_is_a_file_that_does_not_fit(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    path.write_bytes(GOOD)
+
+    def too_large(*_: Any) -> dict[str, Any]:
+        raise LimitError("more than that")
+
+    with pytest.raises(MismatchedFileError, match="asks for is too large: more than that; nothing"):
+        store.read(path, too_large)
 
 
 MEASURE = """
