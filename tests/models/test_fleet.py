@@ -138,7 +138,7 @@ def test_a_hundred_thousand_keys(tmp_path: Path) -> None:
 
 def test_a_fleet_survives_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """After one MemoryError the fleet is as it was, and grows as soon as there is room."""
-    from rtlstm.models import fleet as module
+    from rtlstm.models import members as module
 
     fleet = rtlstm.Fleet(make(), ["a"])
     real = module.Arena

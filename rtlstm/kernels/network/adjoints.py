@@ -41,7 +41,8 @@ def to_state(plan, at, w, f, fr, adjoint, wk, rows):
     n, stride = plan[at + p.NP], plan[p.STATE_LEN]
     y, lo, hi = plan[at + p.S_Y], plan[at + p.Y_LO], plan[at + p.Y_HI]
     if plan[at + p.ROW_Y] >= 0:
-        onto_rows(plan, at, w, f, wk, plan[at + p.ROW_Y], lo, hi, adjoint + y, plan[at + p.N], rows)
+        part = plan[at + p.ROW_Y], plan[at + p.N], lo, hi
+        onto_rows(plan, at, w, f, wk, part, adjoint + y, rows)
     for i in range(rows):
         mine, own = adjoint + i * stride + y, wk + i * plan[p.WORK_LEN]
         if plan[at + p.ROW_Y] < 0:
@@ -51,12 +52,14 @@ def to_state(plan, at, w, f, fr, adjoint, wk, rows):
     lo, hi, nb = plan[at + p.GATES_LO], plan[at + p.GATES_HI], plan[at + p.NB]
     for k in range(plan[at + p.BACK]):
         gates = adjoint + plan[at + p.S_GATES] + k * plan[at + p.NBP]
-        onto_rows(plan, at, w, f, wk, plan[at + p.ROW_GATES] + k * nb, lo, hi, gates, nb, rows)
+        part = plan[at + p.ROW_GATES] + k * nb, nb, lo, hi
+        onto_rows(plan, at, w, f, wk, part, gates, rows)
 
 
 @kernel
-def onto_rows(plan, at, w, f, wk, row, lo, hi, out, n, rows):
+def onto_rows(plan, at, w, f, wk, part, out, rows):
     """out (rows, n), STATE_LEN apart: dL/da through n rows of W from `row`, columns [lo, hi)."""
+    row, n, lo, hi = part
     start = plan[at + p.W] + row * plan[at + p.R] + lo
     da = wk + plan[at + p.W_DA] + lo
     v.rows_dots(

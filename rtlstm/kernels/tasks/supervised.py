@@ -38,11 +38,13 @@ QUIET = 1e-12  # of a change, against the variance
 
 
 @kernel
-def predict_row(plan, lab, net, f, d, q, row, time, truth, out):
-    """Answer a row (C) at a time (epoch seconds or NaN) into out (K); it waits for its label.
+def predict_row(plan, lab, net, f, d, q, sample, out):
+    """Predict a sample's label into out (K); the sample waits for its label.
 
-    truth (K): its label if that is known already, NaN where unknown; (0): to come later.
+    sample: row (C), time (epoch seconds or NaN), and label (K) if that is known already, NaN where
+    unknown, or (0) if it is to come later.
     """
+    row, time, truth = sample
     tally = plan[w.TALLY]
     place = q[tally + w.ISSUED] % plan[w.RING]
     at = plan[w.WAITING] + place * plan[w.WAITING_ROW]
