@@ -59,7 +59,7 @@ def tune(source: str, out: Path | None, plot: Path | None, **options: Any) -> No
 
 def _tell(found: Tuned) -> None:
     click.echo(f"\nBest of {found.trials} trials on the first {found.searched:,} rows:")
-    for name, value in found.settings.items():
+    for name, value in found.best.items():
         share = "" if found.importances is None else f"  {found.importances.get(name, 0.0):4.0%}"
         click.echo(f"  {name:<8}{value!s:>10}{share}")
     if found.importances is not None:

@@ -206,6 +206,14 @@ def test_scores_are_what_their_names_say() -> None:
     assert s.skill == pytest.approx(1.0 - 5.0 / 7.0)
 
 
+def test_a_target_that_was_at_rest_has_a_unit_of_its_own() -> None:
+    truth = np.random.default_rng(0).normal(size=(1000, 3)) * [2.0, 1e6, 0.0]
+    truth[:300, 1] = 5.0
+    one, other, rest = scoring.scales(truth, 300)
+    assert (one, rest) == (pytest.approx(truth[:300, 0].std()), 1.0)
+    assert other == pytest.approx(truth[:, 1].std())
+
+
 def test_an_interval_holds_the_difference_as_often_as_it_says() -> None:
     r, held = np.random.default_rng(0), 0
     for _ in range(200):

@@ -43,13 +43,27 @@ def test_its_figures_are_those_of_the_forecasters() -> None:
     truth = recording.rows[:, 1]
     mse = np.mean(((truth[400:] - made[398:-2]) / truth[:400].std()) ** 2)
     assert found.default_mse == pytest.approx(mse, rel=1e-12)
-    assert ("defaults" in found.sentence()) == (found.settings == space.DEFAULT)
+    if found.settings == space.DEFAULT:
+        assert found.sentence().startswith("The defaults")
+    assert found.settings in (space.DEFAULT, found.best)
 
 
 def test_a_journal_goes_on(tmp_path: Path) -> None:
     journal = tmp_path / "search.log"
     assert tune(stream(500), trials=2, searched=200, journal=journal).trials == 2
     assert tune(stream(500), trials=3, searched=200, journal=journal).trials == 3
+    with pytest.raises(rtlstm.SpecError, match="other rows"):
+        tune(stream(500), trials=3, searched=210, journal=journal)
+
+
+def test_a_gain_that_chance_explains_changes_nothing() -> None:
+    """On noise no settings are better than others, and some trial is always the best."""
+    noise = np.random.default_rng(3).normal(size=(600, 1))
+    recording = Recording(("a",), noise, np.full(600, np.nan))
+    found = tune(recording, trials=6, searched=300)
+    assert found.settings == space.DEFAULT and not found.better
+    assert found.sentence().startswith("The defaults are")
+    assert "units = 32" in found.toml()
 
 
 def test_settings_are_written_and_read(

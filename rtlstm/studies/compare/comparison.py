@@ -81,8 +81,8 @@ def compare(
     start: first row that is scored. season: rows of a season (None: found in the rows before
     ``start``; 0: none). refit: rows between two fits of batch methods (0: whenever the rows have
     doubled). progress: called with a line for each method. options: ``rules`` of rtlstm's networks
-    to compare, ``scale`` (targets,) in whose units errors are counted (None: standard deviations
-    before ``start``), ``seed``.
+    to compare, ``scale`` (targets,) in whose units errors are counted (None: see
+    :func:`scoring.scales`), ``seed``.
 
     A method that fails, or needs too long, has the reason in its result; Ctrl-C ends the comparison
     with what there is. Raises SpecError for arguments that make no sense.
@@ -168,8 +168,7 @@ class _Judge:
         places = list(setting.targets)
         self.truth = np.where(np.isfinite(recording.rows), recording.rows, np.nan)[:, places]
         filled = recording.filled().rows[:, places]
-        spread = np.nanstd(self.truth[:start], axis=0) if scale is None else np.asarray(scale)
-        self.scale = np.where(spread > 0, spread, 1.0)
+        self.scale = scoring.scales(self.truth, start) if scale is None else np.asarray(scale)
         self.usual = np.abs(np.diff(filled[:start], axis=0)).mean(axis=0) / self.scale
         self.naive = self._errors(filled)
         self.ours: Array | None = None

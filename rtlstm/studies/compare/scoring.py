@@ -37,6 +37,17 @@ def errors(truth: Array, forecasts: Array, horizon: int, start: int, scale: Arra
     return (truth[start:] - forecasts[start - horizon : len(truth) - horizon]) / scale
 
 
+def scales(truth: Array, start: int) -> Array:
+    """Return the unit of each target's errors (targets,): its standard deviation before ``start``.
+
+    A target that was at rest until then, and moves more than ten times as much in all, has that of
+    all rows, lest it alone decide every mean.
+    """
+    before, whole = np.nanstd(truth[:start], axis=0), np.nanstd(truth, axis=0)
+    spread = np.where(whole > 10.0 * before, whole, before)
+    return np.where(spread > 0, spread, 1.0)
+
+
 def score(
     off: Array, naive: Array, usual: Array, bounds: tuple[Array, Array] | None = None
 ) -> Scores:

@@ -1,17 +1,20 @@
 """`tune`: settings chosen by progressive validation on the first part of a stream.
 
 Every trial runs a forecaster over the first part, forecasting each row before it learns it, and is
-judged by its mean squared error there; trials that fall behind the median are pruned (Optuna). What
-was gained is told on the rest of the stream, which no trial has seen.
+judged by its mean squared error there; trials that fall behind the median are pruned (Optuna). The
+best one replaces the defaults if it is better there by more than chance and the choice among many
+trials explain. What was gained is told on the rest of the stream, which no trial has seen.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import multiprocessing
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -30,15 +33,18 @@ CHUNK = 250  # rows between two looks at the median
 class Tuned:
     """What a search found.
 
-    settings: the best ones; trials: how many ran; searched: rows of the first part. mse and
-    default_mse: on the rest, in units of each target's scale; difference: mean and 95 % interval of
-    tuned less default there. importances: share of the variance by setting (fANOVA), None if too
-    few trials were complete.
+    settings: what to use, the best ones or the defaults; best: the best of the trials. trials: how
+    many ran; searched: rows of the first part; gain: share of the defaults' MSE that the best
+    settings avoid there. mse (of the best) and default_mse: on the rest, in units of each target's
+    scale; difference: mean and 95 % interval of best less default there. importances: share of the
+    variance by setting (fANOVA), None if too few trials were complete.
     """
 
     settings: dict[str, Any]
+    best: dict[str, Any]
     trials: int
     searched: int
+    gain: float
     mse: float
     default_mse: float
     difference: tuple[float, float, float]
@@ -48,20 +54,28 @@ class Tuned:
 
     @property
     def better(self) -> bool:
-        """Whether the tuned settings are better than the defaults beyond chance, on the rest."""
-        return self.difference[2] < 0
+        """Whether the settings are better than the defaults beyond chance, on the rest."""
+        return self.settings != space.DEFAULT and self.difference[2] < 0
 
     def sentence(self) -> str:
         """Say in plain words what tuning gained."""
-        if self.settings == space.DEFAULT:
+        if self.best == space.DEFAULT:
             return "The defaults are the best that was found: nothing is gained by tuning."
-        gain = 1.0 - self.mse / self.default_mse
-        rest = f"on the rows after {self.searched:,}: MSE {self.mse:.4g}, {self.default_mse:.4g}"
-        word = "less" if gain >= 0 else "more"
+        rest = 1.0 - self.mse / self.default_mse
         meaning = "stands out from chance" if self.difference[1] * self.difference[2] > 0 else (
             "chance could make"
         )  # fmt: skip
-        return f"Tuned and default {rest}; {abs(gain):.1%} {word}, a difference that {meaning}."
+        told = (
+            f"On the rows after {self.searched:,}, which no trial has seen, it has MSE"
+            f" {self.mse:.4g}, the defaults {self.default_mse:.4g}: {_share(rest)}, a difference"
+            f" that {meaning}."
+        )
+        if self.settings == space.DEFAULT:
+            return (
+                f"The defaults are kept: the best trial had {_share(self.gain)} error on the rows"
+                f" searched, too little to be told from chance among {self.trials}. {told}"
+            )
+        return f"The best trial takes the place of the defaults. {told}"
 
     def toml(self) -> str:
         """Return the settings as `rtlstm stream --config` takes them."""
@@ -78,6 +92,10 @@ class Tuned:
             f"layers = {s['layers']}",
         ]
         return "\n".join(lines) + "\n"
+
+
+def _share(gain: float) -> str:
+    return f"{abs(gain):.1%} {'less' if gain >= 0 else 'more'}"
 
 
 def tune(
@@ -109,6 +127,7 @@ def tune(
         raise SpecError("several processes need a journal, by which they know of each other")
     task = _Task(recording, places, horizon, first, seed)
     study = _study(journal, seed)
+    _claim(study, task)
     if not study.trials:
         study.enqueue_trial(dict(space.DEFAULT))
     if jobs > 1:
@@ -136,7 +155,7 @@ class _Task:
 
         model = self._make(space.suggest(trial))
         truth, scale = self._truth(), self._scale()
-        warm, total, count = self.first // 5, 0.0, 0
+        warm, total, count = self.warm, 0.0, 0
         last = np.empty((self.first, len(self.places)))
         for begin in range(0, self.first, CHUNK):
             end = min(begin + CHUNK, self.first)
@@ -153,26 +172,48 @@ class _Task:
         return total / count if count else math.inf
 
     def judge(self, study: Any) -> Tuned:
-        """Run the best settings and the defaults over everything; score the rest."""
-        best = dict(study.best_params)
-        losses = [self._losses(settings) for settings in (best, space.DEFAULT)]
-        block = max(math.isqrt(len(losses[0])), self.horizon)
-        targets = tuple(self.recording.columns[j] for j in self.places)
+        """Run the best settings and the defaults over everything, choose, and score the rest."""
+        best, trials = dict(study.best_params), len(study.trials)
+        both = [self._losses(settings) for settings in (best, space.DEFAULT)]
+        searched = [losses[: self.first - self.warm] for losses in both]
+        rest = [losses[self.first - self.warm :] for losses in both]
+        gain = 1.0 - float(np.nanmean(searched[0]) / np.nanmean(searched[1]))
+        found = self._difference(searched)
+        # The best of many is better than it will be: chance has to be left behind by more.
+        far = found[0] + (found[2] - found[0]) * _quantile(trials) / _quantile(1)
         return Tuned(
+            best if far < 0.0 else dict(space.DEFAULT),
             best,
-            len(study.trials),
+            trials,
             self.first,
-            float(np.nanmean(losses[0])),
-            float(np.nanmean(losses[1])),
-            scoring.difference(losses[0], losses[1], block),
+            gain,
+            float(np.nanmean(rest[0])),
+            float(np.nanmean(rest[1])),
+            self._difference(rest),
             _importances(study),
-            targets,
+            tuple(self.recording.columns[j] for j in self.places),
             self.horizon,
         )
 
+    @property
+    def warm(self) -> int:
+        """Rows at the start that are learned and not scored."""
+        return max(self.first // 5, self.horizon)
+
+    def _difference(self, losses: Sequence[Array]) -> tuple[float, float, float]:
+        block = max(math.isqrt(len(losses[0])), self.horizon)
+        return scoring.difference(losses[0], losses[1], block)
+
+    def mark(self) -> str:
+        """What knows the same task again: its first rows, targets and horizon."""
+        digest = hashlib.blake2b(digest_size=8)
+        digest.update(np.ascontiguousarray(self.recording.rows[: self.first]).tobytes())
+        digest.update(repr((self.recording.columns, self.places, self.horizon)).encode())
+        return digest.hexdigest()
+
     def _losses(self, settings: dict[str, Any]) -> Array:
         made = self._make(settings).run(self.recording.rows, self.recording.times)[:, 0]
-        off = scoring.errors(self._truth(), made, self.horizon, self.first, self._scale())
+        off = scoring.errors(self._truth(), made, self.horizon, self.warm, self._scale())
         known = np.isfinite(off).sum(axis=1)
         losses: Array = np.where(
             known > 0, np.nansum(off**2, axis=1) / np.maximum(known, 1), np.nan
@@ -191,6 +232,22 @@ class _Task:
     def _scale(self) -> Array:
         spread = np.nanstd(self._truth()[: self.first], axis=0)
         return np.where(spread > 0, spread, 1.0)
+
+
+def _quantile(trials: int) -> float:
+    """Standard errors that the best of so many trials reaches by chance in one search of 40."""
+    return NormalDist().inv_cdf(1.0 - 0.025 / trials)
+
+
+def _claim(study: Any, task: _Task) -> None:
+    """Mark a new search with its task; raises SpecError for one that was kept for another."""
+    marked = study.user_attrs.get("task")
+    if marked is None:
+        study.set_user_attr("task", task.mark())
+    elif marked != task.mark():
+        raise SpecError(
+            "the journal holds a search on other rows, targets or horizon; give another file"
+        )
 
 
 def _study(journal: Any, seed: int) -> Any:
