@@ -14,6 +14,7 @@ Array = np.ndarray[Any, Any]
 LAGS = 60
 FORGET = 0.9998
 PRIOR = 0.1  # variance of the weights before the first row
+LIMIT = 10.0  # of inputs and changes, in standard deviations so far
 TREE_LAGS = 24
 TREES: dict[str, Any] = {
     "n_estimators": 100,
@@ -52,7 +53,8 @@ class RecursiveLeastSquares:
             x, base, scale = self._waiting.popleft()
             Px = np.einsum("kij,kj->ki", self._P, x)
             gain = Px / (FORGET + np.einsum("ki,ki->k", x, Px))[:, None]
-            off = (y - base) / scale - np.einsum("ki,ki->k", self._w, x)
+            change = np.clip((y - base) / scale, -LIMIT, LIMIT)
+            off = change - np.einsum("ki,ki->k", self._w, x)
             self._w += gain * off[:, None]
             self._P -= gain[:, :, None] * Px[:, None, :]
             self._P /= FORGET
@@ -64,7 +66,8 @@ class RecursiveLeastSquares:
         """Return the last value plus the learned change."""
         base, scale = self._last[:, 0].copy(), self._scale()
         mean = (self._sum / self._seen)[:, None]
-        x = np.concatenate([(self._last - mean) / scale[:, None], np.ones((len(base), 1))], axis=1)
+        z = np.clip((self._last - mean) / scale[:, None], -LIMIT, LIMIT)
+        x = np.concatenate([z, np.ones((len(base), 1))], axis=1)
         x[:, min(self._seen, LAGS) : LAGS] = 0.0
         self._waiting.append((x, base, scale))
         made: Array = base + scale * np.einsum("ki,ki->k", self._w, x)
