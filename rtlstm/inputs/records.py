@@ -166,6 +166,8 @@ def as_times(times: Any, count: int) -> Array:
         seconds = scaled(times.astype(np.float64))
     elif not isinstance(times, np.ndarray) and hasattr(times, "to_numpy"):
         seconds = seconds_of(times)
+    elif not hasattr(times, "__iter__") or (isinstance(times, np.ndarray) and not times.ndim):
+        raise SampleError(f"times must be several, one a row, got {times!r:.40}; {UNCHANGED}")
     else:
         seconds = np.array([as_time(time) for time in times], np.float64)
     if seconds.shape != (count,):

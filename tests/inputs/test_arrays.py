@@ -96,6 +96,8 @@ def test_targets_of_a_softmax_may_be_classes() -> None:
     assert arrays.as_targets([1, 0], 2, SOFTMAX).tolist() == [[0, 1, 0], [1, 0, 0]]
     assert arrays.as_targets(np.array([], int), 0, SOFTMAX).shape == (0, 3)
     assert arrays.as_targets([0.2, 0.3, 0.5], None, SOFTMAX).shape == (3,)
+    single = NetworkSpec(2, (LSTM(2),), 1, head="softmax")  # whose only class says nothing
+    assert arrays.as_targets(1, None, single).tolist() == [1.0]
     for wrong in (3, -1):
         with pytest.raises(SampleError, match=r"^y must name classes from 0 to 2; nothing was"):
             arrays.as_targets(wrong, None, SOFTMAX)

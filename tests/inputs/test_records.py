@@ -168,5 +168,10 @@ def test_times_of_many_rows() -> None:
     for times, wanted in cases:
         np.testing.assert_array_equal(records.as_times(times, 2), wanted)
     assert records.as_times([], 0).shape == (0,)
+    for one in (5.0, np.array(5.0), np.array("x", object), int):
+        with pytest.raises(SampleError, match=r"^times must be several, one a row, got "):
+            records.as_times(one, 2)
+    with pytest.raises(SampleError, match="got ndarray; nothing was changed"):
+        records.as_times(np.ones((2, 2)), 2)
     with pytest.raises(SampleError, match=re.escape("expected 2 times, one a row, got (3,)")):
         records.as_times([1, 2, 3], 2)
