@@ -131,25 +131,6 @@ def _header(model: Any, name: str, arrays: dict[str, Array]) -> str:
         )
         for way in ("export", "import")
     }
-    state, length = int(model._plan[p.STATE]), int(model._plan[p.STATE_LEN])
-    if isinstance(model, Learner):
-        own = f"""/* Predict y from x, learn from target (NaN: unknown); 0, or x was refused. */
-int {name}_learn(const float *x, const float *target, float *y);
-/* Set state and traces to zero; weights stay. */
-int {name}_reset(void);
-/* Predict only; the state moves on. */
-static inline int {name}_step(const float *x, float *y) {{
-    float unknown[{upper}_OUTPUTS];
-    for (int i = 0; i < {upper}_OUTPUTS; i++) unknown[i] = NAN;
-    return {name}_learn(x, unknown, y);
-}}"""
-    else:
-        own = f"""/* Predict y from x, move the state; 0, or x was not finite and nothing moved. */
-int {name}_step(const float *x, float *y);
-/* Set the state to zero. */
-static inline void {name}_reset(void) {{
-    memset({name}_f + {state}, 0, {length} * sizeof(float));
-}}"""
     return f"""/* Made by rtlstm. Not thread-safe: there is one {name}. */
 #ifndef {upper}_H
 #define {upper}_H
@@ -163,7 +144,7 @@ static inline void {name}_reset(void) {{
 extern "C" {{
 #endif
 {externs}
-{own}
+{_functions(model, name)}
 /* All that it holds, weights included, {upper}_STATE_BYTES long: rtlstm import-state reads it. */
 static inline void {name}_export(void *to) {{
     unsigned char *at = (unsigned char *)to;
@@ -178,6 +159,29 @@ static inline void {name}_import(const void *from) {{
 #endif
 #endif
 """
+
+
+def _functions(model: Any, name: str) -> str:
+    """What NAME.h declares of a learner, or of a network alone."""
+    upper = name.upper()
+    if isinstance(model, Learner):
+        return f"""/* Predict y from x, learn from target (NaN: unknown); 0, or x was refused. */
+int {name}_learn(const float *x, const float *target, float *y);
+/* Set state and traces to zero; weights stay. */
+int {name}_reset(void);
+/* Predict only; the state moves on. */
+static inline int {name}_step(const float *x, float *y) {{
+    float unknown[{upper}_OUTPUTS];
+    for (int i = 0; i < {upper}_OUTPUTS; i++) unknown[i] = NAN;
+    return {name}_learn(x, unknown, y);
+}}"""
+    state, length = int(model._plan[p.STATE]), int(model._plan[p.STATE_LEN])
+    return f"""/* Predict y from x, move the state; 0, or x was not finite and nothing moved. */
+int {name}_step(const float *x, float *y);
+/* Set the state to zero. */
+static inline void {name}_reset(void) {{
+    memset({name}_f + {state}, 0, {length} * sizeof(float));
+}}"""
 
 
 def _numbers(rows: Array) -> str:
