@@ -105,9 +105,10 @@ def compare(
     deadline = time.monotonic() + budget
     try:
         for number, (name, make) in enumerate(entries):
-            left = max(deadline - time.monotonic(), 0.0)
-            # What one method leaves over, the others may use; ours is never cut short.
-            limit = max(min(3.0 * left / (len(entries) - number), left), 1.0)
+            left, still = max(deadline - time.monotonic(), 0.0), len(entries) - number
+            # What one method leaves over, the others may use, up to half of the shares of those to
+            # come; ours is never cut short.
+            limit = max(left / still * min(3.0, 0.5 + 0.5 * still), 1.0)
             limit = math.inf if number == 0 else limit
             done.results.append(judge.judge(name, make, refit, limit))
             if progress is not None:

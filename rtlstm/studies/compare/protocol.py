@@ -44,7 +44,7 @@ def follow(method: Any, recording: Recording, targets: int, budget: float) -> Ru
     method: an object with ``run(past, count)`` (see :class:`Batch`), with ``stream(rows, times)``
     that handles a chunk at once, or with ``learn`` and ``forecast``. Half-way through its budget a
     method that is fitted from time to time is not fitted any more, and one that has a ``stride``
-    learns fewer rows as soon as it would need more than that.
+    does less, as its ``stinted`` says, as soon as it would need more than that.
     """
     run = Run(np.full((len(recording), targets), np.nan))
     started = time.perf_counter()
@@ -58,7 +58,8 @@ def follow(method: Any, recording: Recording, targets: int, budget: float) -> Ru
         slow = slow + 1 if needed > budget / 2 else 0
         if slow > 1 and getattr(method, "stride", SPARSEST) < SPARSEST:
             method.stride, slow = 2 * method.stride, 0
-            run.notes = [f"one row in {method.stride} learned after row {end}, for want of time"]
+            what = getattr(method, "stinted", "one row in {} learned").format(method.stride)
+            run.notes = [f"{what} after row {end}, for want of time"]
         if isinstance(method, Batch) and spent > budget / 2 and not method.frozen and method.fits:
             method.frozen = True
             run.notes.append(f"not fitted again after row {end}, for want of time")
@@ -68,6 +69,7 @@ def follow(method: Any, recording: Recording, targets: int, budget: float) -> Ru
         run.learn_seconds += method.fit_seconds
         run.forecast_seconds -= method.fit_seconds
         run.notes.insert(0, method.schedule())
+    run.notes += getattr(method, "notes", [])
     run.memory = _memory(method)
     return run
 

@@ -30,6 +30,7 @@ class _Neural:
 
     rows = 20  # of the window
     lr = 2e-3
+    stinted = "one row in {} learned"
 
     def __init__(self, setting: Setting) -> None:
         torch.manual_seed(setting.seed)

@@ -13,10 +13,16 @@ RATE = 1e-3  # of SNARIMAX's regression
 
 
 class _River:
-    """A river forecaster for each target."""
+    """A river forecaster for each target.
+
+    A forecast is held within the span of the values seen so far and as much again on either side:
+    gradient descent behind a scaler of running moments runs away when a target at rest wakes up.
+    """
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
+        self._low = np.full(len(setting.targets), np.inf)
+        self._high = -self._low
         self._models = [self._model() for _ in setting.targets]
         self._last = np.zeros(len(setting.targets))
 
@@ -26,6 +32,8 @@ class _River:
     def learn(self, row: Array, time: float) -> None:
         """Let each model learn its value."""
         self._last = row[list(self._setting.targets)]
+        self._low = np.minimum(self._low, self._last)
+        self._high = np.maximum(self._high, self._last)
         for model, value in zip(self._models, self._last):
             model.learn_one(float(value))
 
@@ -38,7 +46,8 @@ class _River:
             except (IndexError, ValueError, TypeError, AttributeError):
                 continue  # too few rows seen
             out[place] = said if np.isfinite(said) else out[place]
-        return out
+        span = self._high - self._low
+        return np.clip(out, self._low - span, self._high + span)
 
 
 class Snarimax(_River):

@@ -28,14 +28,13 @@ class LastValue:
 
 
 class SeasonalNaive:
-    """Forecasts the value one season before; the last value until there is one."""
+    """Forecasts the value one season before; the last value until there is one, or without one."""
 
     def __init__(self, setting: Setting) -> None:
-        if not setting.season:
-            raise ValueError("no season is known: tell it with --season")
         self._targets = list(setting.targets)
-        seasons = -(-setting.horizon // setting.season)
-        self._back = seasons * setting.season - setting.horizon
+        season = setting.season or setting.horizon
+        self.notes = [] if setting.season else ["no season is known, so the last value is told"]
+        self._back = -(-setting.horizon // season) * season - setting.horizon
         self._rows: list[Array] = []
 
     def learn(self, row: Array, time: float) -> None:

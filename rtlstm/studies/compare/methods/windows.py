@@ -21,8 +21,12 @@ class NearestWindows(Batch):
     """The mean change that followed the five past windows nearest by dynamic time warping.
 
     Windows of 24 rows of the target, mean and scale taken out. Of at most 2,000 windows of the past
-    the 40 nearest by Euclidean distance are compared by DTW (dtaidistance) in a band of 4 rows.
+    the 40 nearest by Euclidean distance are compared by DTW (dtaidistance) in a band of 4 rows;
+    fewer where time is short.
     """
+
+    stride = 1  # the shortlist is divided by it
+    stinted = "one window in {} compared"
 
     def fit(self, past: History) -> None:
         """Keep windows of the past with what followed them."""
@@ -46,7 +50,7 @@ class NearestWindows(Batch):
             windows = embed(past.rows[:, j], LENGTH, count)
             now, scale = _normalised(windows)
             plain = ((shapes**2).sum(1)[None] - 2.0 * now @ shapes.T) + (now**2).sum(1)[:, None]
-            most = min(SHORTLIST, len(shapes))
+            most = min(max(SHORTLIST // self.stride, NEAREST), len(shapes))
             near = np.argpartition(plain, most - 1, axis=1)[:, :most]
             for t in range(count):
                 both = np.concatenate([now[t : t + 1], shapes[near[t]]])
