@@ -91,7 +91,14 @@ def as_table(rows: Any, columns: tuple[str, ...]) -> Array:
     """Rows (T, C) as a C-contiguous float64 array, or raise SampleError."""
     if not isinstance(rows, np.ndarray):
         rows = list(rows)
-        if rows and isinstance(rows[0], Mapping):
+        named = [isinstance(row, Mapping) for row in rows]
+        if any(named):
+            if not all(named):
+                row = named.index(not named[0])
+                raise SampleError(
+                    f"rows are all records or all sequences, and row {row} is not what row 0 is;"
+                    f" {UNCHANGED}"
+                )
             rows = [[row.get(name) for name in columns] for row in rows]
         if not rows:
             return np.empty((0, len(columns)))

@@ -53,6 +53,15 @@ REFUSED = {
 }
 
 
+@pytest.mark.parametrize("length", [2, 4])
+def test_an_array_of_the_right_kind_and_another_length_is_refused(length: int) -> None:
+    for make in (
+        lambda x: arrays.as_sample(x, (3,), F4, "x"), lambda y: arrays.as_target(y, (3,), F4, NONE)
+    ):  # fmt: skip
+        with pytest.raises(SampleError, match=re.escape(f"must have shape (3,), got ({length},)")):
+            make(np.ones(length, F4))
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_refused(case: str) -> None:
     x, said = REFUSED[case]

@@ -95,6 +95,9 @@ def test_tables() -> None:
         found = records.as_table(table, AB)
         assert found.dtype == np.float64 and found.flags.c_contiguous
         np.testing.assert_array_equal(found, want)
+    for mixed in ([{"a": 1}, [1, 2]], [[1, 2], {"a": 1}]):
+        with pytest.raises(SampleError, match="and row 1 is not what row 0 is; nothing"):
+            records.as_table(mixed, AB)
     assert records.as_table([], AB).shape == (0, 2)
     assert records.as_table(iter([]), AB).shape == (0, 2)
     with pytest.raises(SampleError, match=re.escape("expected shape (2, 2), got (2, 3)")):
@@ -164,6 +167,7 @@ def test_times_of_many_rows() -> None:
         (np.array([T * 1e3, np.nan]), [T, nan]), (np.array([5, 6]), [5.0, 6.0]),
         (np.array([5, 6], np.uint8), [5.0, 6.0]), (np.array([nan, nan]), [nan, nan]),
         (np.array([MOMENT, None], object), [T, nan]),
+        (np.array(["2024-03-28T22:10:00.5", "NaT"], "M8[ms]"), [T + 0.5, nan]),
     ]  # fmt: skip
     for times, wanted in cases:
         np.testing.assert_array_equal(records.as_times(times, 2), wanted)

@@ -200,3 +200,5 @@ def test_earlier_versions_of_arrow() -> None:
 def test_times_in_a_series() -> None:
     for times in (pandas.Series(MOMENTS), polars.Series(MOMENTS), pandas.Series(SECONDS)):
         np.testing.assert_array_equal(records.as_times(times, 2), SECONDS)
+    mixed = pandas.Series([5.0, SECONDS[0] * 1e3, SECONDS[1] * 1e3])  # of which most are in ms
+    np.testing.assert_array_equal(records.as_times(mixed, 3), [0.005, *SECONDS])
