@@ -111,11 +111,13 @@ def update_autocorrelation(plan, d, q):
     for which in range(2):
         acf, ring = plan[k.ACF + which], plan[k.Z] if which == 0 else plan[k.CHANGES]
         now = ring + row % window * C
+        then = now
         for lag in range(min(plan[k.LONGEST], row) + 1):
-            then, total = ring + (row - lag) % window * C, 0.0
+            total = 0.0
             for j in range(C):
                 total += d[now + j] * d[then + j]
             d[acf + lag] = KEEP * d[acf + lag] + total
+            then += (window - 1) * C if then == ring else -C
 
 
 @kernel

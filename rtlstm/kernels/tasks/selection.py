@@ -48,11 +48,12 @@ def correlate(plan, d, q):
     for j in range(T):
         e, total = d[plan[k.LAST_ERROR] + s * T + j], plan[k.CROSS_SQUARES] + s * T + j
         d[total] = KEEP * KEEP * d[total] + e * e
-        at = plan[k.CROSS] + (s * T + j) * k.PICK_LAGS * C
+        at, ring = plan[k.CROSS] + (s * T + j) * k.PICK_LAGS * C, plan[k.CHANGES]
+        then = ring + (row - lead) % plan[k.WINDOW] * C
         for lag in range(k.PICK_LAGS if e != 0.0 else 0):
-            then = plan[k.CHANGES] + (row - lead - lag) % plan[k.WINDOW] * C
             for c in range(C):
                 d[at + lag * C + c] = KEEP * d[at + lag * C + c] + e * d[then + c]
+            then += (plan[k.WINDOW] - 1) * C if then == ring else -C
 
 
 @kernel
