@@ -140,3 +140,13 @@ def test_a_model_of_labels_is_exported_and_verified(what: str, tmp_path: Path) -
     assert kind(out) == what and f"out {answers} (batch, " in done.output, done.output
     done = called(verify, out, saved, "--rows", 50)
     assert done.exit_code == 0 and done.output.startswith("50 rows"), done.output
+
+
+def test_a_detector_is_verified_on_rows_that_it_could_meet(tmp_path: Path) -> None:
+    detector = rtlstm.Detector(["a", "b"], lags=2, layers=rtlstm.LSTM(2))
+    detector.run(np.random.RandomState(0).standard_normal((200, 2)))
+    saved, out = tmp_path / "m.safetensors", tmp_path / "m.onnx"
+    detector.save(saved)
+    called(export, saved, out)
+    done = called(verify, out, saved, "--rows", 50, "--tolerance", 2e-3)
+    assert done.exit_code == 0 and done.output.startswith("50 rows"), done.output
