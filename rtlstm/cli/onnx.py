@@ -121,8 +121,10 @@ def _rows_of(source: str, origin: Any, rows: int) -> tuple[Rows, list[float | No
 def _rows_for(origin: Any, rows: int) -> tuple[Rows, None]:
     """Rows that the model could meet: noise for a network, a forecaster's own expectations."""
     rng = np.random.default_rng(0)
-    if isinstance(origin, rtlstm.Forecaster | rtlstm.Detector):
-        return _dream(getattr(origin, "forecaster", origin), rows, rng), None
+    if isinstance(origin, rtlstm.Detector):
+        origin = origin.forecaster
+    if isinstance(origin, rtlstm.Forecaster):
+        return _dream(origin, rows, rng), None
     if isinstance(origin, rtlstm.Classifier | rtlstm.Regressor):
         table = rng.normal(size=(rows, len(origin.columns)))
         table[rng.random(table.shape) < MISSING] = np.nan
