@@ -110,7 +110,8 @@ def test_twice_and_many_names() -> None:
 
 
 def test_an_index_of_datetimes_is_the_time() -> None:
-    data = pandas.DataFrame({"a": [1.0, 2.0], "t": MOMENTS}, index=pandas.DatetimeIndex(MOMENTS))
+    index = pandas.DatetimeIndex(MOMENTS)
+    data = pandas.DataFrame({"a": [1.0, 2.0], "t": MOMENTS[::-1]}, index=index)
     np.testing.assert_array_equal(frame(data).time(["a"]), SECONDS)
     zoned = data.tz_localize("UTC").tz_convert("Europe/Berlin")
     np.testing.assert_array_equal(frame(zoned).time(["a"]), SECONDS)
