@@ -151,26 +151,7 @@ class Broker:
         client = mqtt.Client(
             mqtt.CallbackAPIVersion.VERSION2, self.name, protocol=mqtt.MQTTv5, manual_ack=True
         )
-        answers: queue.SimpleQueue[str] = queue.SimpleQueue()
-
-        def on_connect(client: Any, _: Any, flags: Any, reason: Any, properties: Any) -> None:
-            if reason.is_failure:
-                answers.put(str(reason))
-                return
-            client.subscribe(address.topic, qos=1)
-
-        def on_subscribe(client: Any, _: Any, mid: int, reasons: Any, properties: Any) -> None:
-            answers.put(next((str(reason) for reason in reasons if reason.is_failure), ""))
-
-        def on_disconnect(client: Any, _: Any, flags: Any, reason: Any, properties: Any) -> None:
-            answers.put(  # before there is another answer, this is one
-                "it closes the connection at once; one that speaks TLS is mqtts://"
-                if not address.tls
-                else "it closes the connection at once"
-            )
-
-        client.on_connect, client.on_subscribe = on_connect, on_subscribe
-        client.on_disconnect = on_disconnect
+        answers = _answers(client, address)
         client.on_message = lambda _, __, message: self._queue.put(message)
         client.reconnect_delay_set(1, 30)
         _identify(client, address)
@@ -195,6 +176,28 @@ class Broker:
             client.loop_stop()
             raise SourceError(f"{address}: the broker refuses: {refused}")
         return client
+
+
+def _answers(client: Any, address: Address) -> queue.SimpleQueue[str]:
+    """A queue that gets "" once the client has connected and subscribed, or why it could not."""
+    answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def on_connect(client: Any, _: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if reason.is_failure:
+            answers.put(str(reason))
+            return
+        client.subscribe(address.topic, qos=1)
+
+    def on_subscribe(client: Any, _: Any, mid: int, reasons: Any, properties: Any) -> None:
+        answers.put(next((str(reason) for reason in reasons if reason.is_failure), ""))
+
+    def on_disconnect(client: Any, _: Any, flags: Any, reason: Any, properties: Any) -> None:
+        closes = "it closes the connection at once"  # if it has given no answer before
+        answers.put(closes if address.tls else f"{closes}; one that speaks TLS is mqtts://")
+
+    client.on_connect, client.on_subscribe = on_connect, on_subscribe
+    client.on_disconnect = on_disconnect
+    return answers
 
 
 def _identify(client: Any, address: Address) -> None:
