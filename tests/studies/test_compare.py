@@ -268,3 +268,19 @@ def test_the_command_prints_a_table_and_writes_json(
     plain = json.loads((tmp_path / "r.json").read_text())
     assert plain["start"] == 75 and plain["results"][0]["scores"]["mse"] > 0
     assert (tmp_path / "p.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name", ["dtw", "fft", "rls", "holt-winters"])
+def test_a_target_at_rest_but_for_rounding_breaks_no_method(name: str) -> None:
+    assert installed(name)
+    r = np.random.default_rng(4)
+    busy = np.arange(900) // 60 % 3 == 2
+    idle = np.where(busy, 50.0 + 20.0 * r.normal(size=900), 1e-10 * r.integers(0, 2, 900))
+    rows = np.stack([idle, np.cumsum(r.normal(size=900))], axis=1)
+    recording = Recording(("idle", "walk"), rows, np.full(900, np.nan))
+    last, found = forecasts("last-value", recording, 1), forecasts(name, recording, 1)
+    truth = recording.rows[1:]
+    errors = [
+        np.square(told.reshape(900, -1)[299:-1] - truth[299:]).mean() for told in (found, last)
+    ]
+    assert errors[0] < 3.0 * errors[1]
