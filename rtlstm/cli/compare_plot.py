@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
 
 from rtlstm.cli.plot import INK, figure_class, save_figure
 from rtlstm.studies.compare.comparison import Comparison, Result
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 _SIZE = 8.0  # of letters, in points
 _LETTER = 0.62 * _SIZE  # their width in the mean
 _DPI = 120
+_FAR = 4.0  # times the median error: what lies beyond is drawn at the upper edge, with its figure
 _BESIDE = [
     (side * across, up, side)
     for up, across in (
@@ -29,26 +31,51 @@ _BESIDE = [
 Box = tuple[float, float, float, float]  # left, low, right, high, in points of the picture
 
 
+class Point(NamedTuple):
+    """A method in the picture."""
+
+    text: str
+    us: float
+    mse: float  # or the edge, where it lies beyond
+    beyond: bool
+    ink: str
+    size: int
+
+
 def draw(comparison: Comparison, path: str | os.PathLike[str]) -> None:
     """Draw the MSE of every scored method against the time that a row costs it."""
-    scored = [r for r in comparison.results if r.scores]
+    points = _points(comparison.results)
     figure = figure_class()(figsize=(9.0, 6.0), dpi=_DPI, layout="constrained")
     axes = figure.subplots()
-    _set_scales(axes, scored)
+    _set_scales(axes, points)
     rows = "row" if comparison.horizon == 1 else "rows"
     axes.set_title(f"{comparison.horizon} {rows} ahead: the lower left is better", fontsize=10)
     figure.draw_without_rendering()  # the layout, without which no place is known
-    _name(axes, scored)
+    _name(axes, points)
     save_figure(figure, path)
 
 
-def _set_scales(axes: "Axes", scored: Sequence[Result]) -> None:
+def _points(results: Sequence[Result]) -> list[Point]:
+    """A point for each method that was scored."""
+    scored = [(r, r.scores.mse) for r in results if r.scores]
+    edge = _FAR * median(mse for _, mse in scored) if scored else 0.0
+    points = []
+    for result, mse in scored:
+        ours, beyond = result.name.startswith("rtlstm"), 0.0 < edge < mse
+        text = f"{result.name} ({mse:.2g})" if beyond else result.name
+        ink = INK["forecast" if ours else "truth"]
+        us = max(result.learn_us + result.forecast_us, 0.1)
+        points.append(Point(text, us, edge if beyond else mse, beyond, ink, 8 if ours else 5))
+    return points
+
+
+def _set_scales(axes: "Axes", points: Sequence[Point]) -> None:
     """Points on logarithmic axes with plain numbers, and room for the names."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    for result in scored:
-        ours = result.name.startswith("rtlstm")
-        axes.plot(*_place(result), "o", color=_ink(result), markersize=8 if ours else 5)
+    for point in points:
+        marker = "^" if point.beyond else "o"
+        axes.plot(point.us, point.mse, marker, color=point.ink, markersize=point.size)
     axes.set_xscale("log")
     axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):
@@ -61,15 +88,14 @@ def _set_scales(axes: "Axes", scored: Sequence[Result]) -> None:
     axes.grid(True, which="major", alpha=0.3)
 
 
-def _name(axes: "Axes", scored: Sequence[Result]) -> None:
+def _name(axes: "Axes", points: Sequence[Point]) -> None:
     """Write each name where it covers no point and no other name, the best methods first."""
     scale = 72.0 / _DPI
-    spots = {r.name: tuple(scale * axes.transData.transform(_place(r))) for r in scored}
-    taken: list[Box] = [(x - 4, y - 4, x + 4, y + 4) for x, y in spots.values()]
+    spots = [tuple(scale * axes.transData.transform((p.us, p.mse))) for p in points]
+    taken: list[Box] = [(x - 4, y - 4, x + 4, y + 4) for x, y in spots]
     left, _, right, _ = (scale * edge for edge in axes.bbox.extents)
-    for result in sorted(scored, key=lambda r: _place(r)[1]):
-        x, y = spots[result.name]
-        boxes = [_box(x + dx, y + dy, side, result.name) for dx, dy, side in _BESIDE]
+    for point, (x, y) in sorted(zip(points, spots, strict=True), key=lambda pair: pair[0].mse):
+        boxes = [_box(x + dx, y + dy, side, point.text) for dx, dy, side in _BESIDE]
         free = (
             k
             for k, box in enumerate(boxes)
@@ -79,8 +105,8 @@ def _name(axes: "Axes", scored: Sequence[Result]) -> None:
         taken.append(boxes[chosen])
         dx, dy, side = _BESIDE[chosen]
         axes.annotate(
-            result.name, _place(result), xytext=(dx, dy), textcoords="offset points",
-            fontsize=_SIZE, color=_ink(result), ha="left" if side > 0 else "right",
+            point.text, (point.us, point.mse), xytext=(dx, dy), textcoords="offset points",
+            fontsize=_SIZE, color=point.ink, ha="left" if side > 0 else "right",
         )  # fmt: skip
 
 
@@ -92,13 +118,3 @@ def _box(x: float, y: float, side: int, name: str) -> Box:
 
 def _meet(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-def _place(result: Result) -> tuple[float, float]:
-    """Microseconds a row, and MSE."""
-    assert result.scores is not None
-    return max(result.learn_us + result.forecast_us, 0.1), result.scores.mse
-
-
-def _ink(result: Result) -> str:
-    return INK["forecast"] if result.name.startswith("rtlstm") else INK["truth"]
