@@ -90,18 +90,14 @@ def forecaster_graph(
     """Write a forecaster's graph; returns its metadata and its state by input name."""
     with model._lock:
         model._finish()
-        net, frozen = model.network, ForecasterConstants(model)
-        recipe = Recipe(net.spec, net.parameters, form, False, quantize)
-        state = forecaster.write(g, frozen, recipe)
-    facts = {
-        "kind": "forecaster",
-        "spec": model.spec.to_dict(),
-        "columns": list(model.columns),
+        frozen = ForecasterConstants(model)
+        state = forecaster.write(g, frozen, _recipe(model.network, form, quantize))
+    more = {
         "targets": list(model.targets),
         "horizons": list(model.horizons),
         "season": frozen.season,
     }
-    return facts | ({"time": "epoch seconds"} if frozen.by_clock else {}), state
+    return _facts(model, more, frozen.by_clock), state
 
 
 def detector_graph(
@@ -111,16 +107,9 @@ def detector_graph(
     inner = model.forecaster
     with model._lock:
         inner._finish()
-        net, frozen = inner.network, ForecasterConstants(inner)
-        recipe = Recipe(net.spec, net.parameters, form, False, quantize)
-        state = detector.write(g, frozen, recipe)
-    facts = {
-        "kind": "detector",
-        "spec": model.spec.to_dict(),
-        "columns": list(model.columns),
-        "targets": list(model.targets),
-    }
-    return facts | ({"time": "epoch seconds"} if frozen.by_clock else {}), state
+        frozen = ForecasterConstants(inner)
+        state = detector.write(g, frozen, _recipe(inner.network, form, quantize))
+    return _facts(model, {"targets": list(model.targets)}, frozen.by_clock), state
 
 
 def supervised_graph(
@@ -129,16 +118,23 @@ def supervised_graph(
     """Write a classifier's or regressor's graph; returns its metadata and state by input name."""
     with model._lock:
         model._finish()
-        net, frozen = model.network, SupervisedConstants(model)
-        recipe = Recipe(net.spec, net.parameters, form, False, quantize)
-        state = supervised.write(g, frozen, recipe)
-    facts = {
-        "kind": model.kind,
-        "spec": model.spec.to_dict(),
-        "columns": list(model.columns),
-        "targets" if frozen.numbers else "classes": list(model.spec.outputs),
-    }
-    return facts | ({"time": "epoch seconds"} if frozen.timed else {}), state
+        frozen = SupervisedConstants(model)
+        state = supervised.write(g, frozen, _recipe(model.network, form, quantize))
+    more = {"targets" if frozen.numbers else "classes": list(model.spec.outputs)}
+    return _facts(model, more, frozen.timed), state
+
+
+def _recipe(net: Network, form: str, quantize: str | None) -> Recipe:
+    """How the network inside a model is written."""
+    return Recipe(net.spec, net.parameters, form, False, quantize)
+
+
+def _facts(
+    model: Forecaster | Detector | SupervisedModel, more: dict[str, Any], timed: bool | int
+) -> dict[str, Any]:
+    """Metadata: what every such model has, more of its kind, and the unit of its time."""
+    facts = {"kind": model.kind, "spec": model.spec.to_dict(), "columns": list(model.columns)}
+    return facts | more | ({"time": "epoch seconds"} if timed else {})
 
 
 GRAPHS: dict[type, Callable[..., tuple[dict[str, Any], dict[str, Array]]]] = {
