@@ -4,11 +4,12 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
-from rtlstm.cli.outputs import check_paths, write_output
-from rtlstm.studies.literature import EXPERIMENTS, experiment
+from rtlstm.cli.outputs import check_paths, check_picture, write_output
+from rtlstm.studies.literature import EXPERIMENTS, experiment, names
 from rtlstm.studies.literature.settings import Settings
 from rtlstm.studies.table import Table
 
@@ -19,7 +20,11 @@ from rtlstm.studies.table import Table
 @click.option("--trials", type=click.IntRange(1), help="How many trials (or searches) a row.")
 @click.option("--seed", default=0, show_default=True, help="The first seed.")
 @click.option("--threads", type=click.IntRange(1), help="Cores to use; all by default.")
-@click.option("--only", multiple=True, help="A part, such as 6a; may be given again.")
+@click.option(
+    "--only",
+    multiple=True,
+    help="A part or row by how its name begins, such as 6a; may be given again.",
+)
 @click.option(
     "--data", type=click.Path(path_type=Path, exists=True), help="odyssey: the chorales' .npz."
 )
@@ -28,37 +33,66 @@ from rtlstm.studies.table import Table
 )
 @click.option("--hours", type=click.FloatRange(0.0, min_open=True), help="odyssey: how long.")
 @click.option("--json", "path", type=click.Path(path_type=Path), help="Write the figures there.")
-def reproduce(name: str, path: Path | None, threads: int | None, **options: object) -> None:
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw them there (.png, .svg, .pdf).")
+def reproduce(
+    name: str, path: Path | None, plot: Path | None, threads: int | None, **options: Any
+) -> None:
     """Run the experiments of a paper: lstm1997, forget2000, peephole2002, odyssey, gradients or
     memory.
 
-    Prints Markdown as it goes. Ctrl-C ends it and keeps the rows that are done.
+    Prints Markdown tables at the end, with the paper's figures beside ours; --json is written row
+    by row. Ctrl-C ends it and keeps the rows that are done.
     """
-    check_paths([("--json", path)])
+    check_paths([("--json", path), ("--plot", plot)])
+    check_picture(plot)
+    _check_parts(name, options["only"])
     if threads:
         options["threads"] = threads
     chosen = {key: value for key, value in options.items() if value is not None}
-    settings = Settings(say=_Line(), **chosen)  # type: ignore[arg-type]
+    settings = Settings(say=_Line(), **chosen)
+    plain = {"experiment": name, "interrupted": True, "seed": settings.seed, "minutes": 0.0}
     tables: dict[str, Table] = {}
-    interrupted = False
     started = time.monotonic()
     try:
         for table in experiment(name)(settings):
             tables[table.name] = table
+            _write(path, plain, tables, started)
+        plain["interrupted"] = False
     except KeyboardInterrupt:
-        interrupted = True
+        pass
     settings.say("")
     click.echo("\n\n".join(table.markdown() for table in tables.values()))
-    minutes = (time.monotonic() - started) / 60
+    minutes = _write(path, plain, tables, started)
+    interrupted = bool(plain["interrupted"])
     end = ", interrupted: what was done stands above" if interrupted else ""
     click.echo(f"\n{EXPERIMENTS[name]}: {minutes:.1f} minutes{end}.")
+    if plot is not None and any(table.rows for table in tables.values()):
+        from rtlstm.cli.literature_plot import draw
+
+        draw(tables, plot)
+    if interrupted:
+        sys.exit(130)
+
+
+def _check_parts(name: str, only: tuple[str, ...]) -> None:
+    """Raise UsageError for a part that the experiment does not have."""
+    known = names(name)
+    for part in only:
+        if not any(one.startswith(part) for one in known):
+            listed = "; ".join(known)
+            raise click.UsageError(f"--only {part}: {name} has no such part; it has: {listed}")
+
+
+def _write(
+    path: Path | None, plain: dict[str, Any], tables: dict[str, Table], started: float
+) -> float:
+    """Write what is done so far, if that was asked for; returns the minutes since the start."""
+    plain["minutes"] = (time.monotonic() - started) / 60
     if path is not None:
-        plain = {"experiment": name, "interrupted": interrupted, "seed": settings.seed}
         plain["tables"] = [table.plain() for table in tables.values()]
         text = json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
         write_output(path, text.encode())
-    if interrupted:
-        sys.exit(130)
+    return float(plain["minutes"])
 
 
 class _Line:

@@ -25,7 +25,7 @@ from rtlstm.studies.literature import (
 )
 from rtlstm.studies.literature import sequences as tasks
 from rtlstm.studies.literature.settings import Settings
-from rtlstm.studies.literature.trials import Batch, Streak, run_trials
+from rtlstm.studies.literature.trials import Batch, Streak, run_trials, until_error
 
 RANDOM = np.random.default_rng(0)
 
@@ -113,6 +113,38 @@ def test_strings_of_the_grammar_follow_its_arcs() -> None:
     assert len({tuple(s) for s in found.symbols}) == 40
 
 
+def test_rows_of_the_grammar_are_strings_of_the_walk() -> None:
+    drawn = pieces(grammar.rows(np.random.default_rng(1), 3000))
+    texts = ["".join(grammar.SYMBOLS[s] for s in X.argmax(axis=1)) for X, _ in drawn]
+    known = {}
+    for _ in range(3000):
+        steps = list(grammar.walk(RANDOM))
+        text = "".join(grammar.SYMBOLS[s] for s, _ in steps)
+        known[text] = known.get(text, 0) + 1
+        if text in texts:
+            legal = [tuple(np.flatnonzero(row)) for row in drawn[texts.index(text)][1]]
+            assert legal == [tuple(sorted(after)) for _, after in steps]
+    for text, count in sorted(known.items(), key=lambda pair: -pair[1])[:4]:
+        assert abs(texts.count(text) - count) < 80  # 190 each, give or take 14
+
+
+@pytest.mark.parametrize("at", [0, 5, 15, 16, 30, 47, 48, 99, 150])
+def test_a_stream_is_learned_as_by_single_steps_until_its_first_error(at: int) -> None:
+    made = [forget2000.learner(forget2000.NETS[3], 0) for _ in range(2)]
+    batch = grammar.rows(np.random.default_rng(2), 9)
+    X, Y = batch.X[:100], batch.Y[:100].copy()
+    Y[3::7] = np.nan
+    if at < len(X):
+        Y[at] = 5.0
+    done, P = until_error(made[0], X, Y, 2.0)
+    assert done == min(at, len(X)) and len(P) == min(at + 1, len(X))
+    for t in range(len(P)):
+        np.testing.assert_array_equal(made[1].step(X[t], Y[t]), P[t])
+    for name, value in made[1].net.parameters.items():
+        np.testing.assert_array_equal(made[0].net.parameters[name], value)
+    np.testing.assert_array_equal(made[0].step(X[0]), made[1].step(X[0]))
+
+
 def test_a_streak_is_met_at_the_first_sequence_at_which_it_holds() -> None:
     def met(errors: list[float], **how: Any) -> int:
         streak, seen = Streak(3, 0.5, **how), 0
@@ -149,9 +181,30 @@ def test_trials_end_when_they_have_learned_and_are_the_learners_alone() -> None:
 
 def test_forget_gates_let_streams_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forget2000, "LONGEST", 50)
-    monkeypatch.setattr(forget2000, "NETS", forget2000.NETS[:1] + forget2000.NETS[2:4])
-    (table, *_) = list(forget2000.run(Settings(quick=True, trials=1)))[-1:]
-    assert table.column("nets") == [1, 0, 1]
+    monkeypatch.setattr(forget2000, "BUDGETS", (0, 3000))
+    settings = Settings(quick=True, trials=1, only=("standard LSTM, ext", "LSTM with state", "f"))
+    monkeypatch.setattr(forget2000, "NETS", forget2000.NETS[:4])
+    (table, *_) = list(forget2000.run(settings))[-1:]
+    assert table.column("net") == [forget2000.NETS[k].title for k in (0, 2, 3)]
+    assert all(length <= 50 for length in table.column("longest stream"))
+
+
+def test_a_decay_of_the_state_is_a_forget_gate_that_stays() -> None:
+    made = forget2000.learner(forget2000.NETS[2], 0)
+    X, Y = forget2000.Flow(RANDOM).take(20)
+    for x, y in zip(X, Y):
+        made.step(x, y)
+    p = made.net.parameters
+    assert not p["layer0.W.f"].any() and not p["layer0.R.f"].any()
+    np.testing.assert_allclose(1.0 / (1.0 + np.exp(-p["layer0.b.f"])), 0.9)
+    fresh = forget2000.learner(forget2000.NETS[2], 0).net.parameters
+    assert (p["layer0.W.i"] != fresh["layer0.W.i"]).any()
+
+
+def test_nets_are_perfect_good_or_the_rest() -> None:
+    found = [forget2000.Found([7] * 9, 7, 9, 1e5), forget2000.Found([5], 5, None, 2000.0)]
+    found += [forget2000.Found([5], 5, None, tested) for tested in (10.0, 20.0)]
+    assert forget2000._shares(found) == ["25 (9)", "25 <2,000>", "50 <15>"]
 
 
 def test_timing_tasks_are_drawn_and_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +288,7 @@ def test_a_search_is_resumed_from_its_journal(
     pytest.importorskip("optuna")
     monkeypatch.setattr(odyssey, "VARIANTS", ("vanilla", "NOAF"))
     settings = Settings(quick=True, trials=1, data=chorales(tmp_path), folder=tmp_path / "kept",
-                        only=("search",), threads=1)  # fmt: skip
+                        only=("search",), threads=1, hours=1.0)  # fmt: skip
     for _ in range(2):
         tables = {table.name: table for table in odyssey.run(settings)}
     assert tables["variants"].column("trials") == [1, 1]
@@ -265,6 +318,33 @@ def test_every_experiment_has_a_function_and_the_command_knows_it(
     figures = json.loads(path.read_text())
     assert figures["interrupted"] and figures["tables"][0]["rows"] == [["one", 1.5]]
     assert CliRunner().invoke(reproduce, ["nothing"]).exit_code == 2
+    refused = CliRunner().invoke(reproduce, ["lstm1997", "--only", "7"])
+    assert refused.exit_code == 2 and "6a" in refused.output
+
+
+def test_every_table_is_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from rtlstm.cli.literature_plot import PANELS, draw
+    from rtlstm.studies.table import Table
+
+    rows = {
+        "lstm1997": (lstm1997.COLUMNS, [("6a", 156, 2, "50%", 30_000, "30,000 – 30,000", 31_390, 0),
+                                        ("2a", 1, 2, "0%", None, "-", None, None)]),
+        "flow": (("cell", "initialisation", "lag 1", "lag 1,000", "largest c"),
+                 [("RNN", "standard", 0.9, 0.0, None), ("GRU", "standard", 0.9, 1e-9, 1.0)]),
+        "recall": (("rule", "learned", "µs a step"), [("rtrl", "100%", 2.0)]),
+        "select": (("rule", "learned", "µs a step"), [("uoro", "0%", 2.0)]),
+        "forget2000": (("net", "longest stream", "perfect"), [("a", 20_000, "10 (900)")]),
+        "peephole2002": (("task", "peepholes", "learned"), [("MSD", "with", "90%")]),
+        "variants": (("variant", "trials", "its test", "quartiles of the best tenth, test",
+                      "p against vanilla"),
+                     [("NP", 9, 8.4, "8.4, 8.5, 8.6", 0.2), ("FGR", 0, None, "-", None)]),
+        "importances": (("hyper-parameter", "all variants"), [("lr", 0.8)]),
+    }  # fmt: skip
+    assert set(rows) == set(PANELS)
+    tables = {name: Table(name, name, *filled) for name, filled in rows.items()}
+    draw(tables, tmp_path / "all.png")
+    assert (tmp_path / "all.png").stat().st_size > 10_000
 
 
 @pytest.mark.skipif("RTLSTM_DATA" not in os.environ, reason="RTLSTM_DATA names no folder of data")

@@ -42,7 +42,7 @@ def step(plan, f, d, q, x, y, out):
     linearise(plan, f, fr)
     norm2 = step_errors(plan, f, d, q, fr, wk, y, 1)
     for layer in range(plan[p.LAYERS]):
-        norm2 += advance(plan, layer_at(layer), f, fr, wk)
+        norm2 += advance(plan, layer_at(layer), f, q, fr, wk)
     if not math.isfinite(norm2):
         clear_overflow(plan, f, q)
     if q[p.Q_KNOWN] > 0 and update.begin_update(plan, f, d, q, norm2):
@@ -54,8 +54,11 @@ def step(plan, f, d, q, x, y, out):
 
 
 @kernel
-def advance(plan, at, f, fr, wk):
-    """Traces of one layer one step on; returns the squared norm of its gradient."""
+def advance(plan, at, f, q, fr, wk):
+    """Traces of one layer one step on; returns the squared norm of its gradient.
+
+    Without a target that is 0, or NaN where a trace has overflown.
+    """
     n, stride = plan[at + p.NP], plan[at + p.GROUPS] * plan[at + p.NP]
     phi, err, kappa = wk + plan[at + p.W_PHI], wk + plan[at + p.W_ERR], fr + plan[at + p.F_KAPPA]
     for g in range(plan[at + p.GROUPS]):
@@ -72,6 +75,8 @@ def advance(plan, at, f, fr, wk):
             a, width = max(lo, c) - c, hi - max(lo, c)
             total += v.trace_row_norm(f, trace + a, phi + a, kappa + a, u, err + a, width)
             total += u * u * (direct if lo == 0 else v.norm2(f, da + lo, max(c - lo, 0)))
+        elif q[p.Q_KNOWN] <= 0:
+            total += v.trace_row_norm(f, trace, phi, kappa, u, err, stride)
         else:
             v.trace_row(f, trace, phi, kappa, u, stride)
             gradient_row(plan, at, f, fr, wk, k, lo, hi)

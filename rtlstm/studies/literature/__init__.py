@@ -1,7 +1,8 @@
 """The experiments behind the cells and rules, with each paper's table beside our column.
 
 An experiment is a generator of tables: it yields a table again whenever there is a row more, so
-that whoever stops it keeps what is done. Each lives in a module of its own, by name.
+that whoever stops it keeps what is done. Each lives in a module of its own, by name, with the names
+of its parts or rows in NAMES.
 """
 
 from __future__ import annotations
@@ -22,3 +23,9 @@ EXPERIMENTS = {
 def experiment(name: str) -> Any:
     """The function that runs an experiment: settings -> an iterator of tables."""
     return import_module(f"rtlstm.studies.literature.{name}").run
+
+
+def names(name: str) -> tuple[str, ...]:
+    """The parts or rows of an experiment, of which some can be chosen."""
+    found: tuple[str, ...] = import_module(f"rtlstm.studies.literature.{name}").NAMES
+    return found

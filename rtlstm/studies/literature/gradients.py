@@ -19,6 +19,7 @@ from rtlstm.spec import GRU, LSTM, RNN, Init
 from rtlstm.studies.literature.settings import Settings
 from rtlstm.studies.table import Table
 
+NAMES = ("flow", "slopes")
 LAGS = (1, 10, 100, 1000)
 UNITS, INPUTS = 8, 4
 INITS: dict[str, Any] = {
@@ -64,12 +65,12 @@ def run(settings: Settings) -> Iterator[Table]:
 
 
 def _flow(settings: Settings) -> Iterator[Table]:
-    columns = ("cell", "initialisation", *(f"lag {lag:,}" for lag in LAGS), "largest |c|")
+    columns = ("cell", "initialisation", *(f"lag {lag:,}" for lag in LAGS), "largest c")
     table = Table("flow", "Error that flows back, largest factor", columns)
     table.notes.append(
         f"Spectral norm of d state(t) / d state(t - lag); {UNITS} units, {INPUTS} Gaussian inputs,"
-        f" {max(LAGS)} steps from a state of zero, float64, seed {settings.seed}. |c|: after the"
-        " last step; the carousel of 1997 has no decay and drifts."
+        f" {max(LAGS)} steps from a state of zero, float64, seed {settings.seed}. Largest c: of the"
+        " cells after the last step; the carousel of 1997 has no decay and drifts."
     )
     X = np.random.default_rng(settings.seed).standard_normal((max(LAGS), INPUTS))
     for name in ROWS:

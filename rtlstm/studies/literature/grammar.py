@@ -42,8 +42,48 @@ def walk(random: np.random.Generator) -> Iterator[tuple[int, tuple[int, ...]]]:
     yield SYMBOLS.index("E"), _numbers("B")
 
 
+def rows(random: np.random.Generator, count: int) -> Batch:
+    """So many strings one behind the other, as a stream that never ends: X one-hot, Y 1 for each
+    legal successor; the targets of an E, too, which is followed by a B. As `walk`, but at once.
+    """
+    node, outer = np.zeros(count, int), random.integers(1, 3, count)
+    inner: list[Array] = []
+    after: list[Array] = []
+    while (node < 7).any():
+        arc = random.integers(0, 2, count)
+        inner.append(np.where(node < 7, _NEXT[node, arc, 0], -1))
+        node = _NEXT[node, arc, 1]
+        after.append(np.where(node < 7, node, 6 + outer))
+    symbols, legal = np.full((2, count, len(inner) + 4), -1)
+    symbols[:, 2:-2], legal[:, 2:-2] = np.transpose(inner), np.transpose(after)
+    length = (symbols[:, 2:] >= 0).sum(axis=1)
+    every = np.arange(count)
+    for place, symbol, allowed in ((0 * length, 0, 9), (0 * length + 1, outer, 10),
+                                   (length + 2, outer, 11), (length + 3, 6, 10)):  # fmt: skip
+        symbols[every, place], legal[every, place] = symbol, allowed
+    there = symbols >= 0
+    return Batch(np.eye(7)[symbols[there]], _LEGAL[legal[there]], length + 4)
+
+
 def _numbers(symbols: str) -> tuple[int, ...]:
     return tuple(SYMBOLS.index(symbol) for symbol in symbols)
+
+
+def _row(symbols: str) -> Array:
+    found: Array = np.eye(7)[list(_numbers(symbols))].sum(axis=0)
+    return found
+
+
+# By node and arc: the symbol and the node that follows; node 7 is the end and stays there.
+_NEXT = np.array(
+    [[(SYMBOLS.index(s), to) for s, to in (arcs * 2)[:2]] for arcs in ARCS.values()]
+    + [[(6, 7), (6, 7)]]
+)
+# By node what may follow; then T or P at the end of the inner string (7, 8), and the outer symbols.
+_LEGAL = np.array(
+    [_row("".join(s for s, _ in arcs)) for arcs in ARCS.values()]
+    + [_row(symbols) for symbols in ("T", "P", "TP", "B", "E")]
+)
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,7 @@ ROWS = [
     Row("6a", "6a, two symbols", 31_390, partial(order, 2, 0.5, TWO, 200_000), 20, 3, 0.3),
     Row("6b", "6b, three symbols", 571_100, partial(order, 3, 0.1, THREE, 2_000_000), 10, 0, 0.3),
 ]  # fmt: skip
-PARTS = tuple(dict.fromkeys(row.part for row in ROWS))
+NAMES = tuple(dict.fromkeys([*(row.part for row in ROWS), *(row.title for row in ROWS)]))
 
 
 def run(settings: Settings) -> Iterator[Table]:
@@ -208,7 +208,7 @@ def run(settings: Settings) -> Iterator[Table]:
     )
     for row in ROWS:
         count = settings.count(row.trials, row.quick)
-        if not settings.wants(row.part) or (settings.quick and not row.quick):
+        if not settings.wants(row.part, row.title) or (settings.quick and not row.quick):
             continue
         task = row.task()
         trials = run_trials(task, count, settings, row.title)

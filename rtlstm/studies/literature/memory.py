@@ -92,6 +92,7 @@ PARTS = (
          selector, 4000, ("hybrid", "snap1"),
          ("rtrl", "hybrid", "snap1", "uoro", "TBPTT(20)", "bptt")),
 )  # fmt: skip
+NAMES = tuple(part.name for part in PARTS)
 
 
 def run(settings: Settings) -> Iterator[Table]:

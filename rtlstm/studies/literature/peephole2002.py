@@ -17,6 +17,7 @@ from rtlstm.models.learner import Learner
 from rtlstm.models.network import Network
 from rtlstm.spec import LSTM, Init
 from rtlstm.studies.literature.settings import Settings
+from rtlstm.studies.literature.trials import until_error
 from rtlstm.studies.table import Table
 from rtlstm.training import SGD
 
@@ -43,6 +44,7 @@ TASKS = (
     Task("PFG triangle", 10, 0.3, 0.99, 1e-4, "needs peepholes"),
     Task("PFG rectangle", 10, 0.3, 0.99, 1e-4, "needs peepholes"),
 )
+NAMES = tuple(f"{task.kind}, F = {task.F}" for task in TASKS)
 SHAPES: dict[str, Callable[[Array], Array]] = {
     "cosine": lambda t: 0.5 * (1.0 - np.cos(2 * np.pi * t)),
     "triangle": lambda t: 1.0 - np.abs(2.0 * (t % 1.0) - 1.0),
@@ -81,14 +83,8 @@ def learner(task: Task, peepholes: bool, seed: int) -> Learner:
 def stream(made: Learner, X: Array, Y: Array, limit: float) -> tuple[int, float]:
     """Learn one stream until its first error beyond the limit; steps done, and their RMSE."""
     made.reset()
-    total, known = 0.0, 0
-    for t in range(len(X)):
-        error = abs(float(made.step(X[t], Y[t])[0]) - float(Y[t, 0]))
-        if error == error:
-            total, known = total + error * error, known + 1
-        if error > limit:
-            return t, float(np.sqrt(total / max(known, 1)))
-    return len(X), float(np.sqrt(total / max(known, 1)))
+    done, P = until_error(made, X, Y, limit)
+    return done, float(np.sqrt(np.nanmean((P - Y[: len(P)]) ** 2)))
 
 
 def run(settings: Settings) -> Iterator[Table]:
@@ -112,14 +108,16 @@ def run(settings: Settings) -> Iterator[Table]:
         " every copy that we found; what is beside ours is what its text says."
     )
     count = settings.count(10, 2)
-    for task in TASKS:
+    for task, name in zip(TASKS, NAMES):
+        if not settings.wants(name):
+            continue
         for peepholes in (True, False):
             found = []
             for k in range(count):
-                settings.say(f"peephole2002: {task.kind}, F = {task.F}, {k + 1} of {count}")
+                settings.say(f"peephole2002: {name}, {k + 1} of {count}")
                 found.append(_learn(task, peepholes, settings.seed + k, budget))
             steps = [one[0] for one in found if one[0] is not None]
-            table.add(f"{task.kind}, F = {task.F}", "with" if peepholes else "without", count,
+            table.add(name, "with" if peepholes else "without", count,
                       f"{len(steps) / count:.0%}", round(float(np.mean(steps))) if steps else None,
                       int(max(one[1] for one in found)),
                       float(np.median([one[2] for one in found])), task.paper)  # fmt: skip

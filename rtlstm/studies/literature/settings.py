@@ -17,8 +17,8 @@ class Settings:
     """What the command line asks for.
 
     quick: sizes that end within three minutes on one core. trials: how many, where the paper's
-    number is not wanted. only: parts of the experiment by name; none means all. data: where data is
-    read from. folder: where files are written (a search that can be resumed, figures).
+    number is not wanted. only: parts or rows by how their names begin; none means all. data: where
+    data is read from. folder: where a search is kept that can be resumed.
     """
 
     quick: bool = False
@@ -31,9 +31,9 @@ class Settings:
     hours: float | None = None
     say: Callable[[str], None] = _silent
 
-    def wants(self, part: str) -> bool:
-        """Whether a part is to be run."""
-        return not self.only or part in self.only
+    def wants(self, *names: str) -> bool:
+        """Whether to run what has these names: one of them begins with one that was asked for."""
+        return not self.only or any(name.startswith(self.only) for name in names)
 
     def count(self, full: int, quick: int) -> int:
         """How many trials: as asked for, else the paper's or the quick number."""

@@ -18,6 +18,7 @@ from rtlstm.models.learner import Learner
 from rtlstm.studies.literature.settings import Settings
 
 Array = np.ndarray[Any, Any]
+STEPPED = 16  # rows of a stream that are stepped one by one
 Draw = Callable[[np.random.Generator, int], "Batch"]
 
 
@@ -139,6 +140,35 @@ def run_trials(task: Task, count: int, settings: Settings, name: str) -> list[Tr
         solved = len(done)
         settings.say(f"{name}: {seen:,} of {task.limit:,} sequences, {solved}/{count} trials done")
     return [Trial(seed, done.get(k), fleet.learner(k)) for k, seed in enumerate(seeds)]
+
+
+def until_error(learner: Learner, X: Array, Y: Array, limit: float) -> tuple[int, Array]:
+    """Learn row by row until a prediction is off by `limit` or more at a target that is known.
+
+    Returns how many rows were right, and the predictions, the wrong one included, which is learned
+    from, too; the rows after it are not. After the first rows, chunks are run, each twice as long
+    as the one before, and one that turns out too long is undone and run again.
+    """
+    answers = np.empty((len(X), Y.shape[1]))
+    for t in range(min(STEPPED, len(X))):
+        answer = learner.step(X[t], Y[t], answers[t])
+        if (abs(answer - Y[t]) >= limit).any():
+            return t, answers[: t + 1]
+    parts, start, size = learner._arena.parts, STEPPED, 2 * STEPPED
+    while start < len(X):
+        kept = {name: part.copy() for name, part in parts.items()}
+        x, y = X[start : start + size], Y[start : start + size]
+        P = learner.run(x, y, answers[start : start + size])
+        wrong = (abs(P - y) >= limit).any(axis=1)
+        if wrong.any():
+            at = int(wrong.argmax())
+            if at + 1 < len(x):
+                for name, part in parts.items():
+                    part[:] = kept[name]
+                learner.run(x[: at + 1], y[: at + 1])
+            return start + at, answers[: start + at + 1]
+        start, size = start + len(x), min(2 * size, 1024)
+    return len(X), answers
 
 
 def errors_of(learner: Learner, batch: Batch) -> Array:
