@@ -177,6 +177,17 @@ def test_trials_end_when_they_have_learned_and_are_the_learners_alone() -> None:
     found = run_trials(task, 2, Settings(say=said.append, threads=1), "tiny")
     assert [trial.seed for trial in found] == [0, 1] and said
     assert all(trial.count is not None and 30 <= trial.count < 6000 for trial in found)
+    for trial in found:  # is what it was when it stopped, though batches are longer
+        own = rtlstm.Network(1, rtlstm.LSTM(2, "1997"), 1, head="logistic", dtype="float64",
+                             seed=trial.seed)  # fmt: skip
+        alone, random = lstm1997.descent(own, 1.0), np.random.default_rng([trial.seed, 1997])
+        batches = [draw(random, 100) for _ in range(-(-(trial.count or 0) // 100))]
+        sequences = [pair for batch in batches for pair in pieces(batch)][: trial.count]
+        for X, Y in sequences:
+            alone.reset()
+            alone.run(X, Y)
+        for name, value in own.parameters.items():
+            np.testing.assert_array_equal(trial.learner.net.parameters[name], value)
 
 
 def test_forget_gates_let_streams_go_on(monkeypatch: pytest.MonkeyPatch) -> None:

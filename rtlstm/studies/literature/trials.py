@@ -125,21 +125,32 @@ def run_trials(task: Task, count: int, settings: Settings, name: str) -> list[Tr
     fleet = Fleet(task.learner, count, threads=settings.threads, seeds=seeds)
     draws = [np.random.default_rng([seed, 1997]) for seed in seeds]
     criteria = [task.criterion(seed) for seed in seeds]
-    done: dict[int, int | None] = {}
+    done: dict[int, tuple[int, Learner]] = {}
     seen = 0
     while len(done) < count and seen < task.limit:
         active = [k for k in range(count) if k not in done]
         batches = [task.draw(draws[k], task.batch) for k in active]
         X, Y, lengths = ([getattr(b, part) for b in batches] for part in ("X", "Y", "lengths"))
+        before = [fleet.learner(k) for k in active]
         answers = fleet.run(X, Y, lengths, keys=active)
-        for k, batch, P in zip(active, batches, answers, strict=True):
+        for k, batch, P, learner in zip(active, batches, answers, before, strict=True):
             at = criteria[k].met(batch, P, lambda k=k: fleet.learner(k))  # type: ignore[misc]
             if at >= 0:
-                done[k] = seen + at + 1
+                done[k] = seen + at + 1, _as_at(learner, batch, at + 1)
         seen += task.batch
         solved = len(done)
         settings.say(f"{name}: {seen:,} of {task.limit:,} sequences, {solved}/{count} trials done")
-    return [Trial(seed, done.get(k), fleet.learner(k)) for k, seed in enumerate(seeds)]
+    given_up = {k: (None, fleet.learner(k)) for k in range(count) if k not in done}
+    ended = given_up | done
+    return [Trial(seed, *ended[k]) for k, seed in enumerate(seeds)]
+
+
+def _as_at(learner: Learner, batch: Batch, count: int) -> Learner:
+    """The learner after so many sequences of a batch, at which learning stopped."""
+    lengths = batch.lengths[:count]
+    end = int(lengths.sum())
+    learner.run(batch.X[:end], batch.Y[:end], lengths=lengths)
+    return learner
 
 
 def until_error(learner: Learner, X: Array, Y: Array, limit: float) -> tuple[int, Array]:
