@@ -15,7 +15,7 @@ from rtlstm.studies.table import Table
 
 
 @click.command()
-@click.argument("name", type=click.Choice(list(EXPERIMENTS)))
+@click.argument("name", metavar="NAME", type=click.Choice(list(EXPERIMENTS)))
 @click.option("--quick", is_flag=True, help="Few trials: three minutes at most on one core.")
 @click.option("--trials", type=click.IntRange(1), help="How many trials (or searches) a row.")
 @click.option("--seed", default=0, show_default=True, help="The first seed.")
@@ -79,7 +79,8 @@ def _check_parts(name: str, only: tuple[str, ...]) -> None:
     known = names(name)
     for part in only:
         if not any(one.startswith(part) for one in known):
-            listed = "; ".join(known)
+            parts = [one for one in known if "," not in one]  # the titles of rows have commas
+            listed = "; ".join(parts or known)
             raise click.UsageError(f"--only {part}: {name} has no such part; it has: {listed}")
 
 
