@@ -32,6 +32,7 @@ from rtlstm.studies.table import Table
     "--folder", type=click.Path(path_type=Path, file_okay=False), help="For what is kept: a search."
 )
 @click.option("--hours", type=click.FloatRange(0.0, min_open=True), help="odyssey: how long.")
+@click.option("--passes", type=click.IntRange(1), help="odyssey: of a trial; the paper's 150.")
 @click.option("--json", "path", type=click.Path(path_type=Path), help="Write the figures there.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw them there (.png, .svg, .pdf).")
 def reproduce(

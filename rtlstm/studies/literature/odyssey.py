@@ -27,7 +27,7 @@ from rtlstm.training import SGD, Adam
 VARIANTS = ("vanilla", "NIG", "NFG", "NOG", "NIAF", "NOAF", "CIFG", "NP", "FGR")
 NAMES = ("modern", "search")
 PASSES, PATIENCE = 150, 15
-HOPELESS = (20, 11.09)  # passes, and what always answering how often each key sounds costs
+HOPELESS = 11.09  # nats: what always answering how often each key sounds costs
 PARTS = ("train", "valid", "test")
 WHERE = (
     "odyssey needs the JSB chorales in quarter notes as an .npz with train_roll (steps, 88),"
@@ -82,10 +82,19 @@ def _watch(settings: Settings, name: str, until: float = np.inf) -> Any:
     def watch(history: Any) -> bool:
         now = history.validation[-1]
         settings.say(f"odyssey: {name}, pass {len(history)}, validation {now:.3f}")
-        hopeless = len(history) == HOPELESS[0] and min(history.validation) > HOPELESS[1]
+        hopeless = len(history) == _early(settings) and min(history.validation) > HOPELESS
         return time.monotonic() > until or hopeless or not np.isfinite(now)
 
     return watch
+
+
+def _passes(settings: Settings) -> int:
+    return settings.passes or (4 if settings.quick else PASSES)
+
+
+def _early(settings: Settings) -> int:
+    """Passes after which a trial that is no better than a constant answer ends."""
+    return max(2 * _passes(settings) // 15, 5)
 
 
 class OutOfTimeError(Exception):
@@ -106,7 +115,7 @@ def objective(variant: str, data: dict[str, Pairs], settings: Settings, until: f
         learner = Learner(net, "bptt", sgd, loss="cross_entropy", input_noise=noise,
                           seed=trial.number)  # fmt: skip
         history = learner.fit(
-            data["train"], 4 if settings.quick else PASSES, shuffle=True, validation=data["valid"],
+            data["train"], _passes(settings), shuffle=True, validation=data["valid"],
             patience=None if settings.quick else PATIENCE, update="sequence",
             callback=_watch(settings, f"{variant}, trial {trial.number}", until),
         )  # fmt: skip
@@ -175,8 +184,8 @@ def search(data: dict[str, Pairs], settings: Settings) -> Iterator[Table]:
             if time.monotonic() < until:
                 judge = objective(variant, data, settings, until)
                 attempt(optuna, studies[variant], judge, settings.seed)
-                yield _variants(studies)
-    yield _variants(studies)
+                yield _variants(studies, settings)
+    yield _variants(studies, settings)
     yield _importances(optuna, studies)
 
 
@@ -226,7 +235,7 @@ def student_tails(t: float, freedom: float) -> float:
     return float(1.0 - np.interp(angle, grid, whole) / whole[-1])
 
 
-def _variants(studies: dict[str, Any]) -> Table:
+def _variants(studies: dict[str, Any], settings: Settings) -> Table:
     columns = (
         "variant", "trials", "best valid", "its test", "quartiles of the best tenth, test",
         "p against vanilla",
@@ -234,8 +243,9 @@ def _variants(studies: dict[str, Any]) -> Table:
     table = Table("variants", "The nine variants on JSB chorales, nats a step", columns)
     table.notes.append(
         "p: Welch's t-test on the test losses of the best tenth by validation, four trials or more."
-        f" As in the paper {PASSES} passes at most, {PATIENCE} without a better one; not as in the"
-        f" paper, a trial ends if it is not below {HOPELESS[1]} nats after {HOPELESS[0]} passes,"
+        f" {_passes(settings)} passes at most (the paper: {PASSES}), {PATIENCE} without a better"
+        f" one; not as in the paper, a trial ends that is not below {HOPELESS} nats after"
+        f" {_early(settings)} passes,"
         " which is the loss of always answering how often each key sounds. Trial k draws the same"
         " hyper-parameters in every variant."
     )

@@ -19,6 +19,7 @@ class Settings:
     quick: sizes that end within three minutes on one core. trials: how many, where the paper's
     number is not wanted. only: parts or rows by how their names begin; none means all. data: where
     data is read from. folder: where a search is kept that can be resumed.
+    hours and passes: of a search, and of each of its trials at most.
     """
 
     quick: bool = False
@@ -29,6 +30,7 @@ class Settings:
     data: Path | None = None
     folder: Path | None = None
     hours: float | None = None
+    passes: int | None = None
     say: Callable[[str], None] = _silent
 
     def wants(self, *names: str) -> bool:
