@@ -190,6 +190,26 @@ def test_trials_end_when_they_have_learned_and_are_the_learners_alone() -> None:
             np.testing.assert_array_equal(trial.learner.net.parameters[name], value)
 
 
+def test_ctrl_c_keeps_what_the_trials_of_a_row_have_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def draw(random: np.random.Generator, count: int) -> Batch:
+        calls.append(count)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return tasks.two_sequences(random, count, 5, 1)
+
+    net = rtlstm.Network(1, rtlstm.LSTM(2, "1997"), 1, head="logistic", dtype="float64")
+    task = lstm1997.Task(lstm1997.descent(net, 1.0), draw, lambda seed: Streak(99, 0.4), 6000, 20)
+    row = lstm1997.Row("x", "tiny", 10, lambda: task, 2, 2)
+    monkeypatch.setattr(lstm1997, "ROWS", [row])
+    tables = lstm1997.run(Settings(threads=1))
+    found = next(tables).rows
+    assert found == [("tiny, stopped after 40 sequences", 51, 2, "0%", None, "-", 10, None)]
+    with pytest.raises(KeyboardInterrupt):
+        list(tables)
+
+
 def test_forget_gates_let_streams_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forget2000, "LONGEST", 50)
     monkeypatch.setattr(forget2000, "BUDGETS", (0, 3000))

@@ -23,6 +23,7 @@ from rtlstm.studies.literature.settings import Settings
 from rtlstm.studies.literature.trials import (
     Draw,
     OnTest,
+    StoppedError,
     Streak,
     Task,
     Trial,
@@ -210,13 +211,19 @@ def run(settings: Settings) -> Iterator[Table]:
         count = settings.count(row.trials, row.quick)
         if not settings.wants(row.part, row.title) or (settings.quick and not row.quick):
             continue
-        task = row.task()
-        trials = run_trials(task, count, settings, row.title)
+        task, stopped = row.task(), None
+        try:
+            trials = run_trials(task, count, settings, row.title)
+        except StoppedError as stop:
+            trials, stopped = stop.trials, stop
         share, mean, spread = summary(trials)
+        title = f"{row.title}, {stopped}" if stopped else row.title
+        wrong = None if stopped else _wrong(row, task, trials)
         weights = task.learner.net.weights
-        wrong = _wrong(row, task, trials)
-        table.add(row.title, weights, count, f"{share:.0%}", mean, spread, row.paper, wrong)
+        table.add(title, weights, count, f"{share:.0%}", mean, spread, row.paper, wrong)
         yield table
+        if stopped:
+            raise KeyboardInterrupt
 
 
 def _wrong(row: Row, task: Task, trials: list[Trial]) -> float | None:

@@ -21,7 +21,7 @@ from rtlstm.models.network import Network
 from rtlstm.spec import LSTM, RNN, Init, Layer
 from rtlstm.studies.literature.sequences import SIGMA, at_the_end, starts_of
 from rtlstm.studies.literature.settings import Settings
-from rtlstm.studies.literature.trials import Batch, Streak, Task, run_trials, summary
+from rtlstm.studies.literature.trials import Batch, StoppedError, Streak, Task, run_trials, summary
 from rtlstm.studies.table import Table
 from rtlstm.training import TBPTT, Adam, Rule
 
@@ -113,7 +113,10 @@ def _compare(part: Part, settings: Settings) -> Iterator[Table]:
     for name in part.quick if settings.quick else part.rules:
         learner = part.learner(RULES[name])
         task = Task(learner, part.draw, lambda seed: Streak(200, 0.4), part.limit, 50)
-        trials = run_trials(task, count, settings, f"{part.name}, {name}")
+        try:
+            trials = run_trials(task, count, settings, f"{part.name}, {name}")
+        except StoppedError:
+            raise KeyboardInterrupt from None
         share, mean, spread = summary(trials)
         table.add(name, count, f"{share:.0%}", mean, spread, _cost(part, name))
         yield table

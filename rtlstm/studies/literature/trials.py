@@ -119,20 +119,32 @@ class Task:
     batch: int = 200
 
 
+class StoppedError(Exception):
+    """Ctrl-C ended the trials of a row; what they were by then, and after how many sequences."""
+
+    def __init__(self, trials: list[Trial], seen: int) -> None:
+        super().__init__(f"stopped after {seen:,} sequences")
+        self.trials = trials
+
+
 def run_trials(task: Task, count: int, settings: Settings, name: str) -> list[Trial]:
-    """So many trials, seeded from the settings' seed on."""
+    """So many trials, seeded from the settings' seed on; Ctrl-C raises StoppedError."""
     seeds = [settings.seed + k for k in range(count)]
     fleet = Fleet(task.learner, count, threads=settings.threads, seeds=seeds)
     draws = [np.random.default_rng([seed, 1997]) for seed in seeds]
     criteria = [task.criterion(seed) for seed in seeds]
     done: dict[int, tuple[int, Learner]] = {}
-    seen = 0
+    seen, stopped = 0, False
     while len(done) < count and seen < task.limit:
         active = [k for k in range(count) if k not in done]
-        batches = [task.draw(draws[k], task.batch) for k in active]
-        X, Y, lengths = ([getattr(b, part) for b in batches] for part in ("X", "Y", "lengths"))
         before = [fleet.learner(k) for k in active]
-        answers = fleet.run(X, Y, lengths, keys=active)
+        try:
+            batches = [task.draw(draws[k], task.batch) for k in active]
+            X, Y, lengths = ([getattr(b, part) for b in batches] for part in ("X", "Y", "lengths"))
+            answers = fleet.run(X, Y, lengths, keys=active)
+        except KeyboardInterrupt:
+            stopped = True
+            break
         for k, batch, P, learner in zip(active, batches, answers, before, strict=True):
             at = criteria[k].met(batch, P, lambda k=k: fleet.learner(k))  # type: ignore[misc]
             if at >= 0:
@@ -142,7 +154,10 @@ def run_trials(task: Task, count: int, settings: Settings, name: str) -> list[Tr
         settings.say(f"{name}: {seen:,} of {task.limit:,} sequences, {solved}/{count} trials done")
     given_up = {k: (None, fleet.learner(k)) for k in range(count) if k not in done}
     ended = given_up | done
-    return [Trial(seed, *ended[k]) for k, seed in enumerate(seeds)]
+    trials = [Trial(seed, *ended[k]) for k, seed in enumerate(seeds)]
+    if stopped:
+        raise StoppedError(trials, seen)
+    return trials
 
 
 def _as_at(learner: Learner, batch: Batch, count: int) -> Learner:
