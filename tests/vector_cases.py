@@ -13,6 +13,7 @@ from functools import cache
 import numba
 import numpy as np
 
+from rtlstm.kernels import plan as p
 from rtlstm.kernels import tables, vector
 
 SIZE, POSITIVE, CONSTANTS = 16_000, 7_000, 15_990
@@ -66,9 +67,20 @@ def _parts(n: int) -> Iterator[tuple]:
         yield w, W, n + 8 if n <= LENGTHS[-1] else n, *rest
 
 
+def layer(W: int, rows: int, columns: int, first: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """A layer's record: its matrix at W; the first rows at another place, and how many they are.
+
+    In a frame, the inputs follow 3 elements, and the columns the inputs.
+    """
+    record = np.full(p.RECORD_LEN, -1)
+    record[[p.W, p.K, p.R, p.F_U, p.F_A]] = W, rows, columns, 3, 3 + rows
+    record[[p.W_EXACT, p.EXACT]] = first
+    return record
+
+
 def _streams(n: int) -> Iterator[tuple]:
     for streams in (1, 7, 8, 13):
-        yield "f", POSITIVE + 1, "f", C, 0, "f", A, 6, B, n + 3, 5, n, streams
+        yield layer(POSITIVE + 1, 5, n), 0, "f", "f", "f", B, n + 10, streams
 
 
 def _kinds(n: int) -> Iterator[tuple]:

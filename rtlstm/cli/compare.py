@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 import rtlstm
-from rtlstm.cli.outputs import check_paths, check_picture, write_output
+from rtlstm.cli.outputs import check_paths, write_output
 from rtlstm.cli.reading import names, options_of, reading_options, tell_reading
 from rtlstm.stream import open_source
 from rtlstm.studies.compare import report
@@ -64,7 +64,6 @@ def compare(source: str, json_path: Path | None, plot: Path | None, **options: A
     if unknown:
         raise click.UsageError(f"{', '.join(unknown)}: methods are {', '.join(METHODS)}")
     check_paths((("--json", json_path), ("--plot", plot)), source)
-    check_picture(plot)
     recording = read_recording(source, options)
     found = run(
         recording,

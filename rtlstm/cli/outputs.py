@@ -49,7 +49,6 @@ def check_outputs(outputs: Outputs, source: str) -> None:
     Nothing is created or changed.
     """
     check_paths(outputs.paths(), source)
-    check_picture(outputs.plot)
 
 
 def check_paths(paths: Iterable[tuple[str, Path | None]], source: str = "-") -> None:
@@ -69,6 +68,8 @@ def check_paths(paths: Iterable[tuple[str, Path | None]], source: str = "-") -> 
                 f"{option} {path} is the same file as {seen[real]}; give it another name"
             )
         _check_place(option, path)
+        if option == "--plot":
+            _check_picture(path)
         if _is_plain(path):
             seen[real] = option
 
@@ -86,10 +87,8 @@ def _check_place(option: str, path: Path) -> None:
         raise click.UsageError(f"{option} {path}: may not be written here")
 
 
-def check_picture(path: Path | None) -> None:
+def _check_picture(path: Path) -> None:
     """Raise UsageError for an ending that names no format of pictures, and without matplotlib."""
-    if path is None:
-        return
     if find_spec("matplotlib") is None:
         raise MissingExtraError(
             "a picture needs matplotlib, which is not installed; "

@@ -4,7 +4,6 @@ import math
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from rtlstm.cli.scores import scores
@@ -60,12 +59,7 @@ class Progress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Leave the last drawing on the screen and give the terminal back."""
         if self._live is not None:
             self._live.stop()

@@ -7,7 +7,7 @@ import click
 
 import rtlstm
 from rtlstm.cli.compare import read_recording
-from rtlstm.cli.outputs import check_paths, check_picture, write_output
+from rtlstm.cli.outputs import check_paths, write_output
 from rtlstm.cli.reading import names, reading_options
 from rtlstm.studies.tune.search import Tuned
 from rtlstm.studies.tune.search import tune as run
@@ -37,7 +37,6 @@ def tune(source: str, out: Path | None, plot: Path | None, **options: Any) -> No
     ends the search; with --journal a later call goes on with it.
     """
     check_paths((("--out", out), ("--plot", plot), ("--journal", options["journal"])), source)
-    check_picture(plot)
     recording = read_recording(source, options)
     found = run(
         recording,

@@ -110,8 +110,7 @@ def _twin(
     """The starting state by input name, and the steps of the model in this process."""
     kind, net = facts.get("kind"), getattr(model, "net", model)
     if kind == "forecaster" and isinstance(model, Forecaster):
-        told = "time" in facts
-        return model_state(model), _forecaster(model, samples, times, told)
+        return model_state(model), _forecaster(model, samples, times, "time" in facts)
     if kind == "detector" and isinstance(model, Detector):
         return model_state(model), _detector(model, samples, times, "time" in facts)
     if kind in ("classifier", "regressor") and kind == getattr(model, "kind", None):
@@ -124,13 +123,21 @@ def _twin(
     raise SpecError(f"a file of kind {kind!r} is not an export of {model!r}")
 
 
-def _forecaster(model: Forecaster, samples: Any, times: Any, told: bool) -> Iterator[Step]:
+def _moments(samples: Any, times: Any, timed: bool) -> Iterator[tuple[dict[str, Any], Array, Any]]:
+    """What the graph is fed with, the row, and its time for the model in this process, or None."""
     rows = np.asarray(samples, np.float32)
     clock = [-1] * len(rows) if times is None else [_second(time) for time in times]
     for row, second in zip(rows, clock, strict=True):
-        feeds = {"x": row[None]} | ({"time": np.array([second])} if told else {})
+        feeds: dict[str, Any] = {"x": row[None]}
+        if timed:
+            feeds["time"] = np.array([second])
+        yield feeds, row, second if timed and second >= 0 else None
+
+
+def _forecaster(model: Forecaster, samples: Any, times: Any, timed: bool) -> Iterator[Step]:
+    for feeds, row, moment in _moments(samples, times, timed):
         try:
-            found = model.update(row, second if told and second >= 0 else None, learn=False)
+            found = model.update(row, moment, learn=False)
         except SampleError:
             nothing = np.full((1, len(model.horizons), len(model.targets)), np.nan)
             yield feeds, [nothing] * 3
@@ -138,13 +145,10 @@ def _forecaster(model: Forecaster, samples: Any, times: Any, told: bool) -> Iter
             yield feeds, [found.values[None], found.lower[None], found.upper[None]]
 
 
-def _detector(model: Detector, samples: Any, times: Any, told: bool) -> Iterator[Step]:
-    rows = np.asarray(samples, np.float32)
-    clock = [-1] * len(rows) if times is None else [_second(time) for time in times]
-    for row, second in zip(rows, clock, strict=True):
-        feeds = {"x": row[None]} | ({"time": np.array([second])} if told else {})
+def _detector(model: Detector, samples: Any, times: Any, timed: bool) -> Iterator[Step]:
+    for feeds, row, moment in _moments(samples, times, timed):
         try:
-            found = model.update(row, second if told and second >= 0 else None, learn=False)
+            found = model.update(row, moment, learn=False)
         except SampleError:
             yield feeds, [np.full((1, 1), np.nan)] * 2
         else:
@@ -152,19 +156,15 @@ def _detector(model: Detector, samples: Any, times: Any, told: bool) -> Iterator
 
 
 def _supervised(
-    model: Classifier | Regressor, samples: Any, times: Any, told: bool
+    model: Classifier | Regressor, samples: Any, times: Any, timed: bool
 ) -> Iterator[Step]:
     X, labels = samples if isinstance(samples, tuple) else (samples, None)
-    rows = np.asarray(X, np.float32)
-    clock = [-1] * len(rows) if times is None else [_second(time) for time in times]
-    known = _labels(model, [None] * len(rows) if labels is None else labels)
-    for row, second, label in zip(rows, clock, known, strict=True):
-        feeds = {"x": row[None]} | ({"time": np.array([second])} if told else {})
-        moment = second if told and second >= 0 else None
+    known = _labels(model, [None] * len(X) if labels is None else labels)
+    for (feeds, row, moment), label in zip(_moments(X, times, timed), known, strict=True):
         if model.spec.previous_label:
             feeds["label"] = np.asarray([_fed(model, label)])
-        said = model.update(row, label, moment, learn=False)
-        yield feeds, [said.values[None]]
+        predicted = model.update(row, label, moment, learn=False)
+        yield feeds, [predicted.values[None]]
 
 
 def _labels(model: Classifier | Regressor, labels: Any) -> list[Any]:
@@ -187,11 +187,11 @@ def _learner(model: Learner, X: Any, Y: Any) -> Iterator[Step]:
     X, Y = np.asarray(X, np.float32), np.asarray(Y, np.float32)
     for x, y in zip(X, Y.reshape(len(X), -1), strict=True):
         labels = model.health()["labels"]
-        answer = _or_nan(functools.partial(model.step, y=y), x, shape[1])
-        loss = model.loss if model.health()["labels"] > labels else np.nan
+        prediction = _or_nan(functools.partial(model.step, y=y), x, shape[1])
+        value = model.loss if model.health()["labels"] > labels else np.nan
         with np.errstate(over="ignore"):  # the graph's loss is a float32
-            told = np.full((1, 1), loss).astype(np.float32)
-        yield {"x": x[None], "y": y[None]}, [answer.reshape(shape), told]
+            loss = np.full((1, 1), value).astype(np.float32)
+        yield {"x": x[None], "y": y[None]}, [prediction.reshape(shape), loss]
 
 
 def _second(time: Any) -> int:

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypedDict, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
@@ -17,10 +17,9 @@ from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.layouts.arena import ArrayLayout
 from rtlstm.layouts.forecaster import ForecasterSpec, start_watching
 from rtlstm.layouts.ranges import Legal
+from rtlstm.models.arguments import ForecasterOptions
 from rtlstm.models.base import Model
 from rtlstm.models.forecaster import LAYERS, Forecaster
-from rtlstm.spec import Layer
-from rtlstm.training import Rule
 
 Array = np.ndarray[Any, Any]
 LOUD = 0.01  # smallest share that a reason is told with
@@ -149,17 +148,6 @@ class DetectorSpec:
             return cls(inner, plain["rate"], plain["threshold"], Spells(**plain["spells"]))
         except (KeyError, TypeError) as error:
             raise SpecError(f"not the description of a detector: {error}") from None
-
-
-class ForecasterOptions(TypedDict, total=False):
-    """What of the forecaster inside can be chosen; see :class:`rtlstm.Forecaster`."""
-
-    lags: int
-    layers: Layer | Sequence[Layer]
-    rule: str | Rule
-    seed: int
-    missing: str
-    times: str
 
 
 class Detector(Model):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
-from rtlstm.errors import LimitError, SampleError, SpecError
+from rtlstm.errors import SampleError, SpecError
 from rtlstm.inputs.frames import frame_of
 from rtlstm.inputs.records import as_batch, as_row, as_time, time_of
 from rtlstm.kernels import plan as p
@@ -23,6 +23,7 @@ from rtlstm.layouts.forecaster import ForecasterSpec
 from rtlstm.layouts.ranges import Legal
 from rtlstm.models import embedded as inner
 from rtlstm.models import initialize as initial
+from rtlstm.models.arguments import RowOptions, as_horizons, as_row_options
 from rtlstm.models.base import Model
 from rtlstm.spec import LSTM, Layer
 from rtlstm.training import Rule, rule_of
@@ -51,11 +52,14 @@ class Forecaster(Model):
     ``horizon``: n forecasts the next n rows, a sequence forecasts the rows that far ahead.
     ``lags``: past rows of its own that each target's readout sees besides the last one. ``layers``:
     recurrent layers of the network inside. ``rule``: its learning rule. ``coverage``: the share of
-    truths that the bounds shall hold. ``missing``: what replaces a missing value: "forecast" the
-    value that was forecast, "hold" the last one; or "skip" the row. ``times``: what happens to a
-    row whose time is not after the last one's: "accept", "drop" or "raise". ``missing_values``:
-    numbers that stand for a missing value, such as -9999. ``point``: what a forecast is of what
-    may come, its "mean", best by squared error, or its "median", best by absolute error.
+    truths that the bounds shall hold.
+
+    Further options, by name: ``missing="forecast"``: what replaces a missing value: "forecast" the
+    value that was forecast, "hold" the last one; or "skip" the row. ``times="accept"``: what
+    happens to a row whose time is not after the last one's: "accept", "drop" or "raise".
+    ``missing_values=()``: numbers that stand for a missing value, such as -9999. ``point="mean"``:
+    what a forecast is of what may come, its "mean", best by squared error, or its "median", best by
+    absolute error.
 
     The model is the last value plus a change that is linear in lags, season, calendar and the
     output of the network; a forecast mixes it with simple rules, such as running means, by what
@@ -78,10 +82,7 @@ class Forecaster(Model):
         rule: str | Rule = "truncated",
         seed: int = 0,
         coverage: float = 0.9,
-        missing: str = "forecast",
-        times: str = "accept",
-        missing_values: Sequence[float] = (),
-        point: str = "mean",
+        **options: Unpack[RowOptions],
     ) -> None:
         if isinstance(columns, str) or isinstance(targets, str):
             raise SpecError("columns and targets are lists of names, not one string")
@@ -89,16 +90,13 @@ class Forecaster(Model):
         spec = ForecasterSpec(
             names,
             names if targets is None else tuple(targets),
-            _horizons(horizon),
+            as_horizons(horizon),
             lags,
             inner.as_layers(layers),
             rule_of(rule),
             seed,
             float(coverage) if isinstance(coverage, int | float) else coverage,
-            missing,
-            times,
-            _numbers(missing_values),
-            point,
+            **as_row_options("Forecaster", options),
         )
         self._build(spec)
         initial.fill(self.network.spec, self.network.parameters)
@@ -355,30 +353,6 @@ class _Row:
             it._kernels.make(self.learn, address(self.out))
         elif self.drop or self._arrived()[1] != self.before[1]:
             it._kernels.repeat(address(self.out))
-
-
-def _horizons(horizon: Any) -> tuple[int, ...]:
-    """Return 1 … n for a number n, or the given horizons as a tuple."""
-    most = outlook.MAX_HORIZON
-    if isinstance(horizon, np.integer | np.ndarray):
-        horizon = horizon.tolist()
-    if isinstance(horizon, bool) or not isinstance(horizon, int | Sequence | range):
-        raise SpecError(f"horizon must be a whole number or several, got {horizon!r}")
-    if isinstance(horizon, int):
-        if not 1 <= horizon <= most:
-            raise SpecError(f"horizon must be a whole number from 1 to {most}, got {horizon}")
-        return tuple(range(1, horizon + 1))
-    if len(horizon) > most:
-        raise LimitError(f"at most {most} horizons, got {len(horizon)}")
-    return tuple(int(ahead) if isinstance(ahead, np.integer) else ahead for ahead in horizon)
-
-
-def _numbers(values: Any) -> tuple[float, ...]:
-    """The numbers that stand for missing cells; what is not a number is left to be refused."""
-    try:
-        return tuple(float(value) for value in values)
-    except (TypeError, ValueError):
-        raise SpecError(f"missing_values must be numbers, got {values!r}") from None
 
 
 def _brief(horizons: tuple[int, ...]) -> str:

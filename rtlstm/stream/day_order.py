@@ -50,13 +50,18 @@ def _turns(last: str, further: Iterable[str]) -> Iterator[Pair]:
         last = cell
 
 
-def _by_values(names: Sequence[str], pairs: Sequence[Pair]) -> Order | None:
-    """What the values say by themselves."""
+def _best_read(names: Sequence[str], pairs: Sequence[Pair]) -> dict[str, list[float]]:
+    """The steps from cell to cell, of each form that reads most of the pairs; none if none does."""
     read = {name: _steps(FORMS[name], pairs) for name in names}
     most = max(len(steps) for steps in read.values())
-    if most == 0:
+    return {name: steps for name, steps in read.items() if most and len(steps) == most}
+
+
+def _by_values(names: Sequence[str], pairs: Sequence[Pair]) -> Order | None:
+    """What the values say by themselves."""
+    left = list(_best_read(names, pairs))
+    if not left:
         return None
-    left = [name for name in names if len(read[name]) == most]
     if len(left) == 1:
         return Order(FORMS[left[0]], "by its values")
     if "dmy" in left and "." in pairs[0][0][:3]:
@@ -68,11 +73,10 @@ def _by_values(names: Sequence[str], pairs: Sequence[Pair]) -> Order | None:
 
 def _by_turns(names: Sequence[str], pairs: Sequence[Pair]) -> Order | None:
     """What the steps say at which the date changes."""
-    read = {name: _steps(FORMS[name], pairs) for name in names}
-    most = max(len(steps) for steps in read.values())
-    if most == 0:
+    read = _best_read(names, pairs)
+    left = list(read)
+    if not left:
         return None
-    left = [name for name in names if len(read[name]) == most]
     if len(left) == 1:
         return Order(FORMS[left[0]], "by its values")
     for why, measure, least in _MEASURES:

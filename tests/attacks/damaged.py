@@ -10,10 +10,9 @@ from __future__ import annotations
 import hashlib
 import struct
 import sys
-import tempfile
-import time
-from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +25,10 @@ from rtlstm.files import store
 
 if __name__ == "__main__":
     from hostile import TENSORS, frame, good
+    from trying import memory_folder, try_cases
 else:
     from attacks.hostile import TENSORS, frame, good
+    from attacks.trying import memory_folder, try_cases
 
 WANT = {name: (array.dtype, array.shape) for name, array in TENSORS.items()}
 TEXTS = (
@@ -100,18 +101,13 @@ def survive(path: Path, data: bytes, signed: bool) -> str:
 
 def main(cases: int, seed: int) -> int:
     """Try so many cases; returns how many did not end as they should."""
-    rng, ends, bad = np.random.default_rng(seed), Counter[str](), 0
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as root:
-        for number in range(cases):
+    with memory_folder() as root:
+
+        def draw(number: int, rng: np.random.Generator) -> tuple[str, Callable[[], str]]:
             data, signed = case(rng)
-            try:
-                ends[survive(Path(root) / "m", data, signed)] += 1
-            except Exception as error:
-                bad += 1
-                print(f"seed {seed} case {number}: {data!r}: {error!r}")
-    print(f"{cases} cases in {time.monotonic() - started:.0f} s: {dict(ends)}, {bad} not as wanted")
-    return bad
+            return repr(data), partial(survive, Path(root) / "m", data, signed)
+
+        return try_cases(cases, seed, draw)
 
 
 if __name__ == "__main__":

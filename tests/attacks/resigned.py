@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import struct
 import sys
-import tempfile
-import time
 import warnings
-from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,10 @@ import rtlstm
 
 if __name__ == "__main__":
     from hostile import entries, seal
+    from trying import memory_folder, try_cases
 else:
     from attacks.hostile import entries, seal
+    from attacks.trying import memory_folder, try_cases
 
 RNG = np.random.default_rng(11)
 X, Y = RNG.normal(size=(40, 2)), RNG.normal(size=(40, 1))
@@ -205,21 +206,15 @@ def survive(attack: Attack) -> str:
 
 def main(cases: int, seed: int) -> int:
     """Try so many cases; returns how many were not survived."""
-    rng, ends, bad = np.random.default_rng(seed), Counter(), 0
     warnings.simplefilter("ignore")
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as root:
+    with memory_folder() as root:
         attacks = [Attack(model, Path(root)) for model in models().values()]
-        for case in range(cases):
-            attack = attacks[case % len(attacks)]
-            what = attack.write(rng)
-            try:
-                ends[survive(attack)] += 1
-            except Exception as error:
-                bad += 1
-                print(f"seed {seed} case {case}, {attack.meta['kind']}: {what}: {error!r}")
-    print(f"{cases} cases in {time.monotonic() - started:.0f} s: {dict(ends)}, {bad} not survived")
-    return bad
+
+        def draw(number: int, rng: np.random.Generator) -> tuple[str, Callable[[], str]]:
+            attack = attacks[number % len(attacks)]
+            return f"{attack.meta['kind']}: {attack.write(rng)}", partial(survive, attack)
+
+        return try_cases(cases, seed, draw)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli.test_nothing_lost import GOOD, MORE, ROWS, Done, contents, run
+from cli.running import MORE, ROWS, Done, contents, run
 
 import rtlstm
 from rtlstm.cli.mqtt_run import Marks
@@ -27,15 +27,6 @@ class Disk(io.FileIO):
         written = super().write(data[: Disk.room])
         Disk.room -= written
         return written
-
-
-@pytest.fixture
-def there(tmp_path: Path) -> Path:
-    """A folder with a model that was trained on some rows, and their forecasts."""
-    (tmp_path / "good.csv").write_text(GOOD)
-    done = run(tmp_path / "good.csv", "--save", tmp_path / "m", "--out", tmp_path / "o")
-    assert done.returncode == 0, done.stderr
-    return tmp_path
 
 
 @pytest.fixture
@@ -62,7 +53,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, which: range | list[int], code: int) -
 
 
 def learned(folder: Path, *more: object, rows: str = MORE) -> Done:
-    """Go on with the model that is there, with a checkpoint every ten rows."""
+    """Go on with the model that is folder, with a checkpoint every ten rows."""
     (folder / "more.csv").write_text(rows)
     paths = ("--resume", folder / "m", "--save", folder / "m", "--every", 10)
     return run(folder / "more.csv", *paths, *more)
@@ -71,51 +62,51 @@ def learned(folder: Path, *more: object, rows: str = MORE) -> Done:
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EIO])
 def test_one_that_fails_is_said_and_made_good(
     code: int,
-    there: Path,
+    folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fail(monkeypatch, [1, 2], code)
-    done = learned(there)
+    done = learned(folder)
     assert done.returncode == 0, done.stderr
     said = done.stderr.decode()
     assert said.count("checkpoint after 20 rows failed: ") == 1  # and not again after 30
-    assert "as before; learning goes on" in said and f"{there / 'm'}: cannot write" in said
+    assert "as before; learning goes on" in said and f"{folder / 'm'}: cannot write" in said
     assert said.count("checkpoint after 40 rows is written again") == 1
-    assert rtlstm.load(there / "m").rows == 2 * ROWS
-    assert not list(there.glob(".*"))
+    assert rtlstm.load(folder / "m").rows == 2 * ROWS
+    assert not list(folder.glob(".*"))
 
 
 def test_the_last_one_that_fails_ends_with_1(
-    there: Path,
+    folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fail(monkeypatch, range(2, 100), errno.ENOSPC)
-    done = learned(there, "--out", there / "n")
+    done = learned(folder, "--out", folder / "n")
     assert done.returncode == 1
     last = done.stderr.decode().strip().splitlines()[-1]
-    assert "No space left on device" in last and str(there / "m") in last
-    assert rtlstm.load(there / "m").rows == ROWS + 20  # the last one that was written
-    assert (there / "n").read_text().count("\n") == ROWS + 1  # what else was asked for is there
+    assert "No space left on device" in last and str(folder / "m") in last
+    assert rtlstm.load(folder / "m").rows == ROWS + 20  # the last one that was written
+    assert (folder / "n").read_text().count("\n") == ROWS + 1  # what else was asked for is there
     assert b"40 rows learned" in done.stderr
 
 
 def test_one_that_fails_does_not_hide_why_the_run_ends(
-    there: Path,
+    folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fail(monkeypatch, range(1, 100), errno.ENOSPC)
-    done = learned(there, rows=MORE + "soon,1,2\n")
+    done = learned(folder, rows=MORE + "soon,1,2\n")
     assert done.returncode == 1
     assert "No space left" in done.stderr.decode()
     assert "soon" in done.stderr.decode().splitlines()[-1]
-    assert rtlstm.load(there / "m").rows == ROWS + 10
+    assert rtlstm.load(folder / "m").rows == ROWS + 10
 
 
 def test_a_model_that_could_not_be_loaded_is_not_saved(
-    there: Path,
+    folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    before = contents(there)["m"]
+    before = contents(folder)["m"]
     update = rtlstm.Forecaster.update
 
     def breaks(self: rtlstm.Forecaster, *row: object) -> object:
@@ -125,21 +116,21 @@ def test_a_model_that_could_not_be_loaded_is_not_saved(
         return found
 
     monkeypatch.setattr(rtlstm.Forecaster, "update", breaks)
-    done = learned(there)
+    done = learned(folder)
     assert done.returncode == 1
     assert "holds values that are not finite" in done.stderr.decode()
-    assert contents(there)["m"] == before
+    assert contents(folder)["m"] == before
 
 
 def test_forecasts_wait_while_the_disk_is_full(
-    there: Path,
+    folder: Path,
     disk: type[Disk],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    plain = learned(there, "--out", there / "plain")
+    plain = learned(folder, "--out", folder / "plain")
     assert plain.returncode == 0, plain.stderr
-    (there / "m").write_bytes((there / "m").read_bytes())
-    run(there / "good.csv", "--save", there / "m")
+    (folder / "m").write_bytes((folder / "m").read_bytes())
+    run(folder / "good.csv", "--save", folder / "m")
     update, seen = rtlstm.Forecaster.update, 0
 
     def fills(self: rtlstm.Forecaster, *row: object) -> object:
@@ -149,28 +140,28 @@ def test_forecasts_wait_while_the_disk_is_full(
         return update(self, *row)
 
     monkeypatch.setattr(rtlstm.Forecaster, "update", fills)
-    done = learned(there, "--out", there / "full")
+    done = learned(folder, "--out", folder / "full")
     said = done.stderr.decode()
     assert done.returncode == 0, said
     assert said.count("the disk is full; its rows wait in memory") == 1
     assert said.count("checkpoint after 10 rows failed: ") == 1
     assert said.count("checkpoint after 30 rows is written again") == 1
-    assert (there / "full").read_bytes() == (there / "plain").read_bytes()
-    assert rtlstm.load(there / "m").rows == 2 * ROWS
+    assert (folder / "full").read_bytes() == (folder / "plain").read_bytes()
+    assert rtlstm.load(folder / "m").rows == 2 * ROWS
 
 
 def test_forecasts_that_must_wait_for_ever_end_with_1(
-    there: Path,
+    folder: Path,
     disk: type[Disk],
 ) -> None:
-    before = contents(there)["o"]
+    before = contents(folder)["o"]
     disk.room = 200
-    done = learned(there, "--out", there / "o")
+    done = learned(folder, "--out", folder / "o")
     assert done.returncode == 1
     assert "No space left on device" in done.stderr.decode()
     assert "more had to wait" in done.stderr.decode()
-    assert contents(there)["o"] == before
-    assert rtlstm.load(there / "m").rows == ROWS  # never ahead of its forecasts
+    assert contents(folder)["o"] == before
+    assert rtlstm.load(folder / "m").rows == ROWS  # never ahead of its forecasts
 
 
 def test_rows_that_wait_are_bounded(tmp_path: Path, disk: type[Disk]) -> None:

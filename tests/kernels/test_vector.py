@@ -80,12 +80,12 @@ def test_streams_get_the_bits_of_a_single_vector(dtype: type) -> None:
     rows, columns = 11, 72
     for streams in (1, 5, 8, 9, 19):
         f = cases.field(dtype)
-        strides = 1, rows, 3001, columns
-        cases.run("matmat", ("f", 7001, "f", 0, 0, "f", *strides, rows, columns, streams), f)
+        layer, length = cases.layer(7001, rows, columns), rows + columns + 5
         alone = f.copy()
+        cases.run("matmat", (layer, 0, "f", "f", "f", 1, length, streams), f)
         for b in range(streams):
-            out = 3001 + b * columns
-            cases.run("matvec", ("f", 7001, "f", 1 + b * rows, out, rows, columns), alone)
+            u = 1 + b * length + 3
+            cases.run("matvec", ("f", 7001, "f", u, u + rows, rows, columns), alone)
         np.testing.assert_array_equal(f, alone)
 
 
@@ -118,8 +118,9 @@ def test_bfloat16_weights_are_widened_exactly(name: str) -> None:
     wide = (half.astype(np.uint32) << 16).view(np.float32)
     for call in cases.TABLE[name](40):
         got, want = f.copy(), f.copy()
-        cases.run(name, (half, *call[1:]), got)
-        cases.run(name, (wide, *call[1:]), want)
+        matrix = next(i for i, given in enumerate(call) if isinstance(given, str))
+        cases.run(name, (*call[:matrix], half, *call[matrix + 1 :]), got)
+        cases.run(name, (*call[:matrix], wide, *call[matrix + 1 :]), want)
         np.testing.assert_array_equal(got, want)
 
 
@@ -132,11 +133,11 @@ def test_the_first_rows_may_be_float32_beside_bfloat16(name: str, exact: int, co
     half = (f.view(np.uint32) >> 16).astype(np.uint16)
     twin = inspect.unwrap(getattr(cases.vector, name))
     for rows in (5, 6):
-        rest = {
-            "matvec_two": (9000, rows, columns),
-            "matmat": (7, 9000, columns, rows, columns, 5),
+        layer = cases.layer(7001, rows, columns, (1, exact))
+        call = {
+            "matvec_two": (half, 7001, "f", 1, exact, "f", 8001, 9000, rows, columns),
+            "matmat": (layer, 0, half, "f", "f", 8001, columns + rows + 5, 5),
         }[name]
-        call = (half, 7001, "f", 1, exact, "f", 8001, *rest)
         got, want = f.copy(), f.copy()
         cases.run(name, call, got)
         cases.run(name, call, want, twin)

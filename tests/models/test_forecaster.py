@@ -464,6 +464,14 @@ def test_what_cannot_be_built_is_refused(bad: dict[str, Any]) -> None:
         Forecaster(**{**SMALL, **bad})
 
 
+def test_a_misspelt_option_is_named() -> None:
+    for model in (rtlstm.Forecaster, rtlstm.Detector):
+        with pytest.raises(TypeError, match=r"keyword argument 'missng'; did you mean 'missing'\?"):
+            model(["a"], missng="hold")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"keyword argument 'xyz'$"):
+        rtlstm.Forecaster(["a"], xyz=1)  # type: ignore[call-arg]
+
+
 def test_what_is_too_large_is_refused_before_it_is_allocated() -> None:
     with pytest.raises(rtlstm.LimitError, match="bytes"):
         Forecaster([str(i) for i in range(4000)], layers=rtlstm.LSTM(400))

@@ -291,14 +291,13 @@ TIMES_FOUND = {
         "".join(["year,p\n", *(f"{1950 + m},{P[m]}\n" for m in range(40))]).encode(),
         ("p",), ("1950-01-01T00:00:00Z", "1989-01-01T00:00:00Z"), 40,
     ),
-    "days first by even steps": Kind(
-        "".join(["date,p\n", *(f"{dt.date(2024, 3, d):%d/%m/%Y},{P[d]}\n" for d in range(1, 13))]).encode(),
-        ("p",), ("2024-03-01T00:00:00Z", "2024-03-12T00:00:00Z"), 12,
-    ),
-    "months first by even steps": Kind(
-        "".join(["date,p\n", *(f"{dt.date(2024, 3, d):%m/%d/%Y},{P[d]}\n" for d in range(1, 13))]).encode(),
-        ("p",), ("2024-03-01T00:00:00Z", "2024-03-12T00:00:00Z"), 12,
-    ),
+    **{
+        f"{first} first by even steps": Kind(
+            "".join(["date,p\n", *(f"{dt.date(2024, 3, d):{form}},{P[d]}\n" for d in range(1, 13))]).encode(),
+            ("p",), ("2024-03-01T00:00:00Z", "2024-03-12T00:00:00Z"), 12,
+        )
+        for first, form in (("days", "%d/%m/%Y"), ("months", "%m/%d/%Y"))
+    },
 }  # fmt: skip
 SECONDS = [dt.datetime(2024, 2, 3, 23, 20) + dt.timedelta(seconds=2 * i) for i in range(1500)]
 TIMES_FOUND["settled far behind"] = Kind(

@@ -13,6 +13,7 @@ import contextlib
 import gc
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
@@ -111,18 +112,24 @@ def interned_flags(flags: Any) -> Any:
 
 
 @contextlib.contextmanager
-def nonnegative_indices() -> Iterator[None]:
-    """No index counts from the end: a kernel's never does, and to ask each one took 250 of 1,600
-    instructions of a step of 16 units, and kept LLVM from joining the elements of a loop.
-
-    Nobody else compiles meanwhile: the lock is numba's own.
-    """
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Give an attribute another value while numba's lock is held, so that nobody else compiles."""
     with global_compiler_lock:
-        original, slicing.fix_index = slicing.fix_index, lambda builder, index, size: index
+        original = getattr(owner, name)
+        setattr(owner, name, value)
         try:
             yield
         finally:
-            slicing.fix_index = original
+            setattr(owner, name, original)
+
+
+def nonnegative_indices() -> AbstractContextManager[None]:
+    """Take no index as counted from the end: a kernel's never is.
+
+    To ask each one took 250 of 1,600 instructions of a step of 16 units, and kept LLVM from joining
+    the elements of a loop.
+    """
+    return _replaced(slicing, "fix_index", lambda builder, index, size: index)
 
 
 @contextlib.contextmanager
@@ -137,36 +144,25 @@ def gc_paused() -> Iterator[None]:
             gc.enable()
 
 
-_signatures: dict[Any, Any] = {}
-
-
-@contextlib.contextmanager
-def remembered_operators() -> Iterator[None]:
-    """What an operator or function makes of numbers and arrays of them is looked up once.
-
-    As above, nobody else compiles meanwhile.
-    """
-    original = types.Function.get_call_type
-
-    def get_call_type(self: Any, context: Any, args: Any, kws: Any) -> Any:
-        key = self, tuple(args)
-        if kws or not all(isinstance(arg, _SIMPLE) for arg in args):
-            return original(self, context, args, kws)
-        if key not in _signatures:
-            try:
-                _signatures[key] = original(self, context, args, kws)
-            except TypingError as error:
-                _signatures[key] = error
-        if isinstance(_signatures[key], TypingError):
-            raise _signatures[key]
-        return _signatures[key]
-
-    with global_compiler_lock:
-        types.Function.get_call_type = get_call_type  # type: ignore[method-assign]
-        try:
-            yield
-        finally:
-            types.Function.get_call_type = original  # type: ignore[method-assign]
-
-
 _SIMPLE = (types.Number, types.Boolean, types.Literal, types.Array, types.Omitted)  # type: ignore[attr-defined]
+_signatures: dict[Any, Any] = {}
+_get_call_type = types.Function.get_call_type
+
+
+def remembered_operators() -> AbstractContextManager[None]:
+    """Look up once what an operator or function makes of numbers and of arrays of them."""
+    return _replaced(types.Function, "get_call_type", _remembered_call_type)
+
+
+def _remembered_call_type(self: Any, context: Any, args: Any, kws: Any) -> Any:
+    key = self, tuple(args)
+    if kws or not all(isinstance(arg, _SIMPLE) for arg in args):
+        return _get_call_type(self, context, args, kws)
+    if key not in _signatures:
+        try:
+            _signatures[key] = _get_call_type(self, context, args, kws)
+        except TypingError as error:
+            _signatures[key] = error
+    if isinstance(_signatures[key], TypingError):
+        raise _signatures[key]
+    return _signatures[key]

@@ -21,11 +21,7 @@ def layer_group(plan, layer, h, w, f, old, frame, count):
     at, size, length = layer_at(layer), plan[p.STATE_LEN], plan[p.FRAME_LEN]
     for b in range(count):
         layer_inputs(plan, layer, f, old + b * size, frame + b * length)
-    u, a = frame + plan[at + p.F_U], frame + plan[at + p.F_A]
-    v.matmat(
-        h, plan[at + p.W], w, plan[at + p.W_EXACT], plan[at + p.EXACT],
-        f, u, length, a, length, plan[at + p.K], plan[at + p.R], count,
-    )  # fmt: skip
+    v.matmat(plan, at, h, w, f, frame, length, count)
     for b in range(count):
         cell(plan, at, w, f, frame + b * length)
 

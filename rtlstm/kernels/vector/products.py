@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from rtlstm.kernels import plan as p
 from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.vector.emit import BFLOAT16, LANES, Emitter, Slice, Value
-from rtlstm.kernels.vector.primitive import Array, primitive
+from rtlstm.kernels.vector.primitive import Array, Plan, primitive
 
 
 @kernel
@@ -27,6 +28,19 @@ def weight(w: Array, index: int) -> Any:
     if w.itemsize == 2:
         return np.uint32(np.uint32(w[index]) << 16).view(np.float32)
     return w[index]
+
+
+@kernel
+def two_parts(
+    h: Array, W: int, w: Array, V: int, M: int, f: Array, u: int, a: int, K: int, R: int
+) -> None:
+    """A product whose first M rows stand in w, for the twins."""
+    for r in range(R):
+        f[a + r] = 0.0
+    for k in range(K):
+        for r in range(R):
+            v = w[V + k * R + r] if k < M else weight(h, W + (k - M) * R + r)
+            f[a + r] += f[u + k] * v
 
 
 Part = tuple[
@@ -201,61 +215,52 @@ def matvec_two(
     h: Array, W: int, w: Array, V: int, M: int, f: Array, u: int, a: int, K: int, R: int
 ) -> None:
     """`matvec` with the first M rows at V in w and the others at W in h; M 0 but for bfloat16 h."""
-    for r in range(R):
-        f[a + r] = 0.0
-    for k in range(K):
-        for r in range(R):
-            v = w[V + k * R + r] if k < M else weight(h, W + (k - M) * R + r)
-            f[a + r] += f[u + k] * v
+    two_parts(h, W, w, V, M, f, u, a, K, R)
 
 
 def _matmat(
     e: Emitter,
+    plan: Slice,
+    at: Value,
     h: Slice,
-    W: Value,
     w: Slice,
-    V: Value,
-    M: Value,
     f: Slice,
-    u: Value,
-    stride_u: Value,
-    a: Value,
-    stride_a: Value,
-    K: Value,
-    R: Value,
+    frame: Value,
+    length: Value,
     B: Value,
 ) -> None:
-    """Keep a block of streams times a panel of columns in registers over all rows.
+    """Keep a tile, some streams times a panel of columns, in registers over all rows.
 
-    The last block and the last panel overlap their neighbours instead of leaving a remainder; the
-    overlap is computed twice, to the same bits.  What is smaller than a block goes one by one.
+    The last tiles overlap their neighbours instead of leaving a remainder; the overlap is computed
+    twice, to the same bits.  What is smaller than a tile goes one by one.
     """
+    W, V, M, K, R = (e.at(plan, at + slot) for slot in (p.W, p.W_EXACT, p.EXACT, p.K, p.R))
+    u, a = frame + e.at(plan, at + p.F_U), frame + e.at(plan, at + p.F_A)
     streams, vectors = (8, 2) if e.registers >= 32 else (4, 1)
     wide = vectors * e.full
 
     def one_by_one() -> None:
         def stream(b: Value) -> None:
-            _matvec_two(e, h, W, w, V, M, f, u + b * stride_u, a + b * stride_a, K, R)
+            _matvec_two(e, h, W, w, V, M, f, u + b * length, a + b * length, K, R)
 
         e.loop(0, B, 1, stream)
 
     def tile(first: Value, r: Value) -> None:
         columns = [r + i * e.full for i in range(vectors)]
-        streams_u = [(first + i) * stride_u for i in range(streams)]
+        offsets = [(first + i) * length for i in range(streams)]
 
         def row(part: Part, k: Value, *totals: Value) -> list[Value]:
-            array, place, stride, u, _ = part
-            inputs = [e.at(f, u + k + i) for i in streams_u]
-            loaded = [e.load(array, place + k * stride + c) for c in columns]
+            array, start, stride, u, _ = part
+            inputs = [e.at(f, u + k + i) for i in offsets]
+            loaded = [e.load(array, start + k * stride + c) for c in columns]
             pairs = itertools.product(inputs, loaded)
             return [e.fma(x, v, t) for (x, v), t in zip(pairs, totals, strict=True)]
 
         totals = [e.constant(0.0)] * (streams * vectors)
         for part in _parts(h, W, w, V, M, u, K, R):
             totals = e.unrolled(part[-1], 1, partial(row, part), totals)
-        places = itertools.product(range(streams), columns)
-        for (i, c), total in zip(places, totals, strict=True):
-            e.store(f, a + (first + i) * stride_a + c, total)
+        for (i, c), total in zip(itertools.product(offsets, columns), totals, strict=True):
+            e.store(f, a + i + c, total)
 
     def tiled() -> None:
         e.loop(0, R + (wide - 1), wide, panel)
@@ -269,32 +274,17 @@ def _matmat(
 
 @primitive(_matmat, inline=False)
 def matmat(
-    h: Array,
-    W: int,
-    w: Array,
-    V: int,
-    M: int,
-    f: Array,
-    u: int,
-    stride_u: int,
-    a: int,
-    stride_a: int,
-    K: int,
-    R: int,
-    B: int,
+    plan: Plan, at: int, h: Array, w: Array, f: Array, frame: int, length: int, B: int
 ) -> None:
-    """`matvec_two` for each stream b < B, from f[u + b*stride_u] to f[a + b*stride_a].
+    """`matvec_two` of the layer whose record is at plan[at], for each of B streams.
 
-    B arbitrary; the outputs overlap neither the inputs nor the matrix.
+    From u to a in every stream's frame of `length` elements, the first of them at f[frame]; the
+    matrix is plan[at + W] in h, its first plan[at + EXACT] rows plan[at + W_EXACT] in w.
     """
+    W, V, M = plan[at + p.W], plan[at + p.W_EXACT], plan[at + p.EXACT]
     for b in range(B):
-        x, out = u + b * stride_u, a + b * stride_a
-        for r in range(R):
-            f[out + r] = 0.0
-        for k in range(K):
-            for r in range(R):
-                v = w[V + k * R + r] if k < M else weight(h, W + (k - M) * R + r)
-                f[out + r] += f[x + k] * v
+        u, a = frame + b * length + plan[at + p.F_U], frame + b * length + plan[at + p.F_A]
+        two_parts(h, W, w, V, M, f, u, a, plan[at + p.K], plan[at + p.R])
 
 
 def _rows_dot(
@@ -310,11 +300,11 @@ def _rows_dot(
 ) -> None:
     def rows(k: Value, count: int) -> list[Value]:
         """Return, for `count` rows from k, the products summed but for the lanes."""
-        places = [W + (k + i) * stride for i in range(count)]
+        starts = [W + (k + i) * stride for i in range(count)]
 
         def body(j: Value, *totals: Value) -> list[Value]:
             x = e.load(f, v + j)
-            return [e.fma(e.load(w, p + j), x, t) for p, t in zip(places, totals, strict=True)]
+            return [e.fma(e.load(w, row + j), x, t) for row, t in zip(starts, totals, strict=True)]
 
         return e.narrowed(n, body, count)
 
