@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from places import TOOLS
+from paths import TOOLS
 
 from rtlstm.cli import detect_measures as measure
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from places import TOOLS
+from paths import TOOLS
 
 import rtlstm
 from rtlstm.cli.bench import bench

@@ -4,7 +4,7 @@ import ast
 import re
 
 import pytest
-from places import ROOT, TESTS
+from paths import ROOT, TESTS
 
 FAULTS = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`([\w/]+\.py)::(test_\w+)`", FAULTS)))

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from places import ROOT
+from paths import ROOT
 
 NO_WINDOWS_NAMES = """
 import os, sys

@@ -8,7 +8,7 @@ from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
-from places import ROOT
+from paths import ROOT
 
 import rtlstm.cli
 

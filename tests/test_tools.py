@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from places import ROOT
+from paths import ROOT
 
 NEEDED = ("bash", "sed", "dirname", "cat", "sha256sum", "tail")
 OLD = """case "$*" in *exit*) exit 1;; *) echo 3.9.2;; esac"""

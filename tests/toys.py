@@ -1,4 +1,4 @@
-"""A toy squashing function and a toy optimizer, which exist through the tables alone.
+"""A toy squashing function, optimizer and loss, which exist through the tables alone.
 
 A plugin of pytest (``-p toys``): it adds a row to each table of rtlstm and of the tests, before
 any kernel is imported, and every check that runs over those tables runs over the toys. It stands
@@ -24,6 +24,11 @@ tables.SQUASHES.append(
 tables.OPTIMIZERS.append(
     tables.OptimizerRow(
         "AdaGrad", "toy_optimizer:AdaGrad", 1, "toy_optimizer:adagrad_row", "toy_graph:Update"
+    )
+)
+tables.LOSSES.append(
+    tables.LossRow(
+        "logcosh", "toy_loss:logcosh", "toy_loss:graph", "toy_loss:terms", True, ("linear",)
     )
 )
 
@@ -81,5 +86,7 @@ ROWS = [
     one("softsign-blocks", "2002", input_squash="softsign", output_squash="softsign", block_size=2),
     Row("softsign-RNN", lambda n: [RNN(n, "softsign"), LSTM(n, output_squash="softsign")]),
 ]
+reference.cells.LOSSES["logcosh"] = lambda p, y: np.log(np.cosh(p - y)).mean(-1)
+ROWS.append(cells.headed("head-logcosh", "logcosh"))
 cells.ROWS.extend(ROWS)
 cells.BY_ID.update((row.id, row) for row in ROWS)

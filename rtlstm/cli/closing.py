@@ -62,20 +62,20 @@ def facts(forecaster: "Forecaster", span: Span, source: Source | None) -> dict[s
     }
 
 
-def closing_line(told: dict[str, Any]) -> str:
+def closing_line(summary: dict[str, Any]) -> str:
     """The figures of a run in one line."""
-    parts = [f"{told['rows']:,} rows learned"]
-    if told["time"]:
-        parts[0] += f", {told['time'][0]} to {told['time'][1]}"
-    known = {name: skill for name, skill in told["skills"].items() if skill is not None}
+    parts = [f"{summary['rows']:,} rows learned"]
+    if summary["time"]:
+        parts[0] += f", {summary['time'][0]} to {summary['time'][1]}"
+    known = {name: skill for name, skill in summary["skills"].items() if skill is not None}
     if known:
         some = [f"{name} {skill:+.1%}" for name, skill in list(known.items())[:_TARGETS]]
         more = f" and {len(known) - _TARGETS} more" if len(known) > _TARGETS else ""
         parts.append(f"skill {', '.join(some)}{more}")
     for name, word in (("missing_cells", "missing"), ("faulty_cells", "faulty")):
-        parts.append(f"{told[name]:,} {word} cells")
-    if told["times_out_of_order"]:
-        parts.append(f"{told['times_out_of_order']:,} times not after the last")
-        if 2 * told["times_out_of_order"] > told["rows"]:
+        parts.append(f"{summary[name]:,} {word} cells")
+    if summary["times_out_of_order"]:
+        parts.append(f"{summary['times_out_of_order']:,} times not after the last")
+        if 2 * summary["times_out_of_order"] > summary["rows"]:
             parts[-1] += ", since the newest row comes first; turn the file round"
     return "; ".join(parts)

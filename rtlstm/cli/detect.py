@@ -111,7 +111,7 @@ class Pass:
             from rtlstm.cli.detect_plot import DetectPlot
 
             self._plot = DetectPlot(detector.columns, int(detector.rows))
-        self._told: list[tuple[float, bool, bool, float]] = []
+        self._reported: list[tuple[float, bool, bool, float]] = []
         self._why: tuple[Reason, ...] = ()
         self.rows = 0
 
@@ -150,7 +150,7 @@ class Pass:
         self._write(sample.time, row, said)
         if self._label is not None:
             odd = float(values[self._label])
-            self._told.append((said.score, said.flag, said.since is not None, odd))
+            self._reported.append((said.score, said.flag, said.since is not None, odd))
         self.rows += 1
 
     def _write(self, time: float | None, row: Row, said: Detection) -> None:
@@ -182,5 +182,5 @@ class Pass:
         if self._label is not None:
             from rtlstm.cli.detect_measures import measures
 
-            for name, value in measures(np.array(self._told).reshape(-1, 4)).items():
+            for name, value in measures(np.array(self._reported).reshape(-1, 4)).items():
                 click.echo(f"{name:<24}{value:9.4f}", err=to_error)

@@ -85,10 +85,10 @@ def range_f1(label: Array, found: Array) -> float:
 
     What a range covers of another counts by the reciprocal of how many pieces cover it.
     """
-    real, told = spells(label), spells(found)
-    if not real or not told:
+    real, reported = spells(label), spells(found)
+    if not real or not reported:
         return 0.0 if real else float("nan")
-    recall, precision = _covered(real, told), _covered(told, real)
+    recall, precision = _covered(real, reported), _covered(reported, real)
     both = recall + precision
     return 2.0 * recall * precision / both if both else 0.0
 
@@ -148,10 +148,10 @@ def _squashed(place: float) -> float:
     return -1.0 if place >= 3.0 else float(2.0 / (1.0 + np.exp(5.0 * place)) - 1.0)
 
 
-def measures(told: Array) -> dict[str, float]:
+def measures(reported: Array) -> dict[str, float]:
     """What is told of a pass: (rows, 4) score, flag, whether inside a spell, label (NaN: 0)."""
-    score, flags, inside = told[:, 0], told[:, 1] > 0.0, told[:, 2] > 0.0
-    label = (np.nan_to_num(told[:, 3]) > 0.0).astype(np.int64)
+    score, flags, inside = reported[:, 0], reported[:, 1] > 0.0, reported[:, 2] > 0.0
+    label = (np.nan_to_num(reported[:, 3]) > 0.0).astype(np.int64)
     late = delays(label, inside)
     return {
         "ROC-AUC": roc_auc(label, score),

@@ -97,8 +97,8 @@ class DetectPlot:
             end = max(spell.end, spell.start + least)
             spoke = {reason.column for reason in why}
             for place, panel in enumerate(axes):
-                told = place == len(shown) or self.columns[shown[place]] in spoke
-                panel.axvspan(spell.start, end, color=_SPELL, alpha=0.45 if told else 0.12, lw=0)
+                named = place == len(shown) or self.columns[shown[place]] in spoke
+                panel.axvspan(spell.start, end, color=_SPELL, alpha=0.45 if named else 0.12, lw=0)
             if len(self._spells) <= 12:
                 text = "\n".join(f"{r.column} {r.part}" for r in why[:_NAMED])
                 height = 1.5 * _LOWEST * 10.0 ** (1.2 * (number % 3))

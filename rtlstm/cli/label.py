@@ -63,12 +63,12 @@ def classify(source: str, classes: list[str] | None, **options: Any) -> None:
     with closing(open_source(source, options=reading)) as opened:
         model = rtlstm.Classifier(opened.columns, known, _layer(options), seed=options["seed"])
 
-        def answer(sample: Sample) -> Sequence[float]:
+        def predict(sample: Sample) -> Sequence[float]:
             text = (sample.key or "").strip()
             said = model.update(sample.values, None if is_missing(text) else text, sample.time)
             return list(said.probabilities)
 
-        rows = _follow(opened, answer, model, outputs, known, options)
+        rows = _follow(opened, predict, model, outputs, known, options)
         metrics = model.metrics
         _close(rows, {name: metrics[name] for name in ("accuracy", "no_change_accuracy")})
     tell_end(opened)
@@ -95,12 +95,12 @@ def regress(source: str, **options: Any) -> None:
             np.array([opened.columns.index(name) for name in part]) for part in (columns, labels)
         )
 
-        def answer(sample: Sample) -> Sequence[float]:
+        def predict(sample: Sample) -> Sequence[float]:
             values = sample.values
             said = model.update(values[inputs], values[truths], sample.time)
             return list(said.values)
 
-        rows = _follow(opened, answer, model, outputs, labels, options)
+        rows = _follow(opened, predict, model, outputs, labels, options)
         skill = np.atleast_1d(model.metrics["skill"])
         _close(rows, {f"skill {n}": float(s) for n, s in zip(labels, skill)})
     tell_end(opened)
@@ -141,7 +141,7 @@ def _classes(source: str, reading: Options) -> list[str]:
 
 def _follow(
     source: Source,
-    answer: Callable[[Sample], Sequence[float]],
+    predict: Callable[[Sample], Sequence[float]],
     model: Any,
     outputs: Outputs,
     columns: Iterable[str],
@@ -158,9 +158,9 @@ def _follow(
             for sample in interrupt.until_asked(source):
                 if limit is not None and rows >= limit:
                     break
-                told = answer(sample)
+                prediction = predict(sample)
                 if out is not None:
-                    out.write(sample.time, told)
+                    out.write(sample.time, prediction)
                 rows += 1
         if not rows and limit != 0:
             raise SourceError("no row was learned; what was there is as before")
@@ -175,9 +175,9 @@ def _follow(
 
 
 def _close(rows: int, figures: dict[str, float]) -> None:
-    told = [
+    parts = [
         f"{name.replace('_', ' ')} {value:.1%}"
         for name, value in figures.items()
         if math.isfinite(value)
     ]
-    click.echo(f"rtlstm: {'; '.join([f'{rows:,} rows learned', *told])}", err=True)
+    click.echo(f"rtlstm: {'; '.join([f'{rows:,} rows learned', *parts])}", err=True)

@@ -89,13 +89,13 @@ def attend(run: Run, source: MqttSource, publish: str | None, home_assistant: bo
         source.marks.settle(run.forecaster.rows)
         broker.settle()
 
-    def answer(sample: Sample, forecast: "Forecast") -> None:
+    def send(sample: Sample, forecast: "Forecast") -> None:
         if publish is not None:
-            broker.publish(publish, told(run.forecaster, sample.time, forecast))
+            broker.publish(publish, forecast_message(run.forecaster, sample.time, forecast))
         if not saves:
             broker.settle()
 
-    run.after.append(answer)
+    run.after.append(send)
     if saves:
         run.saving.append(mark)
         run.saved.append(settle)
@@ -104,7 +104,9 @@ def attend(run: Run, source: MqttSource, publish: str | None, home_assistant: bo
             broker.publish(topic, config, retain=True)
 
 
-def told(forecaster: "Forecaster", time: float | None, forecast: "Forecast") -> dict[str, Any]:
+def forecast_message(
+    forecaster: "Forecaster", time: float | None, forecast: "Forecast"
+) -> dict[str, Any]:
     """A forecast as plain JSON: null where there is none."""
     names = [f"{t}+{h}" for h in forecaster.horizons for t in forecaster.targets]
     parts = {

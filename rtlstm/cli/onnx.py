@@ -154,7 +154,7 @@ def _labels_for(model: rtlstm.Classifier | rtlstm.Regressor, rows: int) -> list[
         known: list[Any] = [model.classes[i] for i in rng.integers(len(model.classes), size=rows)]
     else:
         known = list(rng.normal(size=(rows, len(model.targets))))
-    return [label if told else None for label, told in zip(known, rng.random(rows) < 0.5)]
+    return [label if shown else None for label, shown in zip(known, rng.random(rows) < 0.5)]
 
 
 def _targets_for(network: Any, rows: int) -> Rows:

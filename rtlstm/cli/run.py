@@ -120,10 +120,10 @@ class Run:
         self._learning += time.perf_counter() - begun
         bounds = (forecast.values, forecast.lower, forecast.upper)
         if self._out:
-            told = np.stack(bounds, axis=-1).ravel()
+            values = np.stack(bounds, axis=-1).ravel()
             if self.outputs.truth:
-                told = np.concatenate([row[self._targets], [forecast.anomaly], told])
-            self._out.write(when, told.tolist())
+                values = np.concatenate([row[self._targets], [forecast.anomaly], values])
+            self._out.write(when, values.tolist())
         if self._plot:
             value, low, high = (part[0] for part in bounds)
             self._plot.add(row[self._targets], value, low, high, forecast.anomaly)
@@ -200,14 +200,14 @@ class Run:
         if self.outputs.onnx and self.rows:
             rtlstm.export_onnx(self.forecaster, self.outputs.onnx)
             difference = self._compare(self.outputs.onnx)
-        told = facts(self.forecaster, self.span, source)
+        summary = facts(self.forecaster, self.span, source)
         if self.outputs.report:
-            told["onnx_difference"] = difference
-            told["seconds"] = round(time.monotonic() - self._started, 3)
-            text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+            summary["onnx_difference"] = difference
+            summary["seconds"] = round(time.monotonic() - self._started, 3)
+            text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
             write_output(self.outputs.report, text.encode())
         if not sys.stderr.isatty():
-            click.echo(f"rtlstm: {label}{closing_line(told)}", err=True)
+            click.echo(f"rtlstm: {label}{closing_line(summary)}", err=True)
         if fault is not None:
             raise fault
 

@@ -35,13 +35,13 @@ class Watch:
         self._ahead = forecaster.horizons[0]
         self._rows: deque[Row] = deque(maxlen=_KEPT)
         self._anomalies: deque[float] = deque(maxlen=_KEPT)
-        self._told: deque[Forecast] = deque(maxlen=self._ahead + 1)
+        self._shown: deque[Forecast] = deque(maxlen=self._ahead + 1)
 
     def see(self, row: Row, forecast: "Forecast") -> None:
         """Take note of a row and of the forecast made after it; nothing is copied or drawn."""
         self._rows.append(row)
         self._anomalies.append(forecast.anomaly)
-        self._told.append(forecast)
+        self._shown.append(forecast)
 
     def table(self, title: str) -> "Table":
         """What a person sees now."""
@@ -64,10 +64,10 @@ class Watch:
 
     def _add(self, table: "Table", number: int, place: int, skill: float) -> None:
         now = float(self._rows[-1][place])
-        earlier = self._told[0] if len(self._told) > self._ahead else None
+        earlier = self._shown[0] if len(self._shown) > self._ahead else None
         was, low, high = _interval(earlier, number)
         outside = now < low or now > high
-        after = _interval(self._told[-1], number)
+        after = _interval(self._shown[-1], number)
         table.add_row(
             f"{self._forecaster.targets[number]}+{self._ahead}",
             spark(np.array([row[place] for row in self._rows])),

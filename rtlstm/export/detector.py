@@ -97,14 +97,14 @@ class Watch:
         last = w.of_targets(w.before["last"])
         value = g.op("Where", here, w.of_targets(x), last)
         sigma, zero = w.before["expected_sigma"], g.const(0.0)
-        told = g.op("And", here, g.op("GreaterOrEqual", sigma, zero))
+        has_forecast = g.op("And", here, g.op("GreaterOrEqual", sigma, zero))
         error = g.op("Sub", g.op("Sub", value, last), w.before[rows.FORETOLD])
-        error = g.op("Where", told, error, zero)
-        known = g.op("And", told, g.op("Greater", sigma, zero))
+        error = g.op("Where", has_forecast, error, zero)
+        known = g.op("And", has_forecast, g.op("Greater", sigma, zero))
         safe = g.op("Where", known, sigma, g.const(1.0))
         r = g.op("Where", known, g.op("Div", error, safe), zero)
         z = self._surprise(w, self._followed(w, value, here, r, known))
-        news = self._news(w, value, error, told, here, w.of_targets(row.real))
+        news = self._news(w, value, error, has_forecast, here, w.of_targets(row.real))
         odd = self._oddness(w, z, news)
         self._spell(w, self._share(w, odd))
 
@@ -163,10 +163,10 @@ class Watch:
         if T == 1 or T > joint.MOST_TARGETS:
             return r
         P = self.frozen.values(k.INVERSE, T, T)
-        held = w.clip(r, joint.HELD)
+        clipped = w.clip(r, joint.BOUND)
         own = np.diag(P)
-        rest = w.scaled(g.op("Sub", r, held), own)
-        turned = g.op("MatMul", held, g.const(P, "joint.inverse"))
+        rest = w.scaled(g.op("Sub", r, clipped), own)
+        turned = g.op("MatMul", clipped, g.const(P, "joint.inverse"))
         return w.scaled(g.op("Add", turned, rest), 1.0 / np.sqrt(own))
 
     def _standing(self, w: rows.Writer, value: str, here: str) -> tuple[str, str]:
@@ -206,8 +206,8 @@ class Watch:
         # A point without a forecast surprises nobody: its own signal is 0.
         rest = np.ones(a.SIGNALS)
         rest[0] = 0.0
-        told = g.op("Unsqueeze", self._known_first, w.axis(2))
-        keep = g.op("Max", told, g.const(rest))
+        has_forecast = g.op("Unsqueeze", self._known_first, w.axis(2))
+        keep = g.op("Max", has_forecast, g.const(rest))
         return g.op("Mul", sides[0], keep), sides[1]
 
     def _oddness(self, w: rows.Writer, z: tuple[str, str], news: str) -> str:
@@ -222,7 +222,9 @@ class Watch:
         total = g.op("Add", total, w.scaled(news, np.array(1.0 / a.NEWS)))
         return w.scaled(g.op("Log", total), np.array(2.0))
 
-    def _news(self, w: rows.Writer, value: str, error: str, told: str, here: str, real: str) -> str:
+    def _news(
+        self, w: rows.Writer, value: str, error: str, has_forecast: str, here: str, real: str
+    ) -> str:
         """(batch, 1) ranges.glance, watch and announce; ranges stand still."""
         g, zero = w.g, w.g.const(0.0)
         centre = self._centres()
@@ -243,9 +245,9 @@ class Watch:
         reach = ranges.FAR * np.maximum(high - low, 0.0)
         lowest = np.where(bounded, low - reach, -3e38)
         highest = np.where(bounded, high + reach, 3e38)
-        held = g.op("Min", g.op("Max", x, g.const(lowest)), g.const(highest))
+        clipped = g.op("Min", g.op("Max", x, g.const(lowest)), g.const(highest))
         rate = np.maximum(rates, 1.0 / (seen[:, None] + 1.0))
-        step = w.scaled(g.op("Sub", held, w.before["smooth"]), rate)
+        step = w.scaled(g.op("Sub", clipped, w.before["smooth"]), rate)
         smooth = g.op("Add", w.before["smooth"], step)
         out = g.op("Max", g.op("Sub", smooth, g.const(high)), g.op("Sub", g.const(low), smooth))
         b = g.op("Min", g.op("Div", out, g.op("Max", width, g.const(1e-30))), g.const(ranges.MOST))
@@ -259,7 +261,8 @@ class Watch:
         watched = g.op("And", here, g.op("Or", believed, near))
         wide = g.op("Unsqueeze", watched, w.axis(2))
         is_value = np.arange(ranges.SIGNALS) < values
-        moves = g.op("And", wide, g.op("Or", g.const(is_value), g.op("Unsqueeze", told, w.axis(2))))
+        has_error = g.op("Unsqueeze", has_forecast, w.axis(2))
+        moves = g.op("And", wide, g.op("Or", g.const(is_value), has_error))
         w.after["smooth"] = g.op("Where", moves, smooth, w.before["smooth"])
         most = g.op("ReduceMax", g.op("Where", moves, b, zero), axes=[2], keepdims=0)
         most = w.scaled(most, np.sqrt(np.minimum(1.0, seen / ranges.EARLY)))
@@ -279,12 +282,13 @@ class Watch:
 
     def _announce(self, w: rows.Writer, b: str) -> str:
         g = w.g
-        held, age = g.split(w.before["news"], (1, 1))
+        largest, age = g.split(w.before["news"], (1, 1))
         age = g.op("Add", age, g.const(1.0))
-        held = g.op("Where", g.op("Greater", age, g.const(float(ranges.HOLD))), g.const(0.0), held)
-        heard = g.op("Greater", b, held)
-        held, age = g.op("Where", heard, b, held), g.op("Where", heard, g.const(0.0), age)
-        w.after["news"] = g.join([held, age])
+        over = g.op("Greater", age, g.const(float(ranges.HOLD)))
+        largest = g.op("Where", over, g.const(0.0), largest)
+        heard = g.op("Greater", b, largest)
+        largest, age = g.op("Where", heard, b, largest), g.op("Where", heard, g.const(0.0), age)
+        w.after["news"] = g.join([largest, age])
         return g.op("Where", heard, b, g.const(0.0))
 
     # ------------------------------------------------------------------ share and spell

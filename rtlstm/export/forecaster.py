@@ -82,14 +82,14 @@ def _expected(w: Writer) -> str:
     g, F, last = w.g, w.frozen, w.before["last"]
     if F.model.spec.missing != "forecast":
         return last
-    places = g.const(np.eye(F.C)[F.targets])
-    wanted = g.op("Add", last, g.op("MatMul", w.before["expected"], places))
+    columns_of_targets = g.const(np.eye(F.C)[F.targets])
+    wanted = g.op("Add", last, g.op("MatMul", w.before["expected"], columns_of_targets))
     low, high = F.column(k.LOW), F.column(k.HIGH)
     lowest, highest = g.const(2.0 * low - high), g.const(2.0 * high - low)
-    held = g.op("Min", g.op("Max", wanted, lowest), highest)
+    clipped = g.op("Min", g.op("Max", wanted, lowest), highest)
     known = g.op("GreaterOrEqual", w.before["expected_sigma"], g.const(0.0))
-    told = g.op("MatMul", g.op("Cast", known, to=1), places)
-    return g.op("Where", g.op("Greater", told, g.const(0.0)), held, last)
+    has_forecast = g.op("MatMul", g.op("Cast", known, to=1), columns_of_targets)
+    return g.op("Where", g.op("Greater", has_forecast, g.const(0.0)), clipped, last)
 
 
 def _residual(w: Writer, row: Filled, moved: str, z: str) -> str:
@@ -125,11 +125,11 @@ def _readout(w: Writer, z: str, change: str, rest: list[str]) -> str:
     shared = g.op("Gemm", features_, g.const(weights, "readout.shared"), g.const(bias))
     total = g.op("Add", own, g.op("Reshape", shared, w.axis(-1, k.VARIANTS * F.H, F.T)))
     limits = F.limits()
-    held = g.op("Min", g.op("Max", total, g.const(-limits)), g.const(limits))
+    clipped = g.op("Min", g.op("Max", total, g.const(-limits)), g.const(limits))
     if FORETOLD in w.before:
-        first = g.op("Slice", held, w.axis(0), w.axis(1), w.axis(1))
+        first = g.op("Slice", clipped, w.axis(0), w.axis(1), w.axis(1))
         w.after[FORETOLD] = w.scaled(g.op("Reshape", first, w.axis(-1, F.T)), F.trust(0)[0])
-    counted = g.op("Mul", held, g.const(F.believed()))
+    counted = g.op("Mul", clipped, g.const(F.believed()))
     variants = g.op("Reshape", counted, w.axis(-1, k.VARIANTS, F.H, F.T))
     return g.op("ReduceSum", variants, w.axis(1), keepdims=0)
 
@@ -249,11 +249,11 @@ def _or_last(w: Writer, dropped: str, outputs: list[str]) -> list[str]:
     g, axis = w.g, w.axis(1)
     names = [g.unique("Split") for _ in outputs]
     ones = w.axis(1, 1, 1)
-    told = [
+    made_last = [
         g.op("Squeeze", v, axis) for v in g.ops("Split", names, w.before["forecast"], ones, axis=1)
     ]
     over = w.wide(dropped, 3)
-    outputs = [g.op("Where", over, old, new) for old, new in zip(told, outputs, strict=True)]
+    outputs = [g.op("Where", over, old, new) for old, new in zip(made_last, outputs, strict=True)]
     w.after["forecast"] = g.op("Concat", *(g.op("Unsqueeze", v, axis) for v in outputs), axis=1)
     return outputs
 

@@ -41,9 +41,9 @@ def _clock(w: Writer, time: str) -> tuple[str, str]:
     place = g.op("Div", seconds, g.const(np.array(DAY // k.BINS, np.int64)))
     w.after["phase"] = g.op("Where", known, place, w.before["phase"])
     days = day_and_week(w, then, np.append(F.shown(), 1.0), part)
-    told = g.op("Unsqueeze", g.op("Cast", known, to=1), w.axis(1))
+    has_time = g.op("Unsqueeze", g.op("Cast", known, to=1), w.axis(1))
     w.after["clock"] = g.op("Where", known, time, g.const(np.array(-1, np.int64)))
-    return g.op("Mul", days, told), stretch(w, time, F.step)
+    return g.op("Mul", days, has_time), stretch(w, time, F.step)
 
 
 def day_and_week(w: StateWriter, then: str, shown: Array, part: float = 0.0) -> str:

@@ -119,10 +119,10 @@ class ForecasterConstants(StreamConstants):
 
     def limits(self) -> Array:
         """(VARIANTS · H, T) how far what a readout says may lie from the last value."""
-        quick = np.sqrt(self.column(k.FAST2))[self.targets]
-        whole = np.maximum(quick, np.sqrt(self.column(k.RMS2))[self.targets])
+        fast = np.sqrt(self.column(k.FAST2))[self.targets]
+        whole = np.maximum(fast, np.sqrt(self.column(k.RMS2))[self.targets])
         far = np.sqrt(self.horizons)[:, None] * self.setting(k.GUARD)
-        return np.concatenate([far * quick, far * whole])
+        return np.concatenate([far * fast, far * whole])
 
     def reach(self) -> Array:
         """(H, T) how far a forecast may lie from the last value."""
@@ -136,9 +136,9 @@ class ForecasterConstants(StreamConstants):
 
     def trust(self, variant: int) -> Array:
         """(H, T) the share of a readout's change that is believed."""
-        told = (k.SHRINK_SQUARES, k.WHOLE_SHRINK_SQUARES)[variant]
-        came = (k.SHRINK_PRODUCTS, k.WHOLE_SHRINK_PRODUCTS)[variant]
-        found: Array = np.minimum(self.pair(came) / np.maximum(self.pair(told), 1e-300), 1.0)
+        squares = (k.SHRINK_SQUARES, k.WHOLE_SHRINK_SQUARES)[variant]
+        products = (k.SHRINK_PRODUCTS, k.WHOLE_SHRINK_PRODUCTS)[variant]
+        found: Array = np.minimum(self.pair(products) / np.maximum(self.pair(squares), 1e-300), 1.0)
         return found
 
     # ------------------------------------------------------------------ the other experts
@@ -176,7 +176,7 @@ class ForecasterConstants(StreamConstants):
         known = (fast > 0.0) & (slow > 0.0)
         fast, slow = (np.where(known, scale, 1.0) for scale in (fast, slow))
         usual, shift = slow * np.exp(self.pair(k.BOUND_LOG)), self.pair(k.BOUND_SHIFT)
-        width = bins.transpose(2, 0, 1) * usual * (fast / slow) ** conformal.QUICK_SHARE
+        width = bins.transpose(2, 0, 1) * usual * (fast / slow) ** conformal.FAST_SHARE
         more = width + usual * np.expm1(np.maximum(shift, 0.0))
         less = width * np.exp(np.minimum(shift, 0.0) * usual / np.maximum(width, 1e-300))
         first = self.limits()[: self.H] * (2.0 / self.setting(k.GUARD))

@@ -44,8 +44,8 @@ class _Supervised:
         label = self._label_input() if F.previous else ""
         self._declare()
         name = "values" if F.numbers else "probabilities"
-        answer = self._answer(self._features(x, time))
-        g.output(g.op("Identity", answer, name=name), ("batch", F.K))
+        prediction = self._prediction(self._features(x, time))
+        g.output(g.op("Identity", prediction, name=name), ("batch", F.K))
         if label:
             self._remember(label)
         w.hand_on()
@@ -62,7 +62,7 @@ class _Supervised:
         columns.declare(w, F)
         if F.fills_means:
             w.carry("rest", split(F.column(k.LAST))[1])
-        if F.sets > 2:
+        if F.column_views > 2:
             w.carry("away", F.means(False)[0])
         if F.timed:
             w.carry("clock", np.array(F.moment(), np.int64))
@@ -70,7 +70,7 @@ class _Supervised:
             columns.declare(w, F.labels, LABEL)
         elif F.previous:
             w.carry(f"{LABEL}last", np.array(F.last_class(), np.int64))
-        if F.label_sets > 1:
+        if F.label_views > 1:
             w.carry(f"{LABEL}away", F.means(True)[0])
         w.carry_network(F.model.network.state)
 
@@ -86,14 +86,14 @@ class _Supervised:
             moved = g.op("Add", moved, g.op("Sub", rest, w.before["rest"]))
         z = columns.standardise(w, F, row.values, rest)
         parts = [z]
-        if F.sets > 1:
+        if F.column_views > 1:
             change = w.scaled(moved, columns.inverse_of_changes(F))
             parts.append(w.clip(change, supervised.LIMIT))
-        if F.sets > 2:
+        if F.column_views > 2:
             w.after["away"] = self._move_means("away", moved, of_labels=False)
             parts.append(self._less_means(w.after["away"], F))
-        if F.read_from > F.C * F.sets:
-            parts.append(w.zeros(z, F.read_from - F.C * F.sets))
+        if F.read_from > F.C * F.column_views:
+            parts.append(w.zeros(z, F.read_from - F.C * F.column_views))
         inputs = g.join([*parts, *self._of_labels(), *self._of_time(time, z)])
         seen = g.join([inputs, w.network([inputs]), g.op("Add", w.zeros(z, 1), g.const(1.0))])
         if not F.read_from:
@@ -105,23 +105,23 @@ class _Supervised:
         w, g = self.w, self.g
         _, rates, limit = self.frozen.means(of_labels)
         off = g.op("Add", w.before[name], g.op("Unsqueeze", moved, w.axis(1)))
-        held = g.op("Min", g.op("Max", off, g.const(-limit)), g.const(limit))
-        return g.op("Sub", off, w.scaled(held, rates))
+        clipped = g.op("Min", g.op("Max", off, g.const(-limit)), g.const(limit))
+        return g.op("Sub", off, w.scaled(clipped, rates))
 
     def _less_means(self, away: str, F: StreamConstants) -> str:
         """(batch, Q C) in sigmas."""
         w, g = self.w, self.g
-        held = w.clip(w.scaled(away, F.inverse_root(k.VAR)), self.frozen.setting(k.CLIP))
-        return g.op("Reshape", held, w.axis(-1, len(s.RATES) * F.C))
+        clipped = w.clip(w.scaled(away, F.inverse_root(k.VAR)), self.frozen.setting(k.CLIP))
+        return g.op("Reshape", clipped, w.axis(-1, len(s.RATES) * F.C))
 
     def _of_labels(self) -> list[str]:
         """The last known label, and less its running means."""
         w, F = self.w, self.frozen
         parts = []
-        if F.label_sets > 0:
+        if F.label_views > 0:
             last = w.before[f"{LABEL}last"]
             parts.append(columns.standardise(w, F.labels, last) if F.numbers else self._one(last))
-        if F.label_sets > 1:
+        if F.label_views > 1:
             parts.append(self._less_means(w.before[f"{LABEL}away"], F.labels))
         return parts
 
@@ -139,11 +139,11 @@ class _Supervised:
         known = g.op("GreaterOrEqual", time, none)
         w.after["clock"] = g.op("Where", known, time, g.const(np.array(-1, np.int64)))
         days = day_and_week(w, g.op("Where", known, time, none), F.shown())
-        told = g.op("Unsqueeze", g.op("Cast", known, to=1), w.axis(1))
-        return [g.op("Mul", days, told), stretch(w, time, F.step)]
+        has_time = g.op("Unsqueeze", g.op("Cast", known, to=1), w.axis(1))
+        return [g.op("Mul", days, has_time), stretch(w, time, F.step)]
 
     # ------------------------------------------------------------------ what is answered
-    def _answer(self, seen: str) -> str:
+    def _prediction(self, seen: str) -> str:
         """(batch, K) the mean of the experts' answers under their weights."""
         w, g, F = self.w, self.g, self.frozen
         product = g.op("MatMul", seen, g.const(F.weights(), "experts.weights"))
@@ -152,8 +152,8 @@ class _Supervised:
             return self._probabilities(change, self._firmness(seen))
         scale, limit = F.corrections()
         change = w.scaled(change, scale)
-        held = g.op("Min", g.op("Max", change, g.const(-limit)), g.const(limit))
-        weighed = w.scaled(held, F.mix()[:-1])
+        clipped = g.op("Min", g.op("Max", change, g.const(-limit)), g.const(limit))
+        weighed = w.scaled(clipped, F.mix()[:-1])
         total = g.op("ReduceSum", weighed, w.axis(1), keepdims=0)
         base = w.before[f"{LABEL}last"] if F.previous else g.const(F.labels.column(k.MEAN))
         return g.op("Add", base, total)
@@ -200,7 +200,7 @@ class _Supervised:
             new = w.after[f"{LABEL}last"] = g.op("Where", valid, label, last)
             moved = g.op("Sub", self._one(new), self._one(last))
             known = w.wide(valid, 2)
-        if F.label_sets > 1:
+        if F.label_views > 1:
             away = self._move_means(f"{LABEL}away", moved, of_labels=True)
             wide = g.op("Unsqueeze", known, w.axis(2))
             w.after[f"{LABEL}away"] = g.op("Where", wide, away, w.before[f"{LABEL}away"])

@@ -31,7 +31,7 @@ class SupervisedConstants(StreamConstants):
         self.numbers = bool(plan[w.KIND] == w.NUMBERS)
         self.previous = bool(plan[w.PREVIOUS])
         self.fills_means = bool(plan[w.FILL] == w.MEAN)
-        self.sets, self.label_sets = int(plan[w.SETS]), int(plan[w.LABEL_SETS])
+        self.column_views, self.label_views = int(plan[w.COLUMN_VIEWS]), int(plan[w.LABEL_VIEWS])
         self.read_from, self.width = int(plan[w.READ_FROM]), int(plan[k.WIDTH])
         self.step = float(d[plan[k.CLOCK] + k.STEP])
         self.timed = self.step > 0.0
@@ -98,7 +98,7 @@ class SupervisedConstants(StreamConstants):
 
     def last_class(self) -> int:
         """The last known class, K if there is none."""
-        return int(self.q[self.plan[w.TALLY] + w.LAST_CLASS])
+        return int(self.q[self.plan[w.COUNTERS] + w.LAST_CLASS])
 
     def corrections(self) -> tuple[Array, Array]:
         """(scale, limit) of what is added to the base of numbers, (K,) each."""

@@ -46,20 +46,20 @@ def floats(value: Any) -> Array:
 
 
 def build_network(
-    arrivals: Sequence[ImportedLayer], readout: ImportedHead | None = None
+    imported: Sequence[ImportedLayer], readout: ImportedHead | None = None
 ) -> Network:
     """The network of these layers; float64 if every weight is, else float32; state zero.
 
     Raises SpecError if a weight is not finite or its shape is not the one its layer needs.
     """
-    if not arrivals:
+    if not imported:
         raise SpecError("there is no recurrent layer to import")
     weights = {
         f"layer{k}.{name}": value
-        for k, arrival in enumerate(arrivals)
-        for name, value in arrival.weights.items()
+        for k, given in enumerate(imported)
+        for name, value in given.weights.items()
     }
-    layers = tuple(arrival.layer for arrival in arrivals)
+    layers = tuple(given.layer for given in imported)
     inputs = next(len(value) for name, value in weights.items() if name.startswith("layer0.W."))
     head, outputs, bias = None, layers[-1].units, True
     if readout is not None:
@@ -76,12 +76,12 @@ def build_network(
 
 def _fill(net: Network, weights: dict[str, Array]) -> None:
     """Write weights into their places; one that is absent stays zero (a bias that is not there)."""
-    places = net.parameters
+    parameters = net.parameters
     for name, value in weights.items():
-        if name not in places:
+        if name not in parameters:
             raise SpecError(f"{name} has no place in {net!r}")
-        if value.shape != places[name].shape:
-            raise SpecError(f"{name} must have shape {places[name].shape}, got {value.shape}")
+        if value.shape != parameters[name].shape:
+            raise SpecError(f"{name} must have shape {parameters[name].shape}, got {value.shape}")
         if not np.isfinite(value).all() or not np.isfinite(value.astype(net.spec.dtype)).all():
             raise SpecError(f"{name} holds a value that is not finite; nothing was imported")
-        places[name][...] = value
+        parameters[name][...] = value

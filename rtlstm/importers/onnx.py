@@ -43,7 +43,7 @@ class Tracked:
     level: int
     stage: int
 
-    def is_answer(self) -> bool:
+    def is_output(self) -> bool:
         """Whether its rows are all steps in order, or the last one, every feature in its place."""
         if self.codes.ndim < 1 or self.codes.shape[-1] != self.width:
             return False
@@ -121,7 +121,7 @@ class _Run:
         self._feed()
         for node in self.graph.node:
             self._make(node)
-        self._check_answers()
+        self._check_outputs()
         head = None if self.product is None else ImportedHead(self.kind, *self.product)
         return [*self.recurrent, head]
 
@@ -172,7 +172,7 @@ class _Run:
                 return 1 if list(_attributes(takers[0]).get("perm", ())) == [1, 0, 2] else 0
             name = takers[0].output[0]
 
-    def _check_answers(self) -> None:
+    def _check_outputs(self) -> None:
         """The first output is the answer of the last node, whole or its last step; others repeat
         it, or are states.
         """
@@ -186,7 +186,7 @@ class _Run:
             ends = (value.stage, value.level) == (self.stage, level)
             if not ends and (number == 0 or value.stage != LAYER):
                 raise SpecError(f"output {entry.name!r} is not what the last node answers")
-            if not value.is_answer():
+            if not value.is_output():
                 raise SpecError(
                     f"output {entry.name!r} is neither all steps in order nor the last one, with"
                     " every feature in its place"
@@ -298,7 +298,7 @@ class _Run:
 
     def _must_be_rows(self, node: onnx.NodeProto, value: Tracked) -> None:
         latest = (value.level, value.stage) == (len(self.recurrent), self.stage)
-        if not latest or not value.is_answer():
+        if not latest or not value.is_output():
             raise _error(node, "it does not see all steps in order, or the last one, with every"
                                " feature in its place")  # fmt: skip
 

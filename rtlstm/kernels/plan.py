@@ -17,10 +17,9 @@ LANES = 8  # units and columns are padded to a multiple of this
 STREAM_GROUP = 16  # streams whose frames are worked on at once: few enough for the first-level
 # cache, enough to share the reads of weights
 
-# cells, heads, losses; squashing functions and optimizers are numbered by rtlstm.kernels.tables
+# cells and heads; squashing functions, optimizers and losses are numbered by rtlstm.kernels.tables
 LSTM, GRU, RNN = range(3)
 NO_HEAD, LINEAR_HEAD, LOGISTIC_HEAD, SOFTMAX_HEAD = range(4)
-MSE, SSE, HUBER, CROSS_ENTROPY = range(4)
 SUM = -1  # in place of an optimizer: gradients add up, and no weight moves
 
 # what a kernel returns
@@ -50,7 +49,7 @@ PRE = _array("frame", "OUTPUTS", "what the head computes before its squashing fu
 OUT = _array("frame", "OUTPUTS", "prediction")
 # What a learner adds; -1 in a plain network.
 LEARN_STATE = _array("f", "STATE_LEN", "state of the learning trajectory")
-AHEAD = _array("f", "FRAME_LEN", "frame of predictions that run ahead of their labels")
+PREDICTION_FRAME = _array("f", "FRAME_LEN", "frame of predictions that run ahead of their labels")
 WORK = _array("f", "WORK_LEN", "scratch of a backward pass")
 WORK_LEN = _number("length of that scratch")
 ERROR = _array("work", "OUTPUTS", "dL/d(PRE)")

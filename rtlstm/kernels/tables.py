@@ -54,6 +54,25 @@ class OptimizerRow:
 
 
 @dataclass(frozen=True)
+class LossRow:
+    """A loss of one step.
+
+    kernel: what writes its gradient with respect to the head's pre-activations, and returns it (see
+    :mod:`rtlstm.kernels.learn.losses`). graph: the same in ONNX's operators (see
+    :mod:`rtlstm.export.training.losses`). terms: what each output adds to it, in NumPy (see
+    :mod:`rtlstm.models.evaluation`). mean: whether it is the mean over the targets that are there,
+    not the sum. heads: the heads that it is defined for, all if empty.
+    """
+
+    name: str
+    kernel: str
+    graph: str
+    terms: str
+    mean: bool = False
+    heads: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class RuleRow:
     """A learning rule.
 
@@ -106,6 +125,28 @@ OPTIMIZERS = [
     ),
 ]
 
+_LOSSES = "rtlstm.kernels.learn.losses"
+_LOSS_GRAPHS, _TERMS = "rtlstm.export.training.losses", "rtlstm.models.evaluation"
+
+LOSSES = [
+    LossRow(
+        "mse", f"{_LOSSES}:mse", f"{_LOSS_GRAPHS}:squared", f"{_TERMS}:squared_terms", mean=True
+    ),
+    LossRow(
+        "sse", f"{_LOSSES}:sse", f"{_LOSS_GRAPHS}:half_squared", f"{_TERMS}:half_squared_terms"
+    ),
+    LossRow(
+        "huber", f"{_LOSSES}:huber", f"{_LOSS_GRAPHS}:huber", f"{_TERMS}:huber_terms", mean=True
+    ),
+    LossRow(
+        "cross_entropy",
+        f"{_LOSSES}:cross_entropy",
+        f"{_LOSS_GRAPHS}:cross_entropy",
+        f"{_TERMS}:cross_entropy_terms",
+        heads=("softmax", "logistic"),
+    ),
+]
+
 _RULES, _HISTORY = "rtlstm.layouts.rules", "rtlstm.layouts.history"
 _GRAPHS = "rtlstm.export.training"
 
@@ -143,7 +184,7 @@ RULES = [
     RuleRow("bptt", "bptt", f"{_HISTORY}:window_rule", cost=16, window="may"),
 ]
 
-Row = TypeVar("Row", SquashRow, OptimizerRow, RuleRow)
+Row = TypeVar("Row", SquashRow, OptimizerRow, LossRow, RuleRow)
 
 
 def code(table: Sequence[Row], name: str) -> int:
@@ -170,8 +211,9 @@ def fingerprint() -> bytes:
 
     Compiled kernels hold a branch for each row, so those of other rows are not theirs.
     """
-    digest = hashlib.sha256(repr((SQUASHES, OPTIMIZERS)).encode())
-    named = [r.kernel for r in SQUASHES] + [n for r in OPTIMIZERS for n in (r.move, r.prepare)]
+    digest = hashlib.sha256(repr((SQUASHES, OPTIMIZERS, LOSSES)).encode())
+    named = [r.kernel for r in SQUASHES] + [r.kernel for r in LOSSES]
+    named += [name for r in OPTIMIZERS for name in (r.move, r.prepare)]
     for module in sorted({name.split(":")[0] for name in named}):
         spec = find_spec(module)
         if spec is not None and spec.origin is not None:

@@ -89,9 +89,9 @@ class Arena:
             parts[name] = copy[offset : offset + part.nbytes].view(part.dtype)
         return parts
 
-    def view(self, place: ArrayLayout) -> np.ndarray[Any, Any]:
+    def view(self, array: ArrayLayout) -> np.ndarray[Any, Any]:
         """The array at a place of this block."""
-        return place.view(self.parts[place.part])
+        return array.view(self.parts[array.part])
 
 
 def buffer_dtype(part: str, dtype: str) -> str:

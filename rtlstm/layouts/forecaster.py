@@ -206,7 +206,7 @@ def _sizes(spec: ForecasterSpec, learner: LearnerLayout, plan: Array) -> None:
     # the network alone.
     plan[k.ROWS] = 3 if C <= 10 else 1 if C <= 30 else 0
     plan[k.PAIRS] = PAIRS if 1 < C <= PICK_COLUMNS else 0
-    plan[k.SETS] = min(plan[k.PAIRS], plan[k.HORIZONS])
+    plan[k.CROSS_HORIZONS] = min(plan[k.PAIRS], plan[k.HORIZONS])
     plan[k.WINDOW], plan[k.LONGEST] = WINDOW, LONGEST
     plan[k.UNITS], plan[k.INPUTS] = units, spec.learner.network.inputs
     widths = (
@@ -253,7 +253,7 @@ def _statistics(plan: Array, arena: ArenaLayout) -> None:
         (k.WATCH, (T, anomaly_plan.FIELDS), "anomaly.targets"),
         (k.ODDNESS, (anomaly_plan.SHARED_LEN,), "anomaly.row"),
         (k.INVERSE, (joint_size(T), joint_size(T)), "anomaly.inverse"),
-        (k.HELD, (T,), None),
+        (k.CLIPPED, (T,), None),
         (k.TURNED, (T,), None),
         (k.NAMED, (int(plan[k.NAMED_COUNT]),), "missing.values"),
     ):
@@ -278,7 +278,7 @@ def joint_size(targets: int) -> int:
 
 def _least_squares(plan: Array, arena: ArenaLayout) -> None:
     T, H, D = int(plan[k.TARGETS]), int(plan[k.HORIZONS]), int(plan[k.WIDTH])
-    sets = int(plan[k.SETS])
+    horizons = int(plan[k.CROSS_HORIZONS])
     for entry, shape, name in (
         (k.COVARIANCE, (T, packed(D)), "readout.covariance"),
         (k.CSCALE, (T,), "readout.scale"),
@@ -287,9 +287,9 @@ def _least_squares(plan: Array, arena: ArenaLayout) -> None:
         (k.RIDGE, (D,), None),
         (k.PRIOR, (D,), "readout.prior"),
         (k.WEIGHTS, (T, k.VARIANTS, H, D), "readout.weights"),
-        (k.LAST_ERROR, (sets, T), "errors.last"),
-        (k.CROSS, (sets, T, k.PICK_LAGS, int(plan[k.COLUMNS])), "errors.cross"),
-        (k.CROSS_SQUARES, (sets, T), "errors.squares"),
+        (k.LAST_ERROR, (horizons, T), "errors.last"),
+        (k.CROSS, (horizons, T, k.PICK_LAGS, int(plan[k.COLUMNS])), "errors.cross"),
+        (k.CROSS_SQUARES, (horizons, T), "errors.squares"),
         (k.LEVEL, (k.LEVELS + 1, T), "experts.levels"),
         (k.MIX, (H * T, k.EXPERTS), "experts.weights"),
         (k.REGRET, (H * T, k.EXPERTS), "experts.regret"),

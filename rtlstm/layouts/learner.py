@@ -20,9 +20,19 @@ from rtlstm.spec import NetworkSpec
 from rtlstm.training import Optimizer, Rule, optimizer_from, optimizer_row
 
 Array = np.ndarray[Any, Any]
-LOSSES = {"mse": p.MSE, "sse": p.SSE, "huber": p.HUBER, "cross_entropy": p.CROSS_ENTROPY}
 MAX_DELAY = 1_000_000
 LIMIT = {"float32": 1e18, "float64": 1e150}  # a longer step of a weight is a fault, not learning
+
+
+def loss_row(loss: Any, head: str | None) -> tables.LossRow:
+    """The row of a loss; raises SpecError if there is none, or it is not defined for the head."""
+    for row in tables.LOSSES:
+        if row.name == loss:
+            if row.heads and head not in row.heads:
+                raise SpecError(f"{loss} needs a {' or '.join(row.heads)} head, got {head!r}")
+            return row
+    names = ", ".join(row.name for row in tables.LOSSES)
+    raise SpecError(f"loss must be one of {names}, got {loss!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +57,7 @@ class LearnerSpec:
             raise SpecError("a network with bfloat16 storage cannot learn; net.stored(None) can")
         rules.check_rule(self.rule, self.network)
         optimizer_row(self.optimizer)  # refuses what is none
-        if not isinstance(self.loss, str) or self.loss not in LOSSES:
-            raise SpecError(f"loss must be one of {', '.join(LOSSES)}, got {self.loss!r}")
-        if self.loss == "cross_entropy" and self.network.head not in ("softmax", "logistic"):
-            raise SpecError(
-                f"cross_entropy needs a softmax or logistic head, got {self.network.head!r}"
-            )
+        loss_row(self.loss, self.network.head)  # refuses what is none
         for name, value in (("clip", self.clip), ("huber_delta", self.huber_delta)):
             if name == "clip" and value is None:
                 continue
@@ -148,18 +153,18 @@ def lay_out(spec: LearnerSpec, training: bool = False) -> LearnerLayout:
     plan = net.plan.copy()
     arena.mark_saved("d", arena.reserve("d", p.D_ALL), p.D_LEN, "settings")
     arena.mark_saved("q", arena.reserve("q", p.Q_ALL), p.Q_LEN, "counters")
-    plan[p.LEARN_STATE], plan[p.AHEAD] = plan[p.STATE], plan[p.FRAME]
+    plan[p.LEARN_STATE], plan[p.PREDICTION_FRAME] = plan[p.STATE], plan[p.FRAME]
     queue_x = queue_y = None
     if spec.delay:
         plan[p.LEARN_STATE] = arena.reserve("f", int(plan[p.STATE_LEN]), save="learn_state")
-        plan[p.AHEAD] = arena.reserve("f", int(plan[p.FRAME_LEN]))
+        plan[p.PREDICTION_FRAME] = arena.reserve("f", int(plan[p.FRAME_LEN]))
         arena.reserve("f", spec.delay, spec.network.inputs, save="queue.x")
         arena.reserve("f", spec.delay, spec.network.outputs, save="queue.y")
         queue_x, queue_y = arena.saved["queue.x"], arena.saved["queue.y"]
         arena.reserve("q", spec.delay, save="queue.known")
     arena.mark_saved("f", int(plan[p.FRAME]), int(plan[p.FRAME_LEN]), "frame")
     rules.backward_scratch(spec.network, plan, arena)
-    plan[p.LOSS] = LOSSES[spec.loss]
+    plan[p.LOSS] = tables.code(tables.LOSSES, spec.loss)
     row = optimizer_row(spec.optimizer)
     plan[p.OPTIMIZER] = tables.code(tables.OPTIMIZERS, row.name)
     plan[p.OPT_CONST] = arena.reserve("f", 8)

@@ -240,14 +240,14 @@ def supervised(layout: SupervisedLayout) -> Legal:
     inner, plan, delay = learner(layout.learner), layout.plan, layout.spec.delay
     classes = len(layout.spec.outputs) if plan[w.KIND] == w.CLASSES else 0
     columns, labels = _stream("columns"), _stream("labels")
-    tally = {w.STAGE: Range(0, 0), w.STEPS_BEFORE: Range(-1), w.LAST_CLASS: Range(0, classes)}
+    counters = {w.STAGE: Range(0, 0), w.STEPS_BEFORE: Range(-1), w.LAST_CLASS: Range(0, classes)}
     ranges = {
         **inner.ranges,
         **columns,
         **labels,
         "columns.counts": columns["counts"],
         "labels.counts": labels["counts"],
-        "tally": table(w.TALLY_LEN, COUNTERS, tally),
+        "tally": table(w.COUNTERS_LEN, COUNTERS, counters),
         "waiting.state": FLAG,
         "waiting.stamp": Range(-1),
         "experts.version": COUNTERS,

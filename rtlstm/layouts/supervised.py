@@ -27,9 +27,9 @@ FILLS = {"hold": w.HOLD, "mean": w.MEAN, "raise": w.HOLD}
 SETTINGS = {**FORECASTER_SETTINGS, w.SHARE: 0.005, w.KEEP: 0.99}
 # The cost of a row grows with the square of what the experts see: the more columns, the fewer
 # views of each, and beyond the last bound they reach the answer through the network alone.
-SETS = ((48, 2 + len(w.RATES)), (128, 2), (MAX_COLUMNS, 1))
+COLUMN_VIEWS = ((48, 2 + len(w.RATES)), (128, 2), (MAX_COLUMNS, 1))
 READ_COLUMNS = 256
-LABEL_SETS = ((16, 1 + len(w.RATES)), (64, 1), (MAX_OUTPUTS, 0))
+LABEL_VIEWS = ((16, 1 + len(w.RATES)), (64, 1), (MAX_OUTPUTS, 0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,16 +105,16 @@ class SupervisedSpec:
 def _regressors(spec: SupervisedSpec) -> dict[int, int]:
     """Where each part of x begins, by entry of the plan."""
     C, K = len(spec.columns), len(spec.outputs)
-    sets = next(sets for most, sets in SETS if most >= C)
-    label_sets = next(sets for most, sets in LABEL_SETS if most >= K) * spec.previous_label
-    read_from = 0 if C <= READ_COLUMNS else padded(C * sets)
-    label = C * sets if read_from == 0 else read_from
-    calendar = label + K * label_sets
+    column_views = next(views for most, views in COLUMN_VIEWS if most >= C)
+    label_views = next(views for most, views in LABEL_VIEWS if most >= K) * spec.previous_label
+    read_from = 0 if C <= READ_COLUMNS else padded(C * column_views)
+    label = C * column_views if read_from == 0 else read_from
+    calendar = label + K * label_views
     hidden = calendar + k.CALENDAR + 1
     bias = hidden + spec.layers[-1].units
     return {
-        w.SETS: sets,
-        w.LABEL_SETS: label_sets,
+        w.COLUMN_VIEWS: column_views,
+        w.LABEL_VIEWS: label_views,
         w.READ_FROM: read_from,
         w.AT_LABEL: label,
         w.AT_CALENDAR: calendar,
@@ -151,7 +151,7 @@ class SupervisedLayout:
         d[plan[w.ERROR2] :][:K] = 1.0
         if not numbers:  # a class is 1 or 0, and stays so when standardised
             d[lab[k.COLUMN] + k.VAR * K :][:K] = 1.0
-            arena.q[plan[w.TALLY] + w.LAST_CLASS] = K
+            arena.q[plan[w.COUNTERS] + w.LAST_CLASS] = K
 
 
 def lay_out(spec: SupervisedSpec, numbers: bool) -> SupervisedLayout:
@@ -221,7 +221,7 @@ def _experts(plan: Array, arena: ArenaLayout) -> None:
     ):
         plan[entry] = arena.reserve("d", *shape, save=name)
     plan[w.VERSION] = arena.reserve("q", E, save="experts.version")
-    plan[w.TALLY] = arena.reserve("q", w.TALLY_LEN, save="tally")
+    plan[w.COUNTERS] = arena.reserve("q", w.COUNTERS_LEN, save="tally")
 
 
 def _ring(plan: Array, arena: ArenaLayout) -> None:

@@ -145,8 +145,8 @@ class Model:
     @classmethod
     def expected(cls, spec: Any) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Return name, dtype and shape of every tensor in a file of this specification."""
-        places, dtype = cls.saved_arrays(spec)
-        return {name: (buffer_dtype(at.part, dtype), at.shape) for name, at in places.items()}
+        arrays, dtype = cls.saved_arrays(spec)
+        return {name: (buffer_dtype(at.part, dtype), at.shape) for name, at in arrays.items()}
 
     def __getstate__(self) -> dict[str, Any]:
         return {"spec": self.spec, "bytes": self.snapshot()}

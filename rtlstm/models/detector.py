@@ -123,8 +123,8 @@ class DetectorSpec:
 
     def settings(self) -> dict[str, float]:
         """What the kernels are told."""
-        told = {"rate": float(self.rate), "threshold": float(self.threshold or 0.0)}
-        return told | {name: float(v) for name, v in dataclasses.asdict(self.spells).items()}
+        values = {"rate": float(self.rate), "threshold": float(self.threshold or 0.0)}
+        return values | {name: float(v) for name, v in dataclasses.asdict(self.spells).items()}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary for a file; :meth:`from_dict` is its inverse."""
@@ -144,8 +144,8 @@ class DetectorSpec:
                     "a detector of an older version, whose score meant something else; make a new"
                     " one, with rate= in place of threshold="
                 )
-            inner = ForecasterSpec.from_dict(plain["forecaster"])
-            return cls(inner, plain["rate"], plain["threshold"], Spells(**plain["spells"]))
+            forecaster = ForecasterSpec.from_dict(plain["forecaster"])
+            return cls(forecaster, plain["rate"], plain["threshold"], Spells(**plain["spells"]))
         except (KeyError, TypeError) as error:
             raise SpecError(f"not the description of a detector: {error}") from None
 
@@ -209,10 +209,10 @@ class Detector(Model):
         or dropped by policy scores 0. learn=False: what is normal stays as it is, too.
         """
         with self._lock:
-            score, told = self.forecaster.update(row, time, learn).anomaly, self._row
-            if not told[a.S_INSIDE]:
+            score, values = self.forecaster.update(row, time, learn).anomaly, self._row
+            if not values[a.S_INSIDE]:
                 return Detection(score, False)
-            flag, began = bool(told[a.S_FLAG]), int(told[a.S_BEGAN])
+            flag, began = bool(values[a.S_FLAG]), int(values[a.S_BEGAN])
             return Detection(score, flag, began, self.why())
 
     def run(self, rows: Any, times: Any = None, learn: bool = True) -> Detections:
@@ -304,8 +304,8 @@ class Detector(Model):
         order = np.argsort(-shares, axis=None, kind="stable")
         reasons = []
         names = (*a.PARTS, "range")
-        for place in order:
-            j, part = divmod(int(place), len(names))
+        for index in order:
+            j, part = divmod(int(index), len(names))
             share = float(shares[j, part] / total)
             if share < LOUD:
                 break
@@ -317,10 +317,10 @@ class Detector(Model):
         T = len(self.targets)
         z = self._watched[:, a.SURPRISE_AT :][:, : a.SIDES].reshape(T, a.SIGNALS, 2)
         loud = np.exp(np.clip(z, -2.0, 30.0))
-        told = np.maximum(loud - math.e, 0.0)
+        excess = np.maximum(loud - math.e, 0.0)
         mean = loud.mean(axis=0)
         weight = np.stack([np.array(a.HIGH), np.array(a.LOW)], axis=1) / a.WEIGHT
-        each = weight * np.sqrt(mean) * told / (T * mean)
+        each = weight * np.sqrt(mean) * excess / (T * mean)
         parts = np.add.reduceat(each.sum(axis=2), a.FIRST, axis=1)
         excess = self._watched[:, a.RANGES_AT + a.EXCESS]
         news = excess / max(excess.sum(), 1e-300) * self._row[a.S_NEWS] / a.NEWS

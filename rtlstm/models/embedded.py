@@ -52,11 +52,11 @@ class LearningStep:
         self._kernels = Kernels(rules.rule_row(rule).kernels, net, *parts)
         self._row = np.zeros(1, np.int64)
         waiting = (arena.f[plan[at] :] for at in (k.LEARN_INPUT, k.LEARN_TARGET, k.LEARN_OUT))
-        self._places = [address(self._row), *map(address, waiting)]
+        self._addresses = [address(self._row), *map(address, waiting)]
 
     def run(self) -> int:
         """Make the step; returns the status of a refusal, 0 otherwise."""
-        return self._kernels.step(*self._places, 1)
+        return self._kernels.step(*self._addresses, 1)
 
 
 def as_layers(layers: Any) -> tuple[Layer, ...]:

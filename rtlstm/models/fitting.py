@@ -84,12 +84,12 @@ def run_rows(
     heed: called after each chunk.
     The addresses are counted on rather than asked for: a call then costs a microsecond.
     """
-    places = [address(array) for array in arrays]
+    starts = [address(array) for array in arrays]
     strides = [array.strides[0] for array in arrays]
     start, total = 0, len(arrays[0])
     while start < total:
         count = min(chunk, total - start)
-        status = rows(who, *(at + start * s for at, s in zip(places, strides)), count)
+        status = rows(who, *(at + start * s for at, s in zip(starts, strides)), count)
         if status:
             row, kind = divmod(status, 4)
             if kind == p.BAD_OUTPUT and mend is not None and mend():
@@ -103,7 +103,7 @@ def run_rows(
             heed()
 
 
-class Workplace:
+class Workspace:
     """The arena in which sequences are learned, and what is done to it between them."""
 
     def __init__(self, learner: Learner, training: bool, longest: int) -> None:
@@ -185,7 +185,7 @@ def run_sequences(learner: Learner, X: Array, Y: Array, P: Array, lengths: Any) 
     X (T, inputs), Y and P (T, outputs), checked.
     """
     ends = split(lengths, len(X))
-    place = Workplace(learner, training=False, longest=0)
+    workspace = Workspace(learner, training=False, longest=0)
     with learner._lock:
         learner.reset()
         start = 0
@@ -193,12 +193,12 @@ def run_sequences(learner: Learner, X: Array, Y: Array, P: Array, lengths: Any) 
             learner._need_room(end - start)
             if learner._schedule is None:
                 part = (X[start:end], Y[start:end], P[start:end])
-                run_rows(place.rows, place.who, part, learner._chunk())
+                run_rows(workspace.rows, workspace.who, part, learner._chunk())
             else:
-                for x, y, answer in zip(X[start:end], Y[start:end], P[start:end]):
-                    learner.step(x, y, answer)
-            place.close()
-            place.begin()
+                for x, y, prediction in zip(X[start:end], Y[start:end], P[start:end]):
+                    learner.step(x, y, prediction)
+            workspace.close()
+            workspace.begin()
             learner._heed()
             start = end
 
@@ -216,7 +216,7 @@ class Fitting:
         spec = learner.spec
         bound = spec.rule.name == "bptt" and longest > learner._plan[p.WINDOW]
         self.summed = options.update != "step" or options.batch_size > 1
-        self.place = Workplace(learner, self.summed or spec.dropout[1] > 0 or bound, longest)
+        self.workspace = Workspace(learner, self.summed or spec.dropout[1] > 0 or bound, longest)
         self.schedule = learner._schedule
         self.noisy = spec.input_noise > 0 or any(spec.dropout)
         self.best: dict[str, Array] = {}
@@ -226,9 +226,9 @@ class Fitting:
         learner, started = self.learner, time.perf_counter()
         learner.reset()
         learner._first_use()
-        self.place.rows = learner._rows
-        self.place.bind(self.summed)
-        self.place.carry(inwards=True)
+        self.workspace.rows = learner._rows
+        self.workspace.bind(self.summed)
+        self.workspace.carry(inwards=True)
         with learner._lock:
             try:
                 for _ in range(self.options.passes):
@@ -238,15 +238,15 @@ class Fitting:
                         return self.history
                 self.history.finished = True
             finally:
-                self.place.carry(inwards=False)
+                self.workspace.carry(inwards=False)
                 learner.reset()
                 self._restore()
         return self.history
 
     # ------------------------------------------------------------------ a pass
     def _one_pass(self) -> None:
-        place, history = self.place, self.history
-        d, q = place.arena.d, place.arena.q
+        workspace, history = self.workspace, self.history
+        d, q = workspace.arena.d, workspace.arena.q
         d[p.D_TOTAL], labels = 0.0, int(q[p.Q_LABELS])
         size = self.options.batch_size
         order = list(self._order())
@@ -259,7 +259,7 @@ class Fitting:
         history.append(float(d[p.D_TOTAL]) / max(int(q[p.Q_LABELS]) - labels, 1))
         history.rates.append(float(d[p.D_LR]))
         history.updates.append(int(q[p.Q_UPDATES]))
-        place.carry(inwards=False)
+        workspace.carry(inwards=False)
 
     def _order(self) -> Any:
         if not self.options.shuffle:
@@ -268,8 +268,8 @@ class Fitting:
 
     def _sequence(self, X: Array, Y: Array) -> None:
         """Learn one sequence from a state of zero."""
-        place, k = self.place, self.options.update
-        place.begin()
+        workspace, k = self.workspace, self.options.update
+        workspace.begin()
         S = self._disturbed(X) if self.noisy else X
         P = np.empty_like(Y)
         piece, whole = len(X), isinstance(k, int)
@@ -280,12 +280,12 @@ class Fitting:
         for start in range(0, len(X), max(piece, 1)):
             part = [array[start : start + piece] for array in (S, Y, P)]
             self._set_rate()
-            run_rows(place.rows, place.who, part, self._chunk)
+            run_rows(workspace.rows, workspace.who, part, self._chunk)
             if whole:
                 self._update()
         self._set_rate()
-        place.close()
-        if whole and self.place.plan[p.WINDOW] >= 0:
+        workspace.close()
+        if whole and self.workspace.plan[p.WINDOW] >= 0:
             self._update()
 
     @property
@@ -294,17 +294,17 @@ class Fitting:
 
     def _update(self) -> None:
         self._set_rate()
-        self.place.update()
+        self.workspace.update()
 
     def _set_rate(self) -> None:
         if self.schedule is not None:
-            d, q = self.place.arena.d, self.place.arena.q
+            d, q = self.workspace.arena.d, self.workspace.arena.q
             d[p.D_LR] = rate_at(self.schedule, int(q[p.Q_UPDATES]))
 
     # ------------------------------------------------------------------ noise
     def _random(self, purpose: int) -> Uniform:
         """Numbers that depend on the learner's seed, its steps so far and the purpose alone."""
-        steps = int(self.place.arena.q[p.Q_STEPS])
+        steps = int(self.workspace.arena.q[p.Q_STEPS])
         return Uniform(mixed(self.learner.spec.seed, steps, purpose))
 
     def _disturbed(self, X: Array) -> Array:
@@ -317,7 +317,7 @@ class Fitting:
         if drop:
             S *= kept(self._random(INPUTS), X.shape, drop)
         if before_head:
-            width = int(self.place.plan[p.SAMPLE]) - X.shape[1]
+            width = int(self.workspace.plan[p.SAMPLE]) - X.shape[1]
             S = np.hstack([S, kept(self._random(HEAD), (len(X), width), before_head)])
         return np.ascontiguousarray(S, dtype)
 

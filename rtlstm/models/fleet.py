@@ -77,8 +77,8 @@ class Fleet(Members):
         for row, seed in enumerate(seeds):
             network = dataclasses.replace(spec.network, seed=seed)
             f = self._matrix("f")[row]
-            places = self._one.network.parameters
-            initial.fill(network, {name: at.view(f) for name, at in places.items()})
+            arrays = self._one.network.parameters
+            initial.fill(network, {name: at.view(f) for name, at in arrays.items()})
             self._matrix("q")[row, p.Q_SEED] = seed
 
     def _build(self, spec: FleetSpec, template: Arena, threads: int = 1) -> None:
@@ -353,8 +353,8 @@ class Fleet(Members):
     def saved_arrays(cls, spec: FleetSpec) -> tuple[Mapping[str, ArrayLayout], str]:
         """See :meth:`Model.saved_arrays`."""
         arena = lay_out(spec.learner).arena
-        places = stacked(arena.saved, len(spec.keys), strides_of(arena.sizes))
-        return places, spec.learner.network.dtype
+        arrays = stacked(arena.saved, len(spec.keys), strides_of(arena.sizes))
+        return arrays, spec.learner.network.dtype
 
     def __repr__(self) -> str:
         return f"Fleet({len(self)} learners, rule {self._learner.rule.name!r})"

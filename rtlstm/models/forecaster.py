@@ -16,12 +16,11 @@ from rtlstm.kernels.native.bind import Kernels
 from rtlstm.kernels.native.capi import address
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.kernels.tasks import packing
-from rtlstm.layouts import forecaster as outlook
 from rtlstm.layouts import ranges
 from rtlstm.layouts.arena import ArrayLayout
-from rtlstm.layouts.forecaster import ForecasterSpec
+from rtlstm.layouts.forecaster import ForecasterSpec, lay_out, prepare
 from rtlstm.layouts.ranges import Legal
-from rtlstm.models import embedded as inner
+from rtlstm.models import embedded
 from rtlstm.models import initialize as initial
 from rtlstm.models.arguments import RowOptions, as_horizons, as_row_options
 from rtlstm.models.base import Model
@@ -92,7 +91,7 @@ class Forecaster(Model):
             names if targets is None else tuple(targets),
             as_horizons(horizon),
             lags,
-            inner.as_layers(layers),
+            embedded.as_layers(layers),
             rule_of(rule),
             seed,
             float(coverage) if isinstance(coverage, int | float) else coverage,
@@ -102,16 +101,16 @@ class Forecaster(Model):
         initial.fill(self.network.spec, self.network.parameters)
 
     def _build(self, spec: ForecasterSpec) -> None:
-        plan = outlook.lay_out(spec)
+        plan = lay_out(spec)
         fewer = "fewer targets, horizons or units"
-        self.network, arena = inner.embed_learner(self.kind, plan.learner, plan.arena, fewer)
+        self.network, arena = embedded.embed_learner(self.kind, plan.learner, plan.arena, fewer)
         self.spec, self._lock = spec, self.network._lock
         self._arena, self._plan, self._net = arena, plan.plan, plan.learner.plan
         self._saved, self._layout = plan.arena.saved, plan
-        outlook.prepare(plan, arena.d, arena.q)
+        prepare(plan, arena.d, arena.q)
         parts = self._net, arena.f, arena.d, arena.q
         self._kernels = Kernels("forecaster", self._plan, *parts)
-        self._rule = inner.LearningStep(spec.rule, self._net, self._plan, arena)
+        self._rule = embedded.LearningStep(spec.rule, self._net, self._plan, arena)
         self._shape = (3, len(spec.horizons), len(spec.targets))
         self._counts = arena.q[self._plan[k.COUNTS] :][: k.COUNTS_LEN]
         self._clock = arena.d[self._plan[k.CLOCK] :][: k.CLOCK_LEN]
@@ -127,7 +126,7 @@ class Forecaster(Model):
     @classmethod
     def saved_arrays(cls, spec: ForecasterSpec) -> tuple[Mapping[str, ArrayLayout], str]:
         """See :meth:`Model.saved_arrays`."""
-        return outlook.lay_out(spec).arena.saved, spec.learner.network.dtype
+        return lay_out(spec).arena.saved, spec.learner.network.dtype
 
     def _legal(self) -> Legal:
         return ranges.forecaster(self._layout)
@@ -166,16 +165,16 @@ class Forecaster(Model):
         frame = frame_of(rows)
         if as_frame and frame is None:
             raise SampleError("as_frame is for rows that come as a table; nothing was changed")
-        answers = np.empty((len(table), *self._shape[1:]))
+        forecasts = np.empty((len(table), *self._shape[1:]))
         out = np.zeros(self._shape)
         with self._lock:
             for t, values in enumerate(table):
                 self._take(values, float(seconds[t]), bool(learn), out)
-                answers[t] = out[0]
+                forecasts[t] = out[0]
         if frame is not None and as_frame:
             names = [f"{target}+{h}" for h in self.horizons for target in self.targets]
-            return frame.like(names, answers.reshape(len(answers), -1))
-        return answers
+            return frame.like(names, forecasts.reshape(len(forecasts), -1))
+        return forecasts
 
     def _take(
         self, values: Array, seconds: float, learn: bool, out: Array, unknown: int = 0
@@ -262,8 +261,8 @@ class Forecaster(Model):
         }
         with self._lock, np.errstate(invalid="ignore", divide="ignore"):
             pairs = self._arena.view(self._saved["forecast.statistics"])
-            told = int(self._plan[k.HIDDEN_HORIZONS])
-            grid = pairs.reshape(len(pairs), -1, len(self.targets))[:, told:]
+            hidden = int(self._plan[k.HIDDEN_HORIZONS])
+            grid = pairs.reshape(len(pairs), -1, len(self.targets))[:, hidden:]
             scores = {name: grid[at] / grid[k.COUNT] for name, at in names.items()}
             scores["skill"] = 1.0 - scores["mse"] / scores["persistence_mse"]
             scores["mae_skill"] = 1.0 - scores["mae"] / scores["persistence_mae"]
@@ -287,10 +286,14 @@ class Forecaster(Model):
             "covariance_resets": k.RESETS,
             "network_resets": k.NETWORK_RESETS,
         }
-        inner = {"updates": p.Q_UPDATES, "skipped_updates": p.Q_SKIPPED, "trace_resets": p.Q_RESETS}
+        of_network = {
+            "updates": p.Q_UPDATES,
+            "skipped_updates": p.Q_SKIPPED,
+            "trace_resets": p.Q_RESETS,
+        }
         return {
             **{name: int(q[counts + at]) for name, at in names.items()},
-            **{name: int(q[at]) for name, at in inner.items()},
+            **{name: int(q[at]) for name, at in of_network.items()},
         }
 
     # ------------------------------------------------------------------ seeing it
@@ -332,9 +335,9 @@ class _Row:
         self.forecaster, self.values, self.seconds = forecaster, values, seconds
         self.learn, self.out, self.drop = learn, out.reshape(-1), False
         self.counts: dict[int, Any] = {}
-        self.before = self._arrived()
+        self.before = self._progress()
 
-    def _arrived(self) -> tuple[int, int]:
+    def _progress(self) -> tuple[int, int]:
         counts = self.forecaster._counts
         return int(counts[k.TAKEN] + counts[k.STAGE]), int(counts[k.SKIPPED_ROWS])
 
@@ -344,14 +347,14 @@ class _Row:
         q = it._arena.q
         for which, count in self.counts.items():
             it._counts[which] = count
-        if self._arrived() == self.before and not self.drop:
+        if self._progress() == self.before and not self.drop:
             it._time[0] = self.seconds
             it._kernels.take(address(self.values), address(it._time), self.learn)
         if it._counts[k.STAGE]:
             if q[p.Q_STEPS] == it._counts[k.STEPS_BEFORE]:
                 it._step()
             it._kernels.make(self.learn, address(self.out))
-        elif self.drop or self._arrived()[1] != self.before[1]:
+        elif self.drop or self._progress()[1] != self.before[1]:
             it._kernels.repeat(address(self.out))
 
 

@@ -44,7 +44,7 @@ class Probe:
             self.f[:own] = net._f[:own]
         self.kernels = Kernels("jacobian", self.plan, self.f)
         base = int(plan[p.STATE])
-        self.places = {
+        self.indices = {
             name: slice(at.offset - base, at.offset - base + at.shape[0])
             for name, at in net._layout.state.items()
         }
@@ -60,20 +60,20 @@ class Probe:
     def entries(self, names: Iterable[str]) -> Array:
         """Where some parts of the state lie in it."""
         order = np.arange(self.size)
-        unknown = set(names) - set(self.places)
+        unknown = set(names) - set(self.indices)
         if unknown:
             raise SpecError(
                 f"no part of the state is named {min(unknown)!r},"
-                f" there are {', '.join(self.places)}"
+                f" there are {', '.join(self.indices)}"
             )
-        return np.concatenate([order[self.places[name]] for name in names])
+        return np.concatenate([order[self.indices[name]] for name in names])
 
 
 def step_jacobians(net: Network, x: Any) -> dict[tuple[str, str], Array]:
     """See :meth:`Network.jacobian`."""
     probe = Probe(net)
     J = probe.step(as_sample(x, net._in, net._dtype, "x").copy())
-    parts = probe.places.items()
+    parts = probe.indices.items()
     return {(new, old): J[rows, columns].copy() for new, rows in parts for old, columns in parts}
 
 

@@ -29,7 +29,7 @@ class LateLabels(Trainable):
         """Return a target as an array; raises SampleError."""
         raise NotImplementedError
 
-    def _row(self, x: Array, y: Array, answer: Array) -> int:
+    def _row(self, x: Array, y: Array, prediction: Array) -> int:
         """One step of the rule's kernel; returns its status."""
         raise NotImplementedError
 
@@ -50,8 +50,8 @@ class LateLabels(Trainable):
         self._need_delay()
         net, block = self.net, self._arena.bytes
         x = outside(as_sample(x, net._in, net._dtype, "x"), block)
-        answer = output_array(out, net._out, net._dtype, x, block)
-        return answer, self._issue(x, answer, None)
+        prediction = output_array(out, net._out, net._dtype, x, block)
+        return prediction, self._issue(x, prediction, None)
 
     def learn(self, ticket: int, y: Any) -> None:
         """Learn the target of an earlier prediction, with the inputs and traces of its own time.
@@ -76,7 +76,7 @@ class LateLabels(Trainable):
             self._whole(partial(self._take_label, int(ticket), target))
             self._heed()
 
-    def _issue(self, x: Array, answer: Array, y: Array | None) -> int:
+    def _issue(self, x: Array, prediction: Array, y: Array | None) -> int:
         """Predict for x, let it wait for its label, learn that if it is known; returns the ticket.
 
         One step forward or none, whatever interrupts it. Raises SampleError; nothing moved then.
@@ -89,19 +89,19 @@ class LateLabels(Trainable):
             late = _LateRow(self, x, None if y is None else y.copy(), waiting == self.spec.delay)
             self._whole(late.work)
             if late.status == p.BAD_OUTPUT and self._recover():
-                return self._issue(x, answer, y)
+                return self._issue(x, prediction, y)
             if late.status:
                 raise_for_status(late.status)
-            answer[...] = late.answer
+            prediction[...] = late.prediction
             self._heed()
             return late.ticket
 
     def _take_label(self, ticket: int, target: Array) -> None:
         """Note a label and learn what can be learned; can be begun again (see `Model._whole`)."""
         if self._arena.q[p.Q_SETTLED] <= ticket:
-            place = ticket % self.spec.delay
-            self._queue("queue.y")[place] = target
-            self._queue("queue.known")[place] = True
+            slot = ticket % self.spec.delay
+            self._queue("queue.y")[slot] = target
+            self._queue("queue.known")[slot] = True
         self._settle()
 
     def _settle(self, ahead: int = 0) -> None:
@@ -152,7 +152,7 @@ class _LateRow:
         self.oldest = self.ticket - learner.spec.delay
         self.full, self.given_up = full, int(q[p.Q_GIVEN_UP]) + 1
         # NaN until the kernel has answered: what it returns, an interrupt can lose.
-        self.answer = np.full_like(learner._unknown, np.nan)
+        self.prediction = np.full_like(learner._unknown, np.nan)
         self.faults = self._faults()
 
     def _faults(self) -> tuple[int, int]:
@@ -163,9 +163,9 @@ class _LateRow:
         """Predict, make room among those that wait, join them, learn."""
         learner = self.learner
         q, size = learner._arena.q, learner.spec.delay
-        if np.isnan(self.answer[0]) and self._faults() == self.faults:
-            learner._common.predict(address(self.x), address(self.answer))
-        if np.isnan(self.answer[0]):
+        if np.isnan(self.prediction[0]) and self._faults() == self.faults:
+            learner._common.predict(address(self.x), address(self.prediction))
+        if np.isnan(self.prediction[0]):
             self.status = p.BAD_INPUT if self._faults()[0] != self.faults[0] else p.BAD_OUTPUT
             return
         if q[p.Q_ISSUED] == self.ticket:
@@ -174,10 +174,10 @@ class _LateRow:
                     learner._queue("queue.known")[self.oldest % size] = True
                     q[p.Q_GIVEN_UP] = self.given_up
                 learner._settle(ahead=1)
-            place = self.ticket % size
-            learner._queue("queue.x")[place] = self.x
-            learner._queue("queue.y")[place] = np.nan
-            learner._queue("queue.known")[place] = False
+            slot = self.ticket % size
+            learner._queue("queue.x")[slot] = self.x
+            learner._queue("queue.y")[slot] = np.nan
+            learner._queue("queue.known")[slot] = False
             q[p.Q_ISSUED] = self.ticket + 1
         if self.y is not None:
             learner._take_label(self.ticket, self.y)

@@ -162,34 +162,34 @@ class Learner(LateLabels):
         rest. Raises SampleError for a wrong shape or dtype, or an x that is not finite; nothing but
         a counter has changed then.
         """
-        answer = self._fast_call(x, y, out)
-        if answer is None or answer.__class__ is int:
-            return self._step(answer, x, y, out)
-        return answer  # type: ignore[no-any-return]
+        prediction = self._fast_call(x, y, out)
+        if prediction is None or prediction.__class__ is int:
+            return self._step(prediction, x, y, out)
+        return prediction  # type: ignore[no-any-return]
 
-    def _step(self, answer: Any, x: Any, y: Any, out: Array | None) -> Array:
+    def _step(self, prediction: Any, x: Any, y: Any, out: Array | None) -> Array:
         """Complete :meth:`step` where the fast call was not available, or refused the sample."""
         net, block = self.net, self._arena.bytes
-        if answer is None:
+        if prediction is None:
             x = outside(as_sample(x, net._in, net._dtype, "x"), block)
             y = outside(self._target(y), block)
             room = output_array(out, net._out, net._dtype, x, y, block)
             if self._delay:
                 self._issue(x, room, y)
                 return room
-            answer = self._fast_call(x, y, room)
-            if answer is None:  # somebody holds the lock, or there is no fast call
+            prediction = self._fast_call(x, y, room)
+            if prediction is None:  # somebody holds the lock, or there is no fast call
                 with self._lock:
                     self._need_room(1)
                     started = perf_counter_ns()
-                    answer = self._row(x, y, room) or room
+                    prediction = self._row(x, y, room) or room
                     self._worst = max(self._worst, perf_counter_ns() - started)
                     self._heed()
-        if answer.__class__ is int:
-            if answer == p.BAD_OUTPUT and self._recover():
+        if prediction.__class__ is int:
+            if prediction == p.BAD_OUTPUT and self._recover():
                 return self.step(x, y, out)
-            raise_for_status(answer)
-        return answer  # type: ignore[no-any-return]
+            raise_for_status(prediction)
+        return prediction  # type: ignore[no-any-return]
 
     def _recover(self) -> bool:
         """Set the state to zero if no step was possible since the last refusal; say whether.
@@ -216,9 +216,9 @@ class Learner(LateLabels):
         net = self.net
         return self._unknown if y is None else as_target(y, net._out, net._dtype, net.spec)
 
-    def _row(self, x: Array, y: Array, answer: Array) -> int:
+    def _row(self, x: Array, y: Array, prediction: Array) -> int:
         """Run one step of the kernel on arrays that fit; returns its status."""
-        return self._rows(*map(address, (self._first, x, y, answer)), 1)
+        return self._rows(*map(address, (self._first, x, y, prediction)), 1)
 
     def run(self, X: Any, Y: Any, out: Array | None = None, lengths: Any = None) -> Array:
         """Predict, then learn, row by row: bit for bit what T calls of :meth:`step` do.
@@ -236,8 +236,8 @@ class Learner(LateLabels):
         if lengths is not None:
             run_sequences(self, X, Y, P, lengths)
         elif self.spec.delay or self._schedule:
-            for x, y, answer in zip(X, Y, P):
-                self.step(x, y, answer)
+            for x, y, prediction in zip(X, Y, P):
+                self.step(x, y, prediction)
         else:
             with self._lock:
                 self._finish()

@@ -161,10 +161,8 @@ class Network(Model):
             code = bind("network.run", self._plan, self._h, self._f)
             long = step_nanoseconds(self.spec) > GIL_RELEASE_NS
             lengths = (*self._in, *self._out)
-            quick = FastCall(
-                "step", code, self._lock, self._arena.bytes, lengths, self._dtype, long
-            )
-            self.__dict__.update(_run=code.run, _fast_call=quick.call, _made=(code, quick))
+            fast = FastCall("step", code, self._lock, self._arena.bytes, lengths, self._dtype, long)
+            self.__dict__.update(_run=code.run, _fast_call=fast.call, _made=(code, fast))
 
     def run(self, X: Any, out: Array | None = None) -> Array:
         """Predict from every row of X (T, inputs): bit for bit what :meth:`step` returns.

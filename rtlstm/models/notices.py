@@ -12,7 +12,7 @@ import numpy as np
 from rtlstm.kernels import plan as p
 
 Array = np.ndarray[Any, Any]
-_TOLD = -(2**62)  # from where no count comes back within an object's lifetime
+_WARNED = -(2**62)  # from where no count comes back within an object's lifetime
 
 
 class SkippedUpdatesWarning(RuntimeWarning):
@@ -26,7 +26,7 @@ def tell_skipped(q: Array, d: Array, whose: str) -> None:
     """
     count = int(q[p.Q_IN_ROW])
     if count >= p.PATIENCE:
-        q[p.Q_IN_ROW] = _TOLD
+        q[p.Q_IN_ROW] = _WARNED
         total, made = int(q[p.Q_SKIPPED]), int(q[p.Q_UPDATES])
         warn(
             f"{whose}: the last {count:,} updates in a row were skipped ({total:,} of"

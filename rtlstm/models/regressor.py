@@ -99,8 +99,8 @@ class Regressor(SupervisedModel):
         Hand the ticket back with the label (:meth:`learn`). At most ``delay`` tickets wait; one
         more gives up the oldest, which is counted.
         """
-        answer, ticket = self._predict(row, time)
-        return Estimate(answer), ticket
+        prediction, ticket = self._predict(row, time)
+        return Estimate(prediction), ticket
 
     # ------------------------------------------------------------------ what it holds
     @property

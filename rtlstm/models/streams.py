@@ -36,7 +36,7 @@ class Streams:
         one, other = arena.reserve("f", count, size), arena.reserve("f", count, size)
         frame = arena.reserve("f", min(count, p.STREAM_GROUP), int(plan[p.FRAME_LEN]))
         # of the states as they are, of the next ones, and of scratch; the states take turns
-        self._places = np.array([[one, other, frame], [other, one, frame]])
+        self._offsets = np.array([[one, other, frame], [other, one, frame]])
         self._arena = Arena(arena.sizes, net.spec.dtype)
         self._now, self._lock = 0, net._lock
         self._made: BoundKernel | None = None
@@ -59,8 +59,8 @@ class Streams:
             X = outside(X, block)
         Y = output_array(out, (self.count, net.spec.outputs), net._dtype, X, *blocks)
         with self._lock:
-            places = self._places[self._now]
-            status = self._kernel().run(address(places), address(X), address(Y), self.count)
+            offsets = self._offsets[self._now]
+            status = self._kernel().run(address(offsets), address(X), address(Y), self.count)
             if status:
                 stream, kind = divmod(status, 4)
                 what = "x must be finite" if kind == p.BAD_INPUT else "the answer is not finite"
@@ -89,7 +89,7 @@ class Streams:
 
     def _rows(self) -> Array:
         size = int(self.net._layout.plan[p.STATE_LEN])
-        start = int(self._places[self._now, 0])
+        start = int(self._offsets[self._now, 0])
         return self._arena.f[start : start + self.count * size].reshape(self.count, size)
 
     @property

@@ -17,11 +17,10 @@ from rtlstm.kernels.native.capi import address
 from rtlstm.kernels.tasks import stream_plan as k
 from rtlstm.kernels.tasks import supervised_plan as w
 from rtlstm.layouts import ranges
-from rtlstm.layouts import supervised as labelled
 from rtlstm.layouts.arena import ArrayLayout
 from rtlstm.layouts.ranges import Legal
-from rtlstm.layouts.supervised import SupervisedSpec
-from rtlstm.models import embedded as inner
+from rtlstm.layouts.supervised import SupervisedSpec, lay_out
+from rtlstm.models import embedded
 from rtlstm.models import initialize as initial
 from rtlstm.models.base import Model
 
@@ -40,9 +39,9 @@ class SupervisedModel(Model):
         initial.fill(self.network.spec, self.network.parameters)
 
     def _build(self, spec: SupervisedSpec) -> None:
-        made = labelled.lay_out(spec, self.numbers)
+        made = lay_out(spec, self.numbers)
         fewer = "a smaller delay, or fewer columns, outputs or units"
-        self.network, arena = inner.embed_learner(self.kind, made.learner, made.arena, fewer)
+        self.network, arena = embedded.embed_learner(self.kind, made.learner, made.arena, fewer)
         made.prepare(arena, self.numbers)
         self.spec, self._lock = spec, self.network._lock
         self._layout = made
@@ -50,9 +49,9 @@ class SupervisedModel(Model):
         self._net, self._lab, plan = made.learner.plan, made.lab, made.plan
         parts = self._net, arena.f, arena.d, arena.q
         self._kernels = Kernels("supervised", plan, self._lab, *parts)
-        self._rule = inner.LearningStep(spec.rule, self._net, plan, arena)
+        self._rule = embedded.LearningStep(spec.rule, self._net, plan, arena)
         self._time = np.zeros(1)  # where the kernels read the time of a row
-        self._tally = arena.q[plan[w.TALLY] :][: w.TALLY_LEN]
+        self._counters = arena.q[plan[w.COUNTERS] :][: w.COUNTERS_LEN]
         self._state = arena.q[plan[w.STATE] :][: spec.delay]
         self._learning = arena.q[plan[k.COUNTS] + k.LEARNING :][:1]
         self._unknown = np.full(len(spec.outputs), np.nan)
@@ -73,7 +72,7 @@ class SupervisedModel(Model):
     @classmethod
     def saved_arrays(cls, spec: SupervisedSpec) -> tuple[Mapping[str, ArrayLayout], str]:
         """See :meth:`Model.saved_arrays`."""
-        return labelled.lay_out(spec, cls.numbers).arena.saved, spec.learner.network.dtype
+        return lay_out(spec, cls.numbers).arena.saved, spec.learner.network.dtype
 
     @classmethod
     def from_tensors(cls, spec: SupervisedSpec, tensors: Mapping[str, Array]) -> Self:
@@ -128,11 +127,11 @@ class SupervisedModel(Model):
         table, seconds = as_batch(rows, times, self.spec.columns)
         self._must_be_whole(table)
         truths = self._labels(labels, len(table))
-        answers = np.empty(truths.shape)
+        predictions = np.empty(truths.shape)
         with self._lock:
             for t, values in enumerate(table):
-                self._take(values, float(seconds[t]), truths[t], answers[t], learn=learn)
-        return answers
+                self._take(values, float(seconds[t]), truths[t], predictions[t], learn=learn)
+        return predictions
 
     def learn(self, ticket: int, label: Any) -> None:
         """Learn the label of an earlier prediction, with the inputs and states of its own time.
@@ -144,15 +143,15 @@ class SupervisedModel(Model):
         truth = self._label(label)
         with self._lock:
             self._finish()
-            first, last = int(self._tally[w.SETTLED]), int(self._tally[w.ISSUED])
+            first, last = int(self._counters[w.SETTLED]), int(self._counters[w.ISSUED])
             if not isinstance(ticket, int | np.integer) or not first <= ticket < last:
-                self._tally[w.LATE] += 1
+                self._counters[w.LATE] += 1
                 waiting = f"{first} to {last - 1} are" if first < last else "none is"
                 raise StateError(
                     f"ticket {ticket!r} is not waiting: {waiting}; nothing was learned"
                 )
-            place = int(ticket) % self.spec.delay
-            if self._state[place]:
+            slot = int(ticket) % self.spec.delay
+            if self._state[slot]:
                 raise StateError(f"ticket {ticket} has its label already; nothing was learned")
             self._whole(partial(self._take_label, int(ticket), truth))
             self._heed()
@@ -176,7 +175,7 @@ class SupervisedModel(Model):
         ticket.
         """
         self._finish()
-        waiting = int(self._tally[w.ISSUED] - self._tally[w.SETTLED])
+        waiting = int(self._counters[w.ISSUED] - self._counters[w.SETTLED])
         if waiting and not learn:
             raise StateError(
                 f"learn=False needs every label learned or given up first, and {waiting} rows wait"
@@ -193,17 +192,17 @@ class SupervisedModel(Model):
         """Note a label and learn what can be learned; can be begun again (see `Model._whole`)."""
         self._complete()
         self._learning[0] = 1
-        if self._tally[w.SETTLED] <= ticket:
-            place = ticket % self.spec.delay
-            at = self._plan[w.WAITING] + place * self._plan[w.WAITING_ROW] + self._plan[w.W_TARGET]
+        if self._counters[w.SETTLED] <= ticket:
+            slot = ticket % self.spec.delay
+            at = self._plan[w.WAITING] + slot * self._plan[w.WAITING_ROW] + self._plan[w.W_TARGET]
             self._arena.d[at : at + len(truth)] = truth
-            self._state[place] = 1
+            self._state[slot] = 1
         self._settle()
 
     def _settle(self) -> None:
         """Learn the oldest waiting rows whose labels have come."""
-        tally, size = self._tally, self.spec.delay
-        while tally[w.SETTLED] < tally[w.ISSUED] and self._state[tally[w.SETTLED] % size]:
+        counters, size = self._counters, self.spec.delay
+        while counters[w.SETTLED] < counters[w.ISSUED] and self._state[counters[w.SETTLED] % size]:
             self._kernels.learn()
             self._step()
 
@@ -215,8 +214,8 @@ class SupervisedModel(Model):
 
     def _complete(self) -> None:
         """Finish a label that was judged, but whose step by the network was not made."""
-        if self._tally[w.STAGE]:
-            if self._arena.q[p.Q_STEPS] == self._tally[w.STEPS_BEFORE]:
+        if self._counters[w.STAGE]:
+            if self._arena.q[p.Q_STEPS] == self._counters[w.STEPS_BEFORE]:
                 self._step()
             else:
                 self._kernels.catch_up()
@@ -232,7 +231,7 @@ class SupervisedModel(Model):
         """Number of rows predicted so far; a row that was interrupted is completed first."""
         with self._lock:
             self._finish()
-        return int(self._tally[w.ISSUED])
+        return int(self._counters[w.ISSUED])
 
     def _scores(self) -> Array:
         """Return a copy of the running scores (SCORE_FIELDS, outputs)."""
@@ -249,14 +248,18 @@ class SupervisedModel(Model):
             "covariance_resets": w.RESETS,
             "network_resets": w.NETWORK_RESETS,
         }
-        inner = {"updates": p.Q_UPDATES, "skipped_updates": p.Q_SKIPPED, "trace_resets": p.Q_RESETS}
+        of_network = {
+            "updates": p.Q_UPDATES,
+            "skipped_updates": p.Q_SKIPPED,
+            "trace_resets": p.Q_RESETS,
+        }
         q, counts = self._arena.q, self._plan[k.COUNTS]
         return {
-            **{name: int(self._tally[at]) for name, at in names.items()},
-            "waiting": int(self._tally[w.ISSUED] - self._tally[w.SETTLED]),
+            **{name: int(self._counters[at]) for name, at in names.items()},
+            "waiting": int(self._counters[w.ISSUED] - self._counters[w.SETTLED]),
             "missing_cells": int(q[counts + k.MISSING_CELLS]),
             "faulty_cells": int(q[counts + k.SPIKES]),
-            **{name: int(q[at]) for name, at in inner.items()},
+            **{name: int(q[at]) for name, at in of_network.items()},
         }
 
     def _shown(self, facts: str) -> str:
@@ -264,7 +267,7 @@ class SupervisedModel(Model):
         return (
             f"{type(self).__name__}(columns: {len(self.columns)}, {facts}, layers: [{layers}], rule"
             f" {self.spec.rule.name!r}, bytes: {self.memory}, rows seen: {self.rows}, labels"
-            f" learned: {int(self._tally[w.LABELS])})"
+            f" learned: {int(self._counters[w.LABELS])})"
         )
 
 
@@ -278,25 +281,25 @@ class _Row:
         self, model: SupervisedModel, values: Array, seconds: float, truth: Array, out: Array
     ) -> None:
         self.model, self.values, self.seconds = model, values, seconds
-        self.truth, self.out, tally = truth, out, model._tally
-        self.ticket, self.unknown = int(tally[w.ISSUED]), int(tally[w.UNKNOWN_FIELDS])
-        self.given_up = int(tally[w.GIVEN_UP]) + 1
+        self.truth, self.out, counters = truth, out, model._counters
+        self.ticket, self.unknown = int(counters[w.ISSUED]), int(counters[w.UNKNOWN_FIELDS])
+        self.given_up = int(counters[w.GIVEN_UP]) + 1
         self.learn = True
 
     def work(self) -> None:
         """Make room among those that wait, answer, learn what can be learned."""
-        model, tally, size = self.model, self.model._tally, self.model.spec.delay
+        model, counters, size = self.model, self.model._counters, self.model.spec.delay
         model._complete()
         model._learning[0] = self.learn
-        if tally[w.ISSUED] == self.ticket:
-            tally[w.UNKNOWN_FIELDS] = self.unknown
-            if tally[w.SETTLED] == self.ticket - size:
-                tally[w.GIVEN_UP] = self.given_up
-                model._state[tally[w.SETTLED] % size] = 1
+        if counters[w.ISSUED] == self.ticket:
+            counters[w.UNKNOWN_FIELDS] = self.unknown
+            if counters[w.SETTLED] == self.ticket - size:
+                counters[w.GIVEN_UP] = self.given_up
+                model._state[counters[w.SETTLED] % size] = 1
             model._settle()
             model._time[0] = self.seconds
-            places = (address(array) for array in (self.values, model._time, self.truth))
-            model._kernels.predict(*places, len(self.truth), address(self.out))
+            addresses = (address(array) for array in (self.values, model._time, self.truth))
+            model._kernels.predict(*addresses, len(self.truth), address(self.out))
         model._settle()
 
 

@@ -48,7 +48,7 @@ class CsvSink:
         """Rows in the file: those kept and those written since."""
         self.waiting = 0
         """Rows that are not in the file yet, since the disk is full."""
-        self._patience, self._held = patience, bytearray()
+        self._patience, self._waiting = patience, bytearray()
         self._format: Callable[[float], str] = f"{{:.{digits}g}}".format
         header = _line(("time", *self.columns))
         try:
@@ -75,20 +75,20 @@ class CsvSink:
         line = f"{stamp},{','.join(cells)}\n".encode()
         try:
             if self.waiting % _RETRIED == 0 or not self._may_wait(line):
-                self._put_held()
+                self._put_waiting()
                 self._put(line)
                 self.rows += 1
                 return
         except OSError as fault:
             if fault.errno not in _FULL or not self._may_wait(line):
                 raise self._error(fault) from fault
-        self._held += line
+        self._waiting += line
         self.waiting += 1
 
     def sync(self) -> None:
         """Have all rows brought onto the disk; a pipe or a terminal has none."""
         try:
-            self._put_held()
+            self._put_waiting()
             os.fsync(self._file.fileno())
         except OSError as fault:
             if fault.errno not in (errno.EINVAL, errno.ENOTSUP):
@@ -97,7 +97,7 @@ class CsvSink:
     def close(self) -> None:
         """Close the file; standard output stays open. Raises SinkError if rows must wait still."""
         try:
-            self._put_held()
+            self._put_waiting()
         except OSError as fault:
             raise self._error(fault) from fault
         finally:
@@ -110,13 +110,13 @@ class CsvSink:
         self.close()
 
     def _may_wait(self, line: bytes) -> bool:
-        return len(self._held) + len(line) <= self._patience and self._file.seekable()
+        return len(self._waiting) + len(line) <= self._patience and self._file.seekable()
 
-    def _put_held(self) -> None:
+    def _put_waiting(self) -> None:
         if self.waiting:
-            self._put(bytes(self._held))
+            self._put(bytes(self._waiting))
             self.rows += self.waiting
-            self._held.clear()
+            self._waiting.clear()
             self.waiting = 0
 
     def _stands(self) -> bool:

@@ -14,7 +14,7 @@ import cells
 import numpy as np
 import pytest
 from onnx_help import of_row, onnxruntime
-from places import ROOT, TOOLS
+from paths import ROOT, TOOLS
 
 import rtlstm
 from rtlstm.export.onnx import export_onnx

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from answering_cases import COLUMNS, stream
 from onnx_help import Client, verify_onnx
+from supervised_cases import COLUMNS, stream
 
 import rtlstm
 from rtlstm.export.onnx import export_onnx

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from places import ROOT
+from paths import ROOT
 
 from rtlstm.errors import StorageError
 from rtlstm.files import atomic

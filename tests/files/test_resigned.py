@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from attacks import resigned
-from places import TESTS
+from paths import TESTS
 
 import rtlstm
 from rtlstm.layouts import ranges

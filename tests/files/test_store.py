@@ -17,7 +17,7 @@ import safetensors.numpy
 from attacks import hostile
 from hypothesis import given
 from hypothesis import strategies as st
-from places import ROOT
+from paths import ROOT
 
 from rtlstm import errors
 from rtlstm.errors import (

@@ -97,7 +97,7 @@ def test_a_kernel_that_is_at_fault_is_told_as_such() -> None:
 
 CORE = (
     *("tests/kernels/test_vector.py", "tests/kernels/test_entries.py"),
-    *("tests/models/test_network.py", "tests/kernels/test_quick.py"),
+    *("tests/models/test_network.py", "tests/kernels/test_fastcall.py"),
 )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import reference
 from cells import BY_ID, ROWS, Row, golden_case, samples, targets, weights
-from places import GOLDEN
+from paths import GOLDEN
 from reference import cells as law
 from reference import optimizers, papers, rules
 

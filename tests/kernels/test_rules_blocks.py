@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import reference
 from cells import Row
-from following import LR, agree, descend, follow, network
-from places import GOLDEN
+from gradient_checks import LR, agree, descend, follow, network
+from paths import GOLDEN
 from reference import rules
 
 import rtlstm

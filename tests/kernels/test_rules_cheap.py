@@ -6,7 +6,7 @@ import cells
 import numpy as np
 import pytest
 from cells import Row
-from following import follow, network
+from gradient_checks import follow, network
 from reference import rules
 
 import rtlstm

@@ -1,4 +1,4 @@
-"""A squashing function and an optimizer that exist as rows of the tables alone pass every check.
+"""A squashing function, an optimizer and a loss that are rows of the tables alone pass every check.
 
 The checks are those of the built-in ones: other files of tests, run in a process of its own in
 which the plugin `toys` has added the rows.
@@ -13,30 +13,34 @@ import sys
 from importlib import import_module
 
 import pytest
-from places import ROOT, TESTS
+from paths import ROOT, TESTS
 
 from rtlstm.kernels import tables
 
 # What is held, by the tests that hold it, and how many cases of them are the toys'.
 CHECKS = {
-    "forward, against the reference": ("kernels/test_cells.py::test_a_few_steps", 6),
-    "slopes, against differences": ("kernels/test_reference.py::test_bptt_against_differences", 3),
+    "forward, against the reference": ("kernels/test_cells.py::test_a_few_steps", 8),
+    "slopes, against differences": ("kernels/test_reference.py::test_bptt_against_differences", 4),
     "gradient, against the reference": (
         "kernels/test_rules_cheap.py::test_truncated_is_its_definition",
-        4,
+        6,
     ),
     "update, against the twin": (
         "models/test_learner.py::test_weights_move_as_the_optimizer_says",
         2,
     ),
     "saving and loading": ("models/test_learner.py::test_every_optimizer_goes_on_bit_for_bit", 1),
+    "loss, of whole sequences": (
+        "models/test_fit.py::test_evaluate_is_the_mean_loss_of_a_learner_that_stands_still",
+        1,
+    ),
     "ONNX, a step": (
         "export/test_export.py::test_one_step_carried_through_a_stream_with_faults",
-        6,
+        8,
     ),
     "ONNX, learning": (
         "export/test_export_learner.py::test_every_cell_learns_as_in_process",
-        6,
+        8,
     ),
     "ONNX, the update": (
         "export/test_export_learner.py::test_every_optimizer_with_and_without_clipping",
@@ -51,7 +55,7 @@ def toys_pass(names: tuple[str, ...], **environment: str) -> None:
     command = [sys.executable, "-m", "pytest", "-p", "toys", "-p", "no:xdist", "-k"]
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), str(ROOT)])} | environment
     done = subprocess.run(
-        [*command, "(softsign or adagrad) and not rtrl", *tests],
+        [*command, "(softsign or adagrad or logcosh) and not rtrl", *tests],
         env=env,
         cwd=ROOT,
         capture_output=True,
@@ -75,6 +79,10 @@ def test_every_row_resolves() -> None:
         assert tables.resolve(row.kernel) and tables.resolve(row.graph)
     for row in tables.OPTIMIZERS:
         for name in (row.description, row.move, row.prepare, row.graph):
+            assert tables.resolve(name)
+
+    for row in tables.LOSSES:
+        for name in (row.kernel, row.graph, row.terms):
             assert tables.resolve(name)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cells import BY_ID
-from following import follow
+from gradient_checks import follow
 from reference import rules
 
 import rtlstm

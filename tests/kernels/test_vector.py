@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import vector_cases as cases
-from places import TESTS
+from paths import TESTS
 
 from rtlstm.kernels import vector
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from answering_cases import COLUMNS, Twin, made, pull, stream, waiting
+from supervised_cases import COLUMNS, Twin, made, pull, stream, waiting
 
 import rtlstm
 from rtlstm.kernels.tasks import stream_plan as k
-from rtlstm.kernels.tasks import supervised as answering
+from rtlstm.kernels.tasks import supervised
 from rtlstm.kernels.tasks import supervised_plan as w
 from rtlstm.layouts.supervised import SETTINGS
 
@@ -27,7 +27,7 @@ def test_experts_and_mixture_are_those_written_down() -> None:
     for t, right in enumerate(index):
         answer, ticket = model.predict(X[t])
         row = waiting(model, t)
-        base = np.log(table[last] + answering.SMOOTH)
+        base = np.log(table[last] + supervised.SMOOTH)
         np.testing.assert_allclose(row["base"], base, rtol=1e-12)
         said, spread = twin.say(row["x"], base, row["scale"], row["limit"])
         np.testing.assert_allclose(row["said"], said, rtol=1e-7, atol=1e-12)
@@ -40,7 +40,7 @@ def test_experts_and_mixture_are_those_written_down() -> None:
             table[i] = SETTINGS[w.KEEP] * table[i] + np.eye(3)[right]
         model.learn(ticket, kinds[t])
         last = right
-        if t > answering.WARM:
+        if t > supervised.WARM:
             np.testing.assert_allclose(pull(model), down, rtol=1e-4, atol=1e-6)
 
 
@@ -98,7 +98,7 @@ def test_the_previous_label_is_an_input_only_if_asked_for() -> None:
         model.predict(X[99])
         table = model._arena.view(model._saved["labels.table"])
         row = model.classes.index(kinds[98]) if previous else 3
-        base = np.log(table[row] + answering.SMOOTH)
+        base = np.log(table[row] + supervised.SMOOTH)
         np.testing.assert_allclose(waiting(model, 99)["base"], base, rtol=1e-12)
         inputs = len(COLUMNS) * 5 + k.CALENDAR + 1
         assert model.network.spec.inputs == inputs + (3 * 4 if previous else 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from places import TOOLS
+from paths import TOOLS
 
 import rtlstm
 from rtlstm.cli import detect_measures as measure

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from answering_cases import COLUMNS, Twin, made, pull, stream, waiting
+from supervised_cases import COLUMNS, Twin, made, pull, stream, waiting
 
 import rtlstm
-from rtlstm.kernels.tasks import experts
+from rtlstm.kernels.tasks import experts, supervised
 from rtlstm.kernels.tasks import stream_plan as k
-from rtlstm.kernels.tasks import supervised as answering
 from rtlstm.kernels.tasks import supervised_plan as w
 from rtlstm.layouts.supervised import SETTINGS
 
@@ -45,7 +44,7 @@ def test_experts_and_mixture_are_those_written_down(previous: bool) -> None:
         down = np.einsum("ec,ec,ecu->u", mixed, errors, twin.W[:, :, hidden])
         twin.learn(row["x"], said, spread, errors)
         model.learn(ticket, Y[t])
-        if t > answering.WARM:
+        if t > supervised.WARM:
             np.testing.assert_allclose(pull(model), down, rtol=1e-4, atol=1e-6)
 
 

@@ -263,6 +263,19 @@ def forward(
 
 
 # --------------------------------------------------------------------------- losses
+def _huber(p: Array, y: Array) -> Array:
+    e = p - y
+    size = np.where(e.real < 0, -e, e)
+    return np.where(size.real < 1, 0.5 * e * e, size - 0.5).mean(-1)
+
+
+LOSSES: dict[str, Callable[[Array, Array], Array]] = {
+    "mse": lambda p, y: np.square(p - y).mean(-1),
+    "sse": lambda p, y: 0.5 * np.square(p - y).sum(-1),
+    "huber": _huber,
+}
+
+
 def loss_of(kind: str, spec: NetworkSpec, p: Array, y: Array) -> Array:
     """The loss (...) of prediction p (..., outputs) for target y (outputs,); NaN is not observed.
 
@@ -274,14 +287,8 @@ def loss_of(kind: str, spec: NetworkSpec, p: Array, y: Array) -> Array:
     if not seen.any():
         return np.zeros(p.shape[:-1])
     p, y = p[..., seen], y[seen]
-    e = p - y
-    if kind == "mse":
-        return (e * e).mean(-1)
-    if kind == "sse":
-        return 0.5 * (e * e).sum(-1)
-    if kind == "huber":
-        size = np.where(e.real < 0, -e, e)
-        return np.where(size.real < 1, 0.5 * e * e, size - 0.5).mean(-1)
+    if kind in LOSSES:
+        return LOSSES[kind](p, y)
     if spec.head == "softmax":
         return -(y * np.log(p)).sum(-1)
     return -(y * np.log(p) + (1.0 - y) * np.log(1.0 - p)).sum(-1)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from places import TOOLS
+from paths import TOOLS
 
 from rtlstm.errors import MissingExtraError, SourceError
 from rtlstm.stream import csv_source, host_source

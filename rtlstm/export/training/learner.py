@@ -78,14 +78,7 @@ class _Writer:
         features, pre, p = self._head(hat, safe, before)
         wrong = g.row_nothing(p, spec.outputs, wrong)
         bad = g.op("IsNaN", wrong)
-        judged = loss_and_error(
-            g,
-            self.learner.spec.loss,
-            spec.head,
-            spec.outputs,
-            self.learner.spec.huber_delta,
-            (pre, p, y),
-        )
+        judged = loss_and_error(g, self.learner.spec, pre, p, y)
         learnable = self._learnable(y, judged.known, wrong)
         error = g.op("Where", learnable, judged.error, g.const(0.0))
         g.output(g.op("Add", p, wrong, name="prediction"), (1, spec.outputs))

@@ -104,7 +104,7 @@ ENTRIES: tuple[Entry, ...] = (
         "streams.step",
         "network.streams:step_at",
         (PLAN, MATRICES, FLOAT_BUFFER, FLOAT_BUFFER),
-        ("places", "X", "Y", "streams"),
+        ("offsets", "X", "Y", "streams"),
     ),
     *(entry for rule in RULES for entry in _rule(rule)),
     Entry("fast.step", "native.fastcall_kernels:step_method", (), METHOD, dtypes=()),

@@ -1,6 +1,8 @@
 """Losses of one step: their value, and their gradient with respect to what the head computes.
 
-Outputs whose target is NaN take no part; means run over the rest.
+Each is a row of :data:`rtlstm.kernels.tables.LOSSES`, whose kernel writes dL/d(PRE) into work and
+returns the loss; `known` targets of y (OUTPUTS) are not NaN. Outputs whose target is NaN take no
+part; means run over the rest.
 
     mse            mean (p - y)²                 (PyTorch's MSELoss)
     sse            ½ Σ (p - y)²                  (Hochreiter & Schmidhuber 1997, section 2)
@@ -29,37 +31,67 @@ def count_targets(y, n):
 
 
 @kernel
-def loss(plan, f, d, fr, wk, y, known):
-    """Write dL/d(PRE) into work and return the loss; `known` targets of y (OUTPUTS) are not NaN."""
-    n, out, error = plan[p.OUTPUTS], fr + plan[p.OUT], wk + plan[p.ERROR]
-    if plan[p.LOSS] == p.CROSS_ENTROPY:
-        if plan[p.HEAD] == p.SOFTMAX_HEAD:
-            return softmax_cross_entropy(f, n, out, fr + plan[p.PRE], error, y)
-        return logistic_cross_entropy(f, n, out, fr + plan[p.PRE], error, y)
-    total, share, delta = 0.0, 1.0 / max(known, 1), d[p.D_DELTA]
+def write_differences(plan, f, fr, wk, y):
+    """p - y into work, 0 where the target is NaN."""
+    out, error = fr + plan[p.OUT], wk + plan[p.ERROR]
+    for j in range(plan[p.OUTPUTS]):
+        f[error + j] = 0.0 if math.isnan(y[j]) else f[out + j] - y[j]
+
+
+@kernel
+def mse(plan, f, d, fr, wk, y, known):
+    """Mean (p - y)²."""
+    write_differences(plan, f, fr, wk, y)
+    n, error, share, total = plan[p.OUTPUTS], wk + plan[p.ERROR], 1.0 / max(known, 1), 0.0
     for j in range(n):
-        f[error + j] = 0.0
-        if math.isnan(y[j]):
-            continue
-        e = f[out + j] - y[j]
-        if plan[p.LOSS] == p.MSE:
-            total += share * e * e
-            f[error + j] = 2.0 * share * e
-        elif plan[p.LOSS] == p.SSE:
-            total += 0.5 * e * e
-            f[error + j] = e
-        elif abs(e) <= delta:
+        e = f[error + j]
+        total += share * e * e
+        f[error + j] = 2.0 * share * e
+    through_activation(plan, f, n, fr + plan[p.OUT], error)
+    return total
+
+
+@kernel
+def sse(plan, f, d, fr, wk, y, known):
+    """½ Σ (p - y)²."""
+    write_differences(plan, f, fr, wk, y)
+    n, error, total = plan[p.OUTPUTS], wk + plan[p.ERROR], 0.0
+    for j in range(n):
+        e = f[error + j]
+        total += 0.5 * e * e
+    through_activation(plan, f, n, fr + plan[p.OUT], error)
+    return total
+
+
+@kernel
+def huber(plan, f, d, fr, wk, y, known):
+    """Mean of ½ e² where |e| <= δ, else δ (|e| - ½ δ), with e = p - y."""
+    write_differences(plan, f, fr, wk, y)
+    n, error, share, total = plan[p.OUTPUTS], wk + plan[p.ERROR], 1.0 / max(known, 1), 0.0
+    delta = d[p.D_DELTA]
+    for j in range(n):
+        e = f[error + j]
+        if abs(e) <= delta:
             total += share * 0.5 * e * e
             f[error + j] = share * e
         else:
             total += share * delta * (abs(e) - 0.5 * delta)
             f[error + j] = share * math.copysign(delta, e)
-    through_answer(plan, f, n, out, error)
+    through_activation(plan, f, n, fr + plan[p.OUT], error)
     return total
 
 
 @kernel
-def through_answer(plan, f, n, out, error):
+def cross_entropy(plan, f, d, fr, wk, y, known):
+    """Softmax: -Σ y log p; logistic: -Σ y log p + (1 - y) log(1 - p)."""
+    n, out, pre, error = plan[p.OUTPUTS], fr + plan[p.OUT], fr + plan[p.PRE], wk + plan[p.ERROR]
+    if plan[p.HEAD] == p.SOFTMAX_HEAD:
+        return softmax_cross_entropy(f, n, out, pre, error, y)
+    return logistic_cross_entropy(f, n, out, pre, error, y)
+
+
+@kernel
+def through_activation(plan, f, n, out, error):
     """From dL/d(OUT) to dL/d(PRE), in place, through the head's squashing."""
     if plan[p.HEAD] == p.LOGISTIC_HEAD:
         for j in range(n):

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from rtlstm.kernels import plan as p
+from rtlstm.kernels import tables
 from rtlstm.kernels import vector as v
+from rtlstm.kernels.compiler.choose import choose
 from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.learn import optimizers as update
-from rtlstm.kernels.learn.losses import count_targets, loss
+from rtlstm.kernels.learn.losses import count_targets
 from rtlstm.kernels.native.denormals import flush_denormals, restore_mode
 from rtlstm.kernels.network.forward import commit, forward, load_input
 from rtlstm.kernels.network.linearise import backward
+
+loss = choose(
+    "loss", "plan, f, d, fr, wk, y, known", [tables.resolve(row.kernel) for row in tables.LOSSES]
+)
 
 
 @kernel
@@ -39,9 +45,9 @@ def predict(plan, f, q, st, fr, x, out):
 @kernel
 def predict_only(plan, f, q, x, out):
     """Predict with the network's own state and move it; what learns has a state of its own."""
-    status = forward_step(plan, f, q, plan[p.STATE], plan[p.AHEAD], x, out)
+    status = forward_step(plan, f, q, plan[p.STATE], plan[p.PREDICTION_FRAME], x, out)
     if status == p.OK:
-        commit(plan, f, plan[p.STATE], plan[p.AHEAD])
+        commit(plan, f, plan[p.STATE], plan[p.PREDICTION_FRAME])
     return status
 
 
@@ -58,7 +64,7 @@ def step_loss(plan, f, d, q, fr, wk, y):
         q[p.Q_BAD_TARGET] += known < 0
         return False
     q[p.Q_LABELS] += 1
-    d[p.D_LOSS] = loss(plan, f, d, fr, wk, y, known)
+    d[p.D_LOSS] = loss(plan[p.LOSS], plan, f, d, fr, wk, y, known)
     d[p.D_TOTAL] += d[p.D_LOSS]
     return True
 

@@ -22,7 +22,7 @@ class BoundKernel:
     """An entry and its arrays. run: calls it, with addresses and counts, and releases the GIL."""
 
     run: Callable[..., int]
-    place: int  # of the machine code; 0 where there is none
+    address: int  # of the machine code; 0 where there is none
     table: Array
     arrays: tuple[Array, ...]  # what the table tells the places of
     entry: entries.Entry
@@ -36,12 +36,12 @@ def bind(name: str, *arrays: Array) -> BoundKernel:
     found = entries.find(name)
     kinds = dict(zip(found.table, arrays, strict=True))
     dtypes = [kinds[tag].dtype for tag in found.tags]
-    code, place = compiled(name, tuple(dtype.name for dtype in dtypes))
+    code, code_at = compiled(name, tuple(dtype.name for dtype in dtypes))
     table = table_of(*arrays)
     given = () if mode.NAME == "ahead" else dtypes  # a library has a function for each
     run = partial(code, address(table), *given)
     run.__dict__["keeps"] = table, *arrays  # a call that still runs keeps them alive
-    return BoundKernel(run, place, table, arrays, found)
+    return BoundKernel(run, code_at, table, arrays, found)
 
 
 def table_of(*arrays: Array) -> Array:
@@ -62,8 +62,8 @@ def compiled(name: str, dtypes: tuple[str, ...]) -> tuple[Callable[..., int], in
     if mode.INTERPRETED:
         return dispatcher, 0
     signature = signature_of(found, dtypes)
-    place = code_address(dispatcher, signature, c=not found.table)
-    return entry(dispatcher, signature), place
+    code_at = code_address(dispatcher, signature, c=not found.table)
+    return entry(dispatcher, signature), code_at
 
 
 class Kernels:

@@ -69,8 +69,8 @@ def functions() -> list[int]:
     """Addresses of numpy's PyArray_NewFromDescr, of FUNCTIONS, and of clock_gettime."""
     found = [getattr(ctypes.pythonapi, name) for name in FUNCTIONS]
     found.append(ctypes.CDLL(None).clock_gettime)
-    places = (ctypes.cast(f, ctypes.c_void_p).value or 0 for f in found)
-    return [_numpy_function(NEW_FROM_DESCR), *places]
+    addresses = (ctypes.cast(f, ctypes.c_void_p).value or 0 for f in found)
+    return [_numpy_function(NEW_FROM_DESCR), *addresses]
 
 
 def _numpy_function(number: int) -> int:
@@ -90,7 +90,7 @@ def is_supported() -> bool:
         return False
     if not getattr(sys, "_is_gil_enabled", lambda: True)() or sys.maxsize < 2**62:
         return False
-    if not held_at():
+    if not lock_word_offset():
         return False
     return _fields_agree(np.zeros(3, np.float32)) and _has_clock()
 
@@ -104,7 +104,7 @@ def _has_clock() -> bool:
 
 
 @cache
-def held_at() -> int:
+def lock_word_offset() -> int:
     """Bytes from the start of a re-entrant lock to a word that is 0 while nobody holds it, or 0.
 
     Found by looking: the fields of these locks are Python's own affair.
@@ -119,8 +119,8 @@ def held_at() -> int:
 
     steps = (None, lock.acquire, lock.acquire, lock.release, lock.release)
     seen = np.array([(step and step(), words())[1] for step in steps])
-    held = np.flatnonzero((seen.T == [False, True, True, True, False]).all(axis=1))
-    return WORD * int(held[-1]) if len(held) else 0
+    lock_word = np.flatnonzero((seen.T == [False, True, True, True, False]).all(axis=1))
+    return WORD * int(lock_word[-1]) if len(lock_word) else 0
 
 
 def _fields_agree(sample: np.ndarray[Any, Any]) -> bool:
@@ -128,18 +128,18 @@ def _fields_agree(sample: np.ndarray[Any, Any]) -> bool:
     if np.ndarray.__basicsize__ < FLAGS + 4 or _numpy_function(ARRAY_TYPE) != id(np.ndarray):
         return False
 
-    def word(place: int) -> int:
-        return ctypes.c_int64.from_address(place).value
+    def int64_at(at: int) -> int:
+        return ctypes.c_int64.from_address(at).value
 
-    def half(place: int) -> int:
-        return ctypes.c_int32.from_address(place).value
+    def int32_at(at: int) -> int:
+        return ctypes.c_int32.from_address(at).value
 
     start = id(sample)
     return (
-        word(start + TYPE) == id(np.ndarray)
-        and word(start + DATA) == sample.ctypes.data
-        and half(start + NDIM) == 1
-        and word(start + DTYPE) == id(sample.dtype)
-        and half(start + FLAGS) == sample.flags.num
-        and word(word(start + SHAPE)) == len(sample)
+        int64_at(start + TYPE) == id(np.ndarray)
+        and int64_at(start + DATA) == sample.ctypes.data
+        and int32_at(start + NDIM) == 1
+        and int64_at(start + DTYPE) == id(sample.dtype)
+        and int32_at(start + FLAGS) == sample.flags.num
+        and int64_at(int64_at(start + SHAPE)) == len(sample)
     )

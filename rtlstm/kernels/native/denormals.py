@@ -34,11 +34,11 @@ else:
 
     _WORD = ir.IntType(32)
 
-    def _register(builder: Any, way: str, place: Any) -> None:
+    def _register(builder: Any, way: str, word: Any) -> None:
         """Store MXCSR at a place ("st"), or load it from there ("ld")."""
-        kind = ir.FunctionType(ir.VoidType(), [place.type])
+        kind = ir.FunctionType(ir.VoidType(), [word.type])
         name = f"llvm.x86.sse.{way}mxcsr"
-        builder.call(get_or_insert_function(builder.module, kind, name), [place])
+        builder.call(get_or_insert_function(builder.module, kind, name), [word])
 
     def _known(builder: Any) -> bool:
         return mode.VECTORS and str(builder.module.triple).startswith("x86_64")
@@ -53,11 +53,11 @@ else:
         def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             if not _known(builder):
                 return ir.Constant(ir.IntType(64), 0)
-            place = alloca_once(builder, _WORD)
-            _register(builder, "st", place)
-            mode = builder.load(place)
-            builder.store(builder.or_(mode, ir.Constant(_WORD, FLUSH)), place)
-            _register(builder, "ld", place)
+            word = alloca_once(builder, _WORD)
+            _register(builder, "st", word)
+            mode = builder.load(word)
+            builder.store(builder.or_(mode, ir.Constant(_WORD, FLUSH)), word)
+            _register(builder, "ld", word)
             return builder.zext(mode, ir.IntType(64))
 
         return types.int64(), codegen
@@ -68,9 +68,9 @@ else:
 
         def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             if _known(builder):
-                place = alloca_once(builder, _WORD)
-                builder.store(builder.trunc(arguments[0], _WORD), place)
-                _register(builder, "ld", place)
+                word = alloca_once(builder, _WORD)
+                builder.store(builder.trunc(arguments[0], _WORD), word)
+                _register(builder, "ld", word)
             return context.get_dummy_value()
 
         return types.none(types.int64), codegen

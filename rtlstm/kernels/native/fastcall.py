@@ -65,14 +65,14 @@ class FastCall:
         self.table = np.zeros(s.LENGTH, np.int64).view(_Table)
         self.call: Callable[..., Any] = unavailable
         self._who = np.zeros(1, np.int64)
-        if not (code.place and capi.is_supported()):
+        if not (code.address and capi.is_supported()):
             return
         if checked and not _is_sound(way, code, lengths, dtype):
             return
         rooms = np.empty(lengths[0], dtype), np.empty(lengths[1], dtype)
         unknown, methods = np.full(lengths[1], np.nan, dtype), (lock.acquire, lock.release)
-        held = id(lock) + capi.held_at()
-        self.table[[s.HELD, s.CODE, s.AT]] = held, code.place, address(code.table)
+        lock_word = id(lock) + capi.lock_word_offset()
+        self.table[[s.LOCKED, s.CODE, s.AT]] = lock_word, code.address, address(code.table)
         double = id(np.dtype(float)) if dtype.itemsize == 4 else 0
         kinds = id(np.ndarray), id(dtype), id(None), double
         self.table[[s.ARRAY, s.KIND, s.NONE, s.DOUBLE]] = kinds
@@ -88,7 +88,7 @@ class FastCall:
 
     def retire(self) -> None:
         """Decline every call from here on: the object has moved elsewhere."""
-        self.table[s.HELD] = address(_ALWAYS_HELD)
+        self.table[s.LOCKED] = address(_ALWAYS_LOCKED)
 
     @property
     def worst(self) -> int:
@@ -96,14 +96,14 @@ class FastCall:
         return int(self.table[s.WORST])
 
 
-_ALWAYS_HELD = np.ones(1, np.int64)  # as the word of a lock that somebody holds
+_ALWAYS_LOCKED = np.ones(1, np.int64)  # as the word of a lock that somebody holds
 
 
 @once
 def _method(way: str) -> capi.Method:
     """The description of a fast call, which must live as long as any made from it."""
-    _, place = compiled(f"fast.{way}", ())
-    return capi.Method(way.encode(), place, capi.FASTCALL, None)
+    _, code_at = compiled(f"fast.{way}", ())
+    return capi.Method(way.encode(), code_at, capi.FASTCALL, None)
 
 
 def unavailable(*_: Any) -> None:
@@ -139,10 +139,10 @@ def _agrees(way: str, code: BoundKernel, lengths: tuple[int, int], dtype: Any) -
             given.append(target)
         who = [made._who] if way == "learn" else []
         status = slow.run(*map(address, (*who, *given, out)), 1)
-        answer = made.call(*given, None)
-        if status != (answer if isinstance(answer, int) else 0):
+        returned = made.call(*given, None)
+        if status != (returned if isinstance(returned, int) else 0):
             return False
-        if not status and (type(answer) is not np.ndarray or answer.tobytes() != out.tobytes()):
+        if not status and (type(returned) is not np.ndarray or returned.tobytes() != out.tobytes()):
             return False
     return all(a.tobytes() == b.tobytes() for a, b in zip(fast.arrays, slow.arrays))
 

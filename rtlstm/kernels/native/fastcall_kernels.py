@@ -37,19 +37,19 @@ def is_plain_array(t, thing, length, kind, flags):
 
 
 @kernel
-def is_apart(t, place, length, start, end):
+def is_apart(t, data, length, start, end):
     """Whether an array (length,) at an address shares no byte with those from start to end."""
-    return place + length * t[s.ITEM] <= start or place >= end
+    return data + length * t[s.ITEM] <= start or data >= end
 
 
 @kernel
-def can_write(t, out, place, length):
+def can_write(t, out, data, length):
     """Whether out, if given, lies apart from the object's memory and an array that is read."""
     if out == t[s.NONE]:
         return True
     start, n = load_int64(out + DATA), t[s.OUTPUTS]
     return is_apart(t, start, n, t[s.BLOCK], t[s.BLOCK_END]) and is_apart(
-        t, start, n, place, place + length * t[s.ITEM]
+        t, start, n, data, data + length * t[s.ITEM]
     )
 
 
@@ -57,8 +57,8 @@ def can_write(t, out, place, length):
 def vector_address(t, thing, length, room):
     """Where the numbers of an array (length,) lie, 0 if it does not fit; float64 ones are cast."""
     if is_plain_array(t, thing, length, t[s.KIND], s.READABLE):
-        place = load_int64(thing + DATA)
-        return place if is_apart(t, place, length, t[s.BLOCK], t[s.BLOCK_END]) else 0
+        start = load_int64(thing + DATA)
+        return start if is_apart(t, start, length, t[s.BLOCK], t[s.BLOCK_END]) else 0
     if t[s.DOUBLE] == 0 or not is_plain_array(t, thing, length, t[s.DOUBLE], s.READABLE):
         return 0
     wide, cast = views.doubles_at(load_int64(thing + DATA), length), views.singles_at(room, length)
@@ -70,7 +70,7 @@ def vector_address(t, thing, length, room):
 @kernel
 def can_run(t, out):
     """Whether out (or None) is as it should be, and nobody holds the lock."""
-    return load_int64(t[s.HELD]) == 0 and (
+    return load_int64(t[s.LOCKED]) == 0 and (
         out == t[s.NONE] or is_plain_array(t, out, t[s.OUTPUTS], t[s.KIND], s.WRITABLE)
     )
 

@@ -19,7 +19,7 @@ FAILED = -1  # in place of the status of a kernel that has raised
 
 
 @intrinsic
-def load_int64(typing: Any, place: Any) -> Any:
+def load_int64(typing: Any, address: Any) -> Any:
     """The int64 at an address."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -29,7 +29,7 @@ def load_int64(typing: Any, place: Any) -> Any:
 
 
 @intrinsic
-def load_int32(typing: Any, place: Any) -> Any:
+def load_int32(typing: Any, address: Any) -> Any:
     """The int32 at an address, as an int64."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -40,7 +40,7 @@ def load_int32(typing: Any, place: Any) -> Any:
 
 
 @intrinsic
-def store_int64(typing: Any, place: Any, number: Any) -> Any:
+def store_int64(typing: Any, address: Any, number: Any) -> Any:
     """Store an int64 at an address."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -66,8 +66,8 @@ def _runs(arguments: int) -> Any:
     A numba function takes the places of its result and of an exception first, and returns whether
     there is one. No kernel of ours raises; FAILED would be the result of one that did.
     """
-    places = [WORD.as_pointer(), BYTE.as_pointer().as_pointer()]
-    kind = ir.FunctionType(HALF, places + [WORD] * arguments)
+    results = [WORD.as_pointer(), BYTE.as_pointer().as_pointer()]
+    kind = ir.FunctionType(HALF, results + [WORD] * arguments)
 
     def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         result, raised = alloca_once(builder, WORD), alloca_once(builder, BYTE.as_pointer())

@@ -18,29 +18,29 @@ Array = np.ndarray[Any, Any]
 WORD = 8  # bytes of a number in a table
 
 
-def _at(place: int, length: int, kind: Any) -> Array:
+def _at(address: int, length: int, kind: Any) -> Array:
     """The array at an address, for kernels that are interpreted."""
-    room = (ctypes.c_char * (int(length) * np.dtype(kind).itemsize)).from_address(int(place))
+    room = (ctypes.c_char * (int(length) * np.dtype(kind).itemsize)).from_address(int(address))
     return np.frombuffer(room, kind)
 
 
 if not mode.COMPILES:
 
-    def ints_at(place: int, length: int) -> Array:
+    def ints_at(address: int, length: int) -> Array:
         """The int64 array of `length` elements at an address."""
-        return _at(place, length, np.int64)
+        return _at(address, length, np.int64)
 
-    def doubles_at(place: int, length: int) -> Array:
+    def doubles_at(address: int, length: int) -> Array:
         """The float64 array of `length` elements at an address."""
-        return _at(place, length, np.float64)
+        return _at(address, length, np.float64)
 
-    def singles_at(place: int, length: int) -> Array:
+    def singles_at(address: int, length: int) -> Array:
         """The float32 array of `length` elements at an address."""
-        return _at(place, length, np.float32)
+        return _at(address, length, np.float32)
 
-    def numbers_at(place: int, length: int, kind: Any) -> Array:
+    def numbers_at(address: int, length: int, kind: Any) -> Array:
         """The array of `length` elements of a dtype at an address."""
-        return _at(place, length, kind)
+        return _at(address, length, kind)
 
 else:
     from numba import types
@@ -68,25 +68,25 @@ else:
         return result, codegen
 
     @intrinsic
-    def ints_at(typing: Any, place: Any, length: Any) -> Any:
+    def ints_at(typing: Any, address: Any, length: Any) -> Any:
         """The int64 array of `length` elements at an address."""
         result, codegen = _view(types.int64)
         return result(types.int64, types.int64), codegen
 
     @intrinsic
-    def doubles_at(typing: Any, place: Any, length: Any) -> Any:
+    def doubles_at(typing: Any, address: Any, length: Any) -> Any:
         """The float64 array of `length` elements at an address."""
         result, codegen = _view(types.float64)
         return result(types.int64, types.int64), codegen
 
     @intrinsic
-    def singles_at(typing: Any, place: Any, length: Any) -> Any:
+    def singles_at(typing: Any, address: Any, length: Any) -> Any:
         """The float32 array of `length` elements at an address."""
         result, codegen = _view(types.float32)
         return result(types.int64, types.int64), codegen
 
     @intrinsic
-    def numbers_at(typing: Any, place: Any, length: Any, kind: Any) -> Any:
+    def numbers_at(typing: Any, address: Any, length: Any, kind: Any) -> Any:
         """The array of `length` elements of a dtype at an address."""
         result, codegen = _view(kind.dtype)
         return result(types.int64, types.int64, kind), codegen

@@ -51,9 +51,9 @@ def gate_kappa(plan, at, f, fr, group, act, other):
 
 
 @kernel
-def gate_slope(plan, at, f, fr, place, act):
+def gate_slope(plan, at, f, fr, gate, act):
     """s(1 - s) of a gate that feeds back, one value a memory block."""
-    slope, size = fr + plan[at + p.F_SLOPE] + place * plan[at + p.NBP], plan[at + p.S]
+    slope, size = fr + plan[at + p.F_SLOPE] + gate * plan[at + p.NBP], plan[at + p.S]
     for b in range(plan[at + p.NB]):
         s = f[act + b * size]
         f[slope + b] = s * (1.0 - s)
@@ -171,10 +171,10 @@ def gather_gate(plan, at, f, da, kappa, err):
 
 
 @kernel
-def add_back(plan, at, f, fr, da, place, adjoint):
+def add_back(plan, at, f, fr, da, gate, adjoint):
     """da += slope * dL/d(recurrent gate), for a gate that feeds back."""
-    if place >= 0:
-        offset = place * plan[at + p.NBP]
+    if gate >= 0:
+        offset = gate * plan[at + p.NBP]
         gates = adjoint + plan[at + p.S_GATES] + offset
         v.mul_add(f, da, fr + plan[at + p.F_SLOPE] + offset, gates, plan[at + p.NBP])
 
@@ -322,10 +322,10 @@ def add_spread(plan, at, f, dst, slope, da, gate):
 
 
 @kernel
-def tangent_gate(plan, at, f, fr, out, place, da):
+def tangent_gate(plan, at, f, fr, out, gate, da):
     """The change of a recurrent gate, for one that feeds back."""
-    if place >= 0:
-        offset = place * plan[at + p.NBP]
+    if gate >= 0:
+        offset = gate * plan[at + p.NBP]
         gate, slope = out + plan[at + p.S_GATES] + offset, fr + plan[at + p.F_SLOPE] + offset
         v.mul(f, gate, slope, da, plan[at + p.NBP])
 

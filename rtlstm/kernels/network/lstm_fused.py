@@ -30,7 +30,7 @@ class _Cells:
     def field(self, name: int | Value) -> Value:
         return self.e.at(self.plan, self.at + name)
 
-    def place(self, name: int) -> Callable[[Value], Value]:
+    def offset_of(self, name: int) -> Callable[[Value], Value]:
         """Where unit j's number of a frame array lies."""
         start = self.fr + self.field(name)
         return lambda j: start + j
@@ -55,8 +55,8 @@ class _Cells:
 
     def squash(self, kind: int, const: int) -> Callable[[Value], Value]:
         """The layer's function g or h."""
-        e, kind_, place = self.e, self.field(kind), self.field(const)
-        alpha, beta = e.at(self.w, place), e.at(self.w, place + 1)
+        e, kind_, constants = self.e, self.field(kind), self.field(const)
+        alpha, beta = e.at(self.w, constants), e.at(self.w, constants + 1)
         cases = [
             (number, function.emit(e, alpha, beta))
             for number, (function, row) in enumerate(zip(SQUASHES, tables.SQUASHES))
@@ -76,8 +76,8 @@ class _Cells:
 def _lstm_cells(e: Emitter, plan: Slice, at: Value, w: Slice, f: Slice, fr: Value) -> None:
     cells = _Cells(e, plan, at, w, f, fr)
     outputs = (p.F_I, p.F_F, p.F_Z, p.F_C, p.F_HC, p.F_O, p.F_Y)
-    places = [cells.place(name) for name in outputs]
-    before, a = cells.place(p.F_CP), cells.place(p.F_A)
+    offsets = [cells.offset_of(name) for name in outputs]
+    before, a = cells.offset_of(p.F_CP), cells.offset_of(p.F_A)
     i_gate, f_gate = cells.group_gate(p.G_I), cells.group_gate(p.G_F)
     column = cells.field(p.O_COL)
     o_gate = cells.gate(column, cells.field(p.O_PEEP), e.compare(">=", column, 0))
@@ -92,8 +92,8 @@ def _lstm_cells(e: Emitter, plan: Slice, at: Value, w: Slice, f: Slice, fr: Valu
         z = g(e.load(f, a(j) + z_column))
         c = e.fma(forget, cp, i * z)
         hc, o = h(c), o_gate(j, c)
-        for place, value in zip(places, (i, forget, z, c, hc, o, o * hc), strict=True):
-            e.store(f, place(j), value)
+        for offset, value in zip(offsets, (i, forget, z, c, hc, o, o * hc), strict=True):
+            e.store(f, offset(j), value)
 
     e.sweep(cells.field(p.NP), body)
 

@@ -27,23 +27,23 @@ def layer_group(plan, layer, h, w, f, old, frame, count):
 
 
 @kernel
-def step(plan, h, w, f, places, X, Y, streams):
+def step(plan, h, w, f, offsets, X, Y, streams):
     """`advance`, with denormal numbers taken for 0."""
     mode = flush_denormals()
-    status = advance(plan, h, w, f, places, X, Y, streams)
+    status = advance(plan, h, w, f, offsets, X, Y, streams)
     restore_mode(mode)
     return status
 
 
 @kernel
-def advance(plan, h, w, f, places, X, Y, streams):
+def advance(plan, h, w, f, offsets, X, Y, streams):
     """X (streams * INPUTS) into Y (streams * OUTPUTS), both flat; states from `old` to `new`.
 
-    places: where the states `old` and `new` (streams * STATE_LEN) and the frames of a group lie.
+    offsets: where the states `old` and `new` (streams * STATE_LEN) and the frames of a group lie.
     Returns 0, or 4 * stream + status of the first stream that was refused; `old` is never written.
     """
     m, n, size, length = plan[p.INPUTS], plan[p.OUTPUTS], plan[p.STATE_LEN], plan[p.FRAME_LEN]
-    old, new, frame = places[0], places[1], places[2]
+    old, new, frame = offsets[0], offsets[1], offsets[2]
     for start in range(0, streams, p.STREAM_GROUP):
         count = min(p.STREAM_GROUP, streams - start)
         for b in range(count):
@@ -62,11 +62,11 @@ def advance(plan, h, w, f, places, X, Y, streams):
 
 
 @kernel
-def step_at(at, matrices, numbers, places, X, Y, streams):
+def step_at(at, matrices, numbers, offsets, X, Y, streams):
     """`step`, of what is given by address: the way in from Python.
 
     at: a table of plan, h, w and f (see `views`); matrices: the dtype of h; numbers: of all else;
-    places: three int64.
+    offsets: three int64.
     """
     ends = views.ints_at(at, 8)
     plan, h = views.ints_at(ends[0], ends[1]), views.numbers_at(ends[2], ends[3], matrices)
@@ -74,4 +74,4 @@ def step_at(at, matrices, numbers, places, X, Y, streams):
     f = views.numbers_at(ends[6], ends[7], numbers)
     x = views.numbers_at(X, streams * plan[p.INPUTS], numbers)
     y = views.numbers_at(Y, streams * plan[p.OUTPUTS], numbers)
-    return step(plan, h, w, f, views.ints_at(places, 3), x, y, streams)
+    return step(plan, h, w, f, views.ints_at(offsets, 3), x, y, streams)

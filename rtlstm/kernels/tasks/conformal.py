@@ -31,8 +31,8 @@ from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.kernels.tasks.scaling import field
 
-QUICK, SLOW = 0.05, 0.002  # rates of the running means of |e|
-QUICK_SHARE = 0.3
+FAST, SLOW = 0.05, 0.002  # rates of the running means of |e|
+FAST_SHARE = 0.3
 BIN_RATE = 0.01
 FAR = 20.0  # slow means up to which an error counts
 LEAST = 0.05  # of the scale of changes: the least that FAR is a multiple of, after a rest
@@ -61,7 +61,7 @@ def half_width(plan, d, i, phase, first):
     fast, slow = d[pair(plan, k.BOUND_FAST, i)], d[pair(plan, k.BOUND_SLOW, i)]
     if not (fast > 0.0 and slow > 0.0):
         return first, 0.0
-    sigma = slow * (fast / slow) ** QUICK_SHARE
+    sigma = slow * (fast / slow) ** FAST_SHARE
     sigma *= d[plan[k.BIN] + i * k.BINS + phase_bin(phase)]
     quantile = math.exp(d[pair(plan, k.BOUND_LOG, i)])
     return shifted_width(sigma * quantile, slow * quantile, d[pair(plan, k.BOUND_SHIFT, i)]), sigma
@@ -96,7 +96,7 @@ def update_bounds(plan, d, i, error, half, sigma, phase):
     n = d[count]
     fast, slow = pair(plan, k.BOUND_FAST, i), pair(plan, k.BOUND_SLOW, i)
     counted = e if n < 10.0 else min(e, FAR * max(d[slow], least))
-    d[fast] += max(QUICK, 1.0 / n) * (counted - d[fast])
+    d[fast] += max(FAST, 1.0 / n) * (counted - d[fast])
     d[slow] += max(SLOW, 1.0 / n) * (counted - d[slow])
     if d[slow] > 0.0:
         share = plan[k.BIN] + i * k.BINS + phase_bin(phase)

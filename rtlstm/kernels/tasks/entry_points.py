@@ -84,8 +84,8 @@ def predict_row_at(at, numbers, row, time, truth, known, out):
     """`supervised.predict_row`; row (COLUMNS), time (1), truth (known) and out float64."""
     plan, lab, net, f, d, q = supervised_arrays(at, numbers)
     values, seconds = views.doubles_at(row, plan[k.COLUMNS]), views.doubles_at(time, 1)[0]
-    label, answer = views.doubles_at(truth, known), views.doubles_at(out, plan[w.OUTPUTS])
-    supervised.predict_row(plan, lab, net, f, d, q, (values, seconds, label), answer)
+    label, prediction = views.doubles_at(truth, known), views.doubles_at(out, plan[w.OUTPUTS])
+    supervised.predict_row(plan, lab, net, f, d, q, (values, seconds, label), prediction)
     return p.OK
 
 

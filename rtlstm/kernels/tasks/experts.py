@@ -71,11 +71,11 @@ def predict_expert(plan, d, q, e, place):
     It is the base if e is E or s is not finite.
     """
     K, at = plan[w.OUTPUTS], plan[w.WAITING] + place * plan[w.WAITING_ROW]
-    base, said = at + plan[w.W_BASE], at + plan[w.W_PREDICTIONS] + e * K
-    v.copy(d, said, d, base, K)
+    base, prediction = at + plan[w.W_BASE], at + plan[w.W_PREDICTIONS] + e * K
+    v.copy(d, prediction, d, base, K)
     if e == plan[w.EXPERTS]:
         if plan[w.KIND] == w.CLASSES:
-            softmax(d, said, said, K)
+            softmax(d, prediction, prediction, K)
         return 0.0
     s, x = spread(plan, d, q, e, place), at + plan[w.W_X] + plan[w.READ_FROM]
     sound, firm = math.isfinite(s) and s >= 0.0, reach(e)
@@ -85,27 +85,28 @@ def predict_expert(plan, d, q, e, place):
         change = firm * v.dot(d, weights(plan, e, c), d, x, plan[k.WIDTH])
         if plan[w.KIND] == w.NUMBERS:
             change = clipped(d[at + plan[w.W_SCALE] + c] * change, d[at + plan[w.W_LIMIT] + c])
-        d[said + c] += change
+        d[prediction + c] += change
     if plan[w.KIND] == w.CLASSES:
-        softmax(d, said, said, K)
+        softmax(d, prediction, prediction, K)
     return s
 
 
 @kernel
 def mix_experts(plan, d, at):
     """The answer of a row of the ring: the mean of its experts' under their weights."""
-    K, said, answer = plan[w.OUTPUTS], at + plan[w.W_PREDICTIONS], at + plan[w.W_PREDICTION]
-    v.fill(d, answer, 0.0, K)
+    K, prediction = plan[w.OUTPUTS], at + plan[w.W_PREDICTION]
+    predictions = at + plan[w.W_PREDICTIONS]
+    v.fill(d, prediction, 0.0, K)
     for e in range(plan[w.EXPERTS] + 1):
         for c in range(K):
             own = c if plan[w.KIND] == w.NUMBERS else 0
-            d[answer + c] += d[plan[w.MIX] + e * K + own] * d[said + e * K + c]
+            d[prediction + c] += d[plan[w.MIX] + e * K + own] * d[predictions + e * K + c]
 
 
 @kernel
 def update_weights(plan, d, at, c):
     """Move the weights of the experts by what they said of output c, the true class or a number."""
-    E, K, said = plan[w.EXPERTS], plan[w.OUTPUTS], at + plan[w.W_PREDICTIONS] + c
+    E, K, prediction = plan[w.EXPERTS], plan[w.OUTPUTS], at + plan[w.W_PREDICTIONS] + c
     numbers = plan[w.KIND] == w.NUMBERS
     mixed, total = plan[w.MIX] + (c if numbers else 0), 0.0
     truth, sigma = d[at + plan[w.W_TARGET] + c], 0.0
@@ -114,9 +115,9 @@ def update_weights(plan, d, at, c):
         if not sigma > 0.0:
             return
     for e in range(E + 1):
-        likely = max(d[said + e * K], LEAST)
+        likely = max(d[prediction + e * K], LEAST)
         if numbers:
-            off = (truth - d[said + e * K]) / sigma
+            off = (truth - d[prediction + e * K]) / sigma
             likely = math.exp(-0.5 * min(off * off, FARTHEST))
         d[mixed + e * K] *= likely
         total += d[mixed + e * K]
@@ -128,18 +129,18 @@ def update_weights(plan, d, at, c):
 @kernel
 def error(plan, d, at, e, c):
     """y - p of expert e, for numbers over its scale and held within HUBER sigmas; 0 if unknown."""
-    truth, said = (
+    truth, prediction = (
         d[at + plan[w.W_TARGET] + c],
         d[at + plan[w.W_PREDICTIONS] + e * plan[w.OUTPUTS] + c],
     )
     if math.isnan(truth):
         return 0.0
     if plan[w.KIND] == w.CLASSES:
-        return truth - said
+        return truth - prediction
     scale, sigma = d[at + plan[w.W_SCALE] + c], math.sqrt(d[plan[w.ERROR2] + c])
     if not scale > 0.0:
         return 0.0
-    return clipped((truth - said) / scale, d[plan[k.SETTINGS] + k.HUBER] * sigma)
+    return clipped((truth - prediction) / scale, d[plan[k.SETTINGS] + k.HUBER] * sigma)
 
 
 @kernel
@@ -153,7 +154,7 @@ def learn(plan, f, d, q, e, place):
     if not (math.isfinite(s) and s >= 0.0):
         rls.reset_covariance(plan, d, e)
         q[plan[w.VERSION] + e] += 1
-        q[plan[w.TALLY] + w.RESETS] += 1
+        q[plan[w.COUNTERS] + w.RESETS] += 1
         return
     if plan[w.KIND] == w.CLASSES:
         by = CURVATURE
@@ -173,7 +174,7 @@ def learn(plan, f, d, q, e, place):
     d[plan[k.CSCALE] + e] = scale / forget
     if scale > rls.MAX_SCALE:
         rls.rescale(plan, d, e)
-    rls.ridge(plan, d, e, q[plan[w.TALLY] + w.LABELS])
+    rls.ridge(plan, d, e, q[plan[w.COUNTERS] + w.LABELS])
     q[plan[w.VERSION] + e] += 1
 
 

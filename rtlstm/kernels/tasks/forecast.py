@@ -53,7 +53,7 @@ def take_row(plan, net, f, d, q, row, time, learn):
     anomaly.see(plan, d, q, row, learn)
     learn = learn and spells.learned_from(d, plan[k.ODDNESS])
     v.fill(f, plan[k.LEARN_TARGET], 0.0, plan[k.UNITS])
-    v.fill(d, plan[k.LAST_ERROR], 0.0, plan[k.SETS] * plan[k.TARGETS])
+    v.fill(d, plan[k.LAST_ERROR], 0.0, plan[k.CROSS_HORIZONS] * plan[k.TARGETS])
     for h in range(plan[k.HORIZONS]):
         learn_horizon(plan, f, d, q, h, learn)
     calendar.move_clock(plan, d, q, time, learn)
@@ -239,7 +239,7 @@ def advance_networks(plan, net, f, q, taken):
     The first is from the state that runs ahead, which moves; the second from the state that lags,
     which stays, on the row that it takes next; NaN, from which nothing is learned, if not finite.
     """
-    frame, m, units = net[p.AHEAD], plan[k.INPUTS], plan[k.UNITS]
+    frame, m, units = net[p.PREDICTION_FRAME], plan[k.INPUTS], plan[k.UNITS]
     late = plan[k.QUEUE] + (taken + 1) % plan[plan[k.HORIZON_AT]] * m
     for turn in range(2):
         x, state = (

@@ -60,10 +60,14 @@ Z = _array("d", "WINDOW, C", "standardised rows, as a ring")
 CHANGES = _array("d", "WINDOW, C", "their changes, over the slow sigma, as a ring")
 ACF = _array("d", "LONGEST + 1", "autocorrelation")
 ACF_CHANGES = _array("d", "LONGEST + 1", "autocorrelation of the changes")
-SETS = _number("horizons by whose errors older rows are chosen")
-LAST_ERROR = _array("d", "SETS, T", "their errors at this row, in sigmas, 0 where none is known")
-CROSS = _array("d", "SETS, T, PICK_LAGS, C", "running correlation with the columns' changes")
-CROSS_SQUARES = _array("d", "SETS, T", "the sum of the squares of the errors")
+CROSS_HORIZONS = _number("horizons by whose errors older rows are chosen")
+LAST_ERROR = _array(
+    "d", "CROSS_HORIZONS, T", "their errors at this row, in sigmas, 0 where none is known"
+)
+CROSS = _array(
+    "d", "CROSS_HORIZONS, T, PICK_LAGS, C", "running correlation with the columns' changes"
+)
+CROSS_SQUARES = _array("d", "CROSS_HORIZONS, T", "the sum of the squares of the errors")
 LEVEL = _array("d", "LEVELS + 1, T", "running means of each target, and the count of values")
 MIX = _array("d", "H * T, EXPERTS", "weights of the experts")
 REGRET = _array("d", "H * T, EXPERTS", "what the mixture lost more than each, forgetting")
@@ -74,7 +78,7 @@ EXPECTED_SIGMA = _array("d", "T", "sigma of the error of that, 0 if unknown")
 WATCH = _array("d", "T, anomaly_plan.FIELDS", "what is watched of each target")
 ODDNESS = _array("d", "anomaly_plan.SHARED_LEN", "oddness of the row, its calibration, spells")
 INVERSE = _array("d", "T, T", "inverse covariance of the targets' errors")
-HELD = _array("d", "T", "scratch: those errors, clipped")
+CLIPPED = _array("d", "T", "scratch: those errors, clipped")
 TURNED = _array("d", "T", "scratch: their product with the inverse")
 ISSUED = _array("d", "R, RING_ROW", "the ring of issued forecasts")
 # Inside a row of the ring.

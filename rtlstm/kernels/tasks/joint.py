@@ -19,7 +19,7 @@ from rtlstm.kernels.tasks import forecast_plan as k
 
 MEMORY = 1e-3  # share of the covariance that a row replaces
 RIDGE = 0.05  # ε
-HELD = 4.0
+BOUND = 4.0
 MOST_TARGETS = 256  # beyond, each target stands alone
 
 
@@ -32,19 +32,19 @@ def condition(plan, d, pace):
             at = plan[k.WATCH] + j * a.FIELDS
             d[at + a.T_GIVEN] = d[at + a.T_RESIDUAL]
         return
-    P, held, turned = plan[k.INVERSE], plan[k.HELD], plan[k.TURNED]
+    P, clipped, turned = plan[k.INVERSE], plan[k.CLIPPED], plan[k.TURNED]
     for j in range(T):
         r = d[plan[k.WATCH] + j * a.FIELDS + a.T_RESIDUAL]
-        d[held + j] = min(max(r, -HELD), HELD)
+        d[clipped + j] = min(max(r, -BOUND), BOUND)
     spread = 0.0
     for j in range(T):
         total = 0.0  # rows of P are not padded, so not the primitives' dot
         for i in range(T):
-            total += d[P + j * T + i] * d[held + i]
+            total += d[P + j * T + i] * d[clipped + i]
         d[turned + j] = total
-        spread += d[held + j] * d[turned + j]
+        spread += d[clipped + j] * d[turned + j]
         at, own = plan[k.WATCH] + j * a.FIELDS, d[P + j * T + j]
-        rest = d[at + a.T_RESIDUAL] - d[held + j]
+        rest = d[at + a.T_RESIDUAL] - d[clipped + j]
         d[at + a.T_GIVEN] = (d[turned + j] + own * rest) / math.sqrt(own)
     if pace > 0.0:
         learn(plan, d, spread, pace)

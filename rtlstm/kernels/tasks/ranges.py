@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 
 from rtlstm.kernels.compiler.jit import kernel
+from rtlstm.kernels.slots import SlotTable
 
 VALUE_RATES = (1.0, 0.1, 0.03)  # of running means
 ERROR_RATES = (1.0, 0.03)
@@ -35,21 +36,33 @@ FLAT = 1e-12  # width, over the value, below which a range is a point
 MOST = 1e6  # widths
 
 # ---------------------------------------------------------------- fields of a target in d
-SEEN, EXCESS, SIGNAL_AT = range(3)  # values seen; b of the last row; first of the signals
-(
-    SMOOTH,
-    LOW,
-    HIGH,
-    OLD_LOW,  # range before it was left
-    OLD_HIGH,
-    NEW_LOW,  # range since
-    NEW_HIGH,
-    GONE,  # rows since it was left, 0 if it was not
-    SIGNAL_LEN,
-) = range(9)
+TARGET = SlotTable("ranges of a target")
+_number = TARGET.number
+
+SEEN = _number("values seen")
+EXCESS = _number("b of the last row")
+SIGNAL_AT = TARGET.close(globals())
+
+SIGNAL = SlotTable("range of a signal")
+_number = SIGNAL.number
+
+SMOOTH = _number("running mean")
+LOW = _number("lower end of the range")
+HIGH = _number("upper end")
+OLD_LOW = _number("lower end before the range was left")
+OLD_HIGH = _number("upper end before")
+NEW_LOW = _number("lower end since")
+NEW_HIGH = _number("upper end since")
+GONE = _number("rows since the range was left, 0 if it was not")
+SIGNAL_LEN = SIGNAL.close(globals())
 FIELDS = SIGNAL_AT + SIGNALS * SIGNAL_LEN
 
-HELD, AGE, NEWS_LEN = range(3)  # largest b of late, and how many rows ago that was
+RECENT = SlotTable("largest excess of late")
+_number = RECENT.number
+
+LARGEST = _number("largest b of late")
+AGE = _number("rows since that")
+NEWS_LEN = RECENT.close(globals())
 
 
 @kernel
@@ -128,8 +141,8 @@ def announce(d, at, b):
     """b, or 0 if a row of late had as much; d[at] holds HELD and AGE."""
     d[at + AGE] += 1.0
     if d[at + AGE] > HOLD:
-        d[at + HELD] = 0.0
-    if b <= d[at + HELD]:
+        d[at + LARGEST] = 0.0
+    if b <= d[at + LARGEST]:
         return 0.0
-    d[at + HELD], d[at + AGE] = b, 0.0
+    d[at + LARGEST], d[at + AGE] = b, 0.0
     return b

@@ -32,15 +32,15 @@ LIMIT = 4.0  # sigmas that an error counts
 @kernel
 def horizon_of(plan, s):
     """Which horizon the errors of set s are of, as its number in the plan."""
-    return s * (plan[k.HORIZONS] - 1) // max(plan[k.SETS] - 1, 1)
+    return s * (plan[k.HORIZONS] - 1) // max(plan[k.CROSS_HORIZONS] - 1, 1)
 
 
 @kernel
 def correlate(plan, d, q):
     """Add the errors of this row to the cross-correlations; errors are 0 where none is known."""
     row, C, T = q[plan[k.COUNTS] + k.TAKEN], plan[k.COLUMNS], plan[k.TARGETS]
-    s = row % max(plan[k.SETS], 2)
-    if s >= plan[k.SETS]:
+    s = row % max(plan[k.CROSS_HORIZONS], 2)
+    if s >= plan[k.CROSS_HORIZONS]:
         return
     lead = plan[plan[k.HORIZON_AT] + horizon_of(plan, s)]
     if lead + k.PICK_LAGS > min(row, plan[k.WINDOW]):
@@ -59,7 +59,7 @@ def correlate(plan, d, q):
 @kernel
 def remember_error(plan, d, j, h, error):
     """Keep the error of target j at horizon h, in sigmas, if older rows are chosen by it."""
-    for s in range(plan[k.SETS]):
+    for s in range(plan[k.CROSS_HORIZONS]):
         if horizon_of(plan, s) == h:
             d[plan[k.LAST_ERROR] + s * plan[k.TARGETS] + j] = clipped(error, LIMIT)
 
@@ -73,14 +73,14 @@ def choose(plan, d, q):
     for j in range(T):
         for i in range(plan[k.PAIRS]):
             slot = plan[k.PICK] + j * plan[k.PAIRS] + i
-            s = min(i, plan[k.SETS] - 1)
+            s = min(i, plan[k.CROSS_HORIZONS] - 1)
             found = best_lag(plan, d, q, j, s * T + j) if q[slot] < 0 else -1
             if found >= 0:
                 q[slot] = found
                 first = plan[k.AT_PICKED] + 2 * i
                 rls.forget_columns(plan, d, j, first, first + 2)
-    v.fill(d, plan[k.CROSS], 0.0, plan[k.SETS] * T * k.PICK_LAGS * plan[k.COLUMNS])
-    v.fill(d, plan[k.CROSS_SQUARES], 0.0, plan[k.SETS] * T)
+    v.fill(d, plan[k.CROSS], 0.0, plan[k.CROSS_HORIZONS] * T * k.PICK_LAGS * plan[k.COLUMNS])
+    v.fill(d, plan[k.CROSS_SQUARES], 0.0, plan[k.CROSS_HORIZONS] * T)
 
 
 @kernel

@@ -45,9 +45,9 @@ def predict_row(plan, lab, net, f, d, q, sample, out):
     unknown, or (0) if it is to come later.
     """
     row, time, truth = sample
-    tally = plan[w.TALLY]
-    place = q[tally + w.ISSUED] % plan[w.RING]
-    at = plan[w.WAITING] + place * plan[w.WAITING_ROW]
+    counters = plan[w.COUNTERS]
+    slot = q[counters + w.ISSUED] % plan[w.RING]
+    at = plan[w.WAITING] + slot * plan[w.WAITING_ROW]
     scaling.fill_row(plan, d, q, row)
     if plan[w.FILL] == w.MEAN:
         for j in range(plan[k.COLUMNS]):
@@ -61,13 +61,13 @@ def predict_row(plan, lab, net, f, d, q, sample, out):
         base_prediction(plan, lab, d, q, at, c)
         d[at + plan[w.W_TARGET] + c] = truth[c] if len(truth) else math.nan
     for e in range(plan[w.EXPERTS]):
-        q[plan[w.STAMP] + place * plan[w.EXPERTS] + e] = -1
+        q[plan[w.STAMP] + slot * plan[w.EXPERTS] + e] = -1
     for e in range(plan[w.EXPERTS] + 1):
-        experts.predict_expert(plan, d, q, e, place)
+        experts.predict_expert(plan, d, q, e, slot)
     experts.mix_experts(plan, d, at)
     v.copy(out, 0, d, at + plan[w.W_PREDICTION], plan[w.OUTPUTS])
-    q[plan[w.STATE] + place] = len(truth) > 0
-    q[tally + w.ISSUED] += 1
+    q[plan[w.STATE] + slot] = len(truth) > 0
+    q[counters + w.ISSUED] += 1
 
 
 @kernel
@@ -86,26 +86,26 @@ def move_clock(plan, d, q, time):
     if q[plan[k.COUNTS] + k.STEPS_TIMED] < 2 or not calendar.day_counts(plan, d):
         return
     rows = calendar.DAY / max(step, 1e-9)
-    place = (moment % calendar.DAY) / calendar.DAY
-    calendar.harmonics(d, plan[k.CAL], place, k.HARMONICS, rows)
-    place = (moment % calendar.WEEK) / calendar.WEEK
-    calendar.harmonics(d, plan[k.CAL] + 2 * k.HARMONICS, place, 1, 7.0 * rows)
+    phase = (moment % calendar.DAY) / calendar.DAY
+    calendar.harmonics(d, plan[k.CAL], phase, k.HARMONICS, rows)
+    phase = (moment % calendar.WEEK) / calendar.WEEK
+    calendar.harmonics(d, plan[k.CAL] + 2 * k.HARMONICS, phase, 1, 7.0 * rows)
 
 
 @kernel
 def inputs_after_z(plan, lab, d, q, x):
     """What follows z in x: changes, running means, the last label, the calendar, the bias."""
     C, K = plan[k.COLUMNS], plan[w.OUTPUTS]
-    if plan[w.SETS] > 1:
+    if plan[w.COLUMN_VIEWS] > 1:
         for j in range(C):
             change = d[field(plan, k.LAST, j)] - d[field(plan, k.BEFORE, j)]
             d[x + C + j] = clipped(change * inverse_root(d[field(plan, k.SLOW2, j)]), LIMIT)
-    if plan[w.SETS] > 2:
+    if plan[w.COLUMN_VIEWS] > 2:
         update_means(plan, d, q, plan[w.MEANS])
         subtract_means(plan, d, plan[w.MEANS], x + 2 * C)
-    if plan[w.LABEL_SETS] > 0:
+    if plan[w.LABEL_VIEWS] > 0:
         v.copy(d, x + plan[w.AT_LABEL], d, plan[w.LABEL_Z], K)
-    if plan[w.LABEL_SETS] > 1:
+    if plan[w.LABEL_VIEWS] > 1:
         subtract_means(lab, d, plan[w.LABEL_MEANS], x + plan[w.AT_LABEL] + K)
     v.copy(d, x + plan[w.AT_CALENDAR], d, plan[k.CAL], k.CALENDAR)
     d[x + plan[w.AT_CALENDAR] + k.CALENDAR] = d[plan[k.CLOCK] + k.STRETCH]
@@ -139,7 +139,7 @@ def subtract_means(plan, d, means, x):
 @kernel
 def advance_network(plan, net, f, d, q, x):
     """The network's answer to x, with the state that runs ahead of the labels, into x."""
-    frame, hidden = net[p.AHEAD], x + plan[w.AT_HIDDEN]
+    frame, hidden = net[p.PREDICTION_FRAME], x + plan[w.AT_HIDDEN]
     for i in range(plan[k.INPUTS]):
         f[frame + net[p.HEADER_LEN + p.F_U] + i] = d[x + i]
     sound = forward(net, f, f, f, net[p.STATE], frame) == p.OK
@@ -147,7 +147,7 @@ def advance_network(plan, net, f, d, q, x):
         commit(net, f, net[p.STATE], frame)
     else:
         v.fill(f, net[p.STATE], 0.0, net[p.STATE_LEN])
-        q[plan[w.TALLY] + w.NETWORK_RESETS] += 1
+        q[plan[w.COUNTERS] + w.NETWORK_RESETS] += 1
     for u in range(plan[k.UNITS]):
         d[hidden + u] = f[frame + net[p.OUT] + u] if sound else 0.0
 
@@ -157,7 +157,7 @@ def base_prediction(plan, lab, d, q, at, c):
     """What is said of output c without any correction, its scale, and the last known label."""
     last, K = at + plan[w.W_LAST], plan[w.OUTPUTS]
     if plan[w.KIND] == w.CLASSES:
-        known = q[plan[w.TALLY] + w.LAST_CLASS]
+        known = q[plan[w.COUNTERS] + w.LAST_CLASS]
         d[last + c] = known
         table = plan[w.TABLE] + (known if plan[w.PREVIOUS] else K) * K
         d[at + plan[w.W_BASE] + c] = math.log(d[table + c] + SMOOTH)
@@ -179,22 +179,22 @@ def base_prediction(plan, lab, d, q, at, c):
 @kernel
 def learn_label(plan, lab, net, f, d, q):
     """Learn the oldest waiting row, whose label is known or known to be none; STAGE is 1 then."""
-    tally = plan[w.TALLY]
-    place = q[tally + w.SETTLED] % plan[w.RING]
-    at = plan[w.WAITING] + place * plan[w.WAITING_ROW]
+    counters = plan[w.COUNTERS]
+    slot = q[counters + w.SETTLED] % plan[w.RING]
+    at = plan[w.WAITING] + slot * plan[w.WAITING_ROW]
     v.fill(f, plan[k.LEARN_TARGET], 0.0, plan[k.UNITS])
     known, learn = has_label(plan, lab, d, q, at), learns(plan, q)
     if known:
         update_scores(plan, d, q, at)
         for e in range(plan[w.EXPERTS] if learn else 0):
-            experts.learn(plan, f, d, q, e, place)
+            experts.learn(plan, f, d, q, e, slot)
         remember_label(plan, lab, d, q, at)
-        q[tally + w.LABELS] += learn
-    learn = learn and known and q[tally + w.LABELS] > WARM
+        q[counters + w.LABELS] += learn
+    learn = learn and known and q[counters + w.LABELS] > WARM
     prepare_learning_step(plan, net, f, d, q, at + plan[w.W_X], learn)
-    q[tally + w.STEPS_BEFORE] = q[p.Q_STEPS]
-    q[tally + w.SETTLED] += 1
-    q[tally + w.STAGE] = 1
+    q[counters + w.STEPS_BEFORE] = q[p.Q_STEPS]
+    q[counters + w.SETTLED] += 1
+    q[counters + w.STAGE] = 1
 
 
 @kernel
@@ -214,15 +214,15 @@ def has_label(plan, lab, d, q, at):
 @kernel
 def update_scores(plan, d, q, at):
     """Count what was said of this row; where it is learned, move the experts' weights by it."""
-    K, answer, truth = plan[w.OUTPUTS], at + plan[w.W_PREDICTION], at + plan[w.W_TARGET]
+    K, prediction, truth = plan[w.OUTPUTS], at + plan[w.W_PREDICTION], at + plan[w.W_TARGET]
     if plan[w.KIND] == w.CLASSES:
         right, said = 0, 0
         for c in range(K):
             right = c if d[truth + c] > 0.5 else right
-            said = c if d[answer + c] > d[answer + said] else said
+            said = c if d[prediction + c] > d[prediction + said] else said
         last = d[at + plan[w.W_LAST]]
-        add_score(plan, d, 0, -math.log(max(d[answer + right], experts.LEAST)), said == right, 0.0,
-              last == right)  # fmt: skip
+        loss = -math.log(max(d[prediction + right], experts.LEAST))
+        add_score(plan, d, 0, loss, said == right, 0.0, last == right)
         if learns(plan, q):
             experts.update_weights(plan, d, at, right)
         return
@@ -230,7 +230,7 @@ def update_scores(plan, d, q, at):
         last = d[at + plan[w.W_LAST] + c]
         if math.isnan(d[truth + c]) or math.isnan(last):
             continue
-        off, naive = d[truth + c] - d[answer + c], d[truth + c] - last
+        off, naive = d[truth + c] - d[prediction + c], d[truth + c] - last
         add_score(plan, d, c, off * off, abs(off), naive * naive, abs(naive))
         if not learns(plan, q):
             continue
@@ -263,10 +263,10 @@ def remember_label(plan, lab, d, q, at):
             tabulate(plan, d, q, at)
         for c in range(K):
             if d[truth + c] > 0.5:
-                q[plan[w.TALLY] + w.LAST_CLASS] = c
+                q[plan[w.COUNTERS] + w.LAST_CLASS] = c
             d[plan[w.LABEL_Z] + c] = d[field(lab, k.LAST, c)] = d[truth + c]
             q[lab[k.SEEN] + c] += learns(plan, q)
-    if plan[w.LABEL_SETS] > 1:
+    if plan[w.LABEL_VIEWS] > 1:
         update_means(lab, d, q, plan[w.LABEL_MEANS])
 
 
@@ -288,7 +288,7 @@ def prepare_learning_step(plan, net, f, d, q, x, learn):
     The network has no head and half the squared error as loss, so a target y - g makes its
     dL/dy = g; y is what it is about to answer, from a forward step whose state is not kept.
     """
-    frame, y, m = net[p.AHEAD], plan[k.LEARN_TARGET], plan[k.INPUTS]
+    frame, y, m = net[p.PREDICTION_FRAME], plan[k.LEARN_TARGET], plan[k.INPUTS]
     for i in range(m):
         f[plan[k.LEARN_INPUT] + i] = d[x + i]
     v.copy(f, frame + net[p.HEADER_LEN + p.F_U], f, plan[k.LEARN_INPUT], m)
@@ -303,12 +303,12 @@ def prepare_learning_step(plan, net, f, d, q, x, learn):
 def reset_network(plan, net, f, d, q):
     """Clear the learning trajectory, whose prediction is not finite."""
     clear_trajectory(net, f)
-    q[plan[w.TALLY] + w.NETWORK_RESETS] += 1
+    q[plan[w.COUNTERS] + w.NETWORK_RESETS] += 1
 
 
 @kernel
 def catch_up(plan, net, f, q):
     """Where no row waits, the state that runs ahead is the one that has learned."""
-    q[plan[w.TALLY] + w.STAGE] = 0
-    if q[plan[w.TALLY] + w.ISSUED] == q[plan[w.TALLY] + w.SETTLED]:
+    q[plan[w.COUNTERS] + w.STAGE] = 0
+    if q[plan[w.COUNTERS] + w.ISSUED] == q[plan[w.COUNTERS] + w.SETTLED]:
         v.copy(f, net[p.STATE], f, net[p.LEARN_STATE], net[p.STATE_LEN])

@@ -37,7 +37,7 @@ def _outers_add(
     def tile(i: Value, j: Value, height: int, lanes: int, vectors: int) -> None:
         e.lanes = lanes
         columns = [j + v * lanes for v in range(vectors)]
-        places = [C + (i + r) * c + at for r in range(height) for at in columns]
+        starts = [C + (i + r) * c + at for r in range(height) for at in columns]
 
         def outer(k: Value, *sums: Value) -> list[Value]:
             left, right = A + k * a + i, B + k * b
@@ -45,10 +45,10 @@ def _outers_add(
             pairs = itertools.product(range(height), loaded)
             return [e.fma(e.at(f, left + r), v, s) for (r, v), s in zip(pairs, sums, strict=True)]
 
-        for place, total in zip(
-            places, e.unrolled(K, 1, outer, [e.load(f, place) for place in places]), strict=True
+        for start, total in zip(
+            starts, e.unrolled(K, 1, outer, [e.load(f, start) for start in starts]), strict=True
         ):
-            e.store(f, place, total)
+            e.store(f, start, total)
 
     def panel(lanes: int, vectors: int) -> Callable[[Value], None]:
         def body(j: Value) -> None:
@@ -97,10 +97,10 @@ def _rows_dots(
     def dots(k: Value, b: Value, outputs: int, vectors: int) -> list[Value]:
         """Return, vector by vector, the products with rows k … of W, summed but for the lanes."""
         rows = [W + (k + i) * stride for i in range(outputs)]
-        places = [V + (b + i) * v for i in range(vectors)]
+        starts = [V + (b + i) * v for i in range(vectors)]
 
         def body(j: Value, *sums: Value) -> list[Value]:
-            left = [e.load(f, at + j) for at in places]
+            left = [e.load(f, at + j) for at in starts]
             right = [e.load(w, at + j) for at in rows]
             pairs = itertools.product(left, right)
             return [e.fma(y, x, s) for (x, y), s in zip(pairs, sums, strict=True)]
@@ -151,16 +151,16 @@ def rows_dots(
 
 
 def _flush(e: Emitter, f: Slice, dst: Value, src: Value, n: Value) -> None:
-    faint = _faint(np.float32 if e.single else np.float64)
+    negligible = _negligible(np.float32 if e.single else np.float64)
 
     def body(j: Value) -> None:
         value = e.load(f, src + j)
-        e.store(f, dst + j, e.where(e.abs(value) < faint, 0.0, value))
+        e.store(f, dst + j, e.where(e.abs(value) < negligible, 0.0, value))
 
     e.sweep(n, body)
 
 
-def _faint(dtype: Any) -> float:
+def _negligible(dtype: Any) -> float:
     """What still makes normal numbers of products with anything that a float resolves beside 1."""
     info = np.finfo(dtype)
     return float(info.tiny / info.eps)
@@ -171,7 +171,7 @@ def flush(f: Array, dst: int, src: int, n: int) -> None:
     """f[dst + j] = f[src + j], or 0 where it is so small that products with it turn subnormal:
     below 1e-31 in float32, 1e-292 in float64. dst may be src.
     """
-    faint = np.finfo(f.dtype).tiny / np.finfo(f.dtype).eps
+    negligible = np.finfo(f.dtype).tiny / np.finfo(f.dtype).eps
     for j in range(n):
         x = f[src + j]
-        f[dst + j] = 0.0 if abs(x) < faint else x
+        f[dst + j] = 0.0 if abs(x) < negligible else x

@@ -148,8 +148,8 @@ class Emitter:
 
     def _load(self, array: Slice, offset: Value, kind: Any) -> Value:
         b, size = self.builder, {BFLOAT16: 2, ir.FloatType(): 4}.get(array.element, 8)
-        place = b.gep(array.pointer, [offset.llvm], source_etype=array.element)
-        value = b.load(place, align=size, typ=kind)
+        pointer = b.gep(array.pointer, [offset.llvm], source_etype=array.element)
+        value = b.load(pointer, align=size, typ=kind)
         if array.element == BFLOAT16:
             bits, number = ir.IntType(32), self.scalar
             if isinstance(kind, ir.VectorType):
@@ -161,8 +161,8 @@ class Emitter:
     def load_pair(self, array: Slice, offset: Value) -> tuple[Value, Value]:
         """Load 2 * lanes bfloat16 numbers: those at even places, those at odd places."""
         b, bits = self.builder, ir.VectorType(ir.IntType(32), self.lanes)
-        place = b.gep(array.pointer, [offset.llvm], source_etype=array.element)
-        both = b.load(place, align=2, typ=bits)  # an even one is the lower half of 32 bits
+        pointer = b.gep(array.pointer, [offset.llvm], source_etype=array.element)
+        both = b.load(pointer, align=2, typ=bits)  # an even one is the lower half of 32 bits
         even, odd = b.shl(both, self.coerce(16, bits)), b.and_(both, self.coerce(-65536, bits))
         number = self.vector(self.scalar)
         return Value(self, b.bitcast(even, number)), Value(self, b.bitcast(odd, number))
@@ -174,18 +174,18 @@ class Emitter:
 
     def put(self, array: Slice, offset: Value, value: Value) -> None:
         """Store a value of whatever width it has."""
-        place = self.builder.gep(array.pointer, [offset.llvm], source_etype=array.element)
-        self.builder.store(value.llvm, place, align=4 if self.single else 8)
+        pointer = self.builder.gep(array.pointer, [offset.llvm], source_etype=array.element)
+        self.builder.store(value.llvm, pointer, align=4 if self.single else 8)
 
     def prefetch(self, array: Slice, offset: Value) -> None:
         """Ask for the cache line of an element, which may lie anywhere, to be written to soon."""
-        place = self.builder.gep(array.pointer, [offset.llvm], source_etype=array.element)
+        pointer = self.builder.gep(array.pointer, [offset.llvm], source_etype=array.element)
         flag = ir.IntType(32)
         function = declare(
-            self.builder.module, "llvm.prefetch.p0", ir.VoidType(), [place.type, *3 * [flag]]
+            self.builder.module, "llvm.prefetch.p0", ir.VoidType(), [pointer.type, *3 * [flag]]
         )
         write, all_caches, data = flag(0), flag(3), flag(1)
-        self.builder.call(function, [place, write, all_caches, data])
+        self.builder.call(function, [pointer, write, all_caches, data])
 
     # Control
 

@@ -55,15 +55,7 @@ def _matvec(
 
 
 def _matvec_add(
-    e: Emitter,
-    w: Slice,
-    W: Value,
-    stride: Value,
-    f: Slice,
-    u: Value,
-    a: Value,
-    K: Value,
-    R: Value,
+    e: Emitter, w: Slice, W: Value, stride: Value, f: Slice, u: Value, a: Value, K: Value, R: Value
 ) -> None:
     _product(e, [(w, W, stride, u, K)], f, a, R, add=True)
 
@@ -164,11 +156,11 @@ def _add_rows(
     paired = w.element == BFLOAT16 and len(columns) % 2 == 0
 
     def row(k: Value, *totals: Value) -> list[Value]:
-        x, place = e.at(f, u + k), W + k * stride
+        x, start = e.at(f, u + k), W + k * stride
         if paired:
-            loaded = [v for c in columns[::2] for v in e.load_pair(w, place + c)]
+            loaded = [v for c in columns[::2] for v in e.load_pair(w, start + c)]
         else:
-            loaded = [e.load(w, place + c) for c in columns]
+            loaded = [e.load(w, start + c) for c in columns]
         return [e.fma(x, v, total) for v, total in zip(loaded, totals, strict=True)]
 
     if paired:

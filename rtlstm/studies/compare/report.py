@@ -71,11 +71,11 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
 
 def _notes(comparison: Comparison) -> list[str]:
     """How often methods were fitted, and what else befell them: each note with its methods."""
-    told: dict[str, list[str]] = {}
+    methods: dict[str, list[str]] = {}
     for result in comparison.results:
         for note in result.notes:
-            told.setdefault(note, []).append(result.name)
-    return [f"{', '.join(names)}: {note}" for note, names in told.items()]
+            methods.setdefault(note, []).append(result.name)
+    return [f"{', '.join(names)}: {note}" for note, names in methods.items()]
 
 
 def _failures(comparison: Comparison) -> list[str]:

@@ -65,7 +65,7 @@ class Tuned:
         meaning = "stands out from chance" if self.difference[1] * self.difference[2] > 0 else (
             "chance could make"
         )  # fmt: skip
-        told = (
+        gain = (
             f"On the rows after {self.searched:,}, which no trial has seen, it has MSE"
             f" {self.mse:.4g}, the defaults {self.default_mse:.4g}: {_share(rest)}, a difference"
             f" that {meaning}."
@@ -73,9 +73,9 @@ class Tuned:
         if self.settings == space.DEFAULT:
             return (
                 f"The defaults are kept: the best trial had {_share(self.gain)} error on the rows"
-                f" searched, too little to be told from chance among {self.trials}. {told}"
+                f" searched, too little to be told from chance among {self.trials}. {gain}"
             )
-        return f"The best trial takes the place of the defaults. {told}"
+        return f"The best trial takes the place of the defaults. {gain}"
 
     def toml(self) -> str:
         """Return the settings as `rtlstm stream --config` takes them."""
@@ -119,13 +119,13 @@ def tune(
     Raises SpecError for arguments that make no sense, MissingExtraError without Optuna.
     """
     recording = data if isinstance(data, Recording) else from_frame(data, times)
-    places = recording.indices(targets)
+    indices = recording.indices(targets)
     first = int(SHARE * len(recording)) if searched is None else searched
     if not 4 * horizon + 40 <= first < len(recording):
         raise SpecError(f"{first} of {len(recording)} rows are no part to search: too few or all")
     if jobs > 1 and journal is None:
         raise SpecError("several processes need a journal, by which they know of each other")
-    task = _Task(recording, places, horizon, first, seed)
+    task = _Task(recording, indices, horizon, first, seed)
     study = _study(journal, seed)
     _claim(study, task)
     if not study.trials:
@@ -144,7 +144,7 @@ class _Task:
     """One stream to search on: its first part for the trials, the rest for the judgement."""
 
     recording: Recording
-    places: tuple[int, ...]
+    indices: tuple[int, ...]
     horizon: int
     first: int
     seed: int
@@ -156,7 +156,7 @@ class _Task:
         model = self._make(space.suggest(trial))
         truth, scale = self._truth(), self._scale()
         warm, total, count = self.warm, 0.0, 0
-        last = np.empty((self.first, len(self.places)))
+        last = np.empty((self.first, len(self.indices)))
         for begin in range(0, self.first, CHUNK):
             end = min(begin + CHUNK, self.first)
             rows, times = self.recording.rows[begin:end], self.recording.times[begin:end]
@@ -191,7 +191,7 @@ class _Task:
             float(np.nanmean(rest[1])),
             self._difference(rest),
             _importances(study),
-            tuple(self.recording.columns[j] for j in self.places),
+            tuple(self.recording.columns[j] for j in self.indices),
             self.horizon,
         )
 
@@ -208,7 +208,7 @@ class _Task:
         """What knows the same task again: its first rows, targets and horizon."""
         digest = hashlib.blake2b(digest_size=8)
         digest.update(np.ascontiguousarray(self.recording.rows[: self.first]).tobytes())
-        digest.update(repr((self.recording.columns, self.places, self.horizon)).encode())
+        digest.update(repr((self.recording.columns, self.indices, self.horizon)).encode())
         return digest.hexdigest()
 
     def _losses(self, settings: dict[str, Any]) -> Array:
@@ -222,12 +222,12 @@ class _Task:
 
     def _make(self, settings: dict[str, Any]) -> Any:
         columns = list(self.recording.columns)
-        targets = [columns[j] for j in self.places]
+        targets = [columns[j] for j in self.indices]
         return space.forecaster(settings, columns, targets, self.horizon, self.seed)
 
     def _truth(self) -> Array:
         rows = self.recording.rows
-        return np.where(np.isfinite(rows), rows, np.nan)[:, list(self.places)]
+        return np.where(np.isfinite(rows), rows, np.nan)[:, list(self.indices)]
 
     def _scale(self) -> Array:
         spread = np.nanstd(self._truth()[: self.first], axis=0)

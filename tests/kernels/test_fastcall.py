@@ -13,8 +13,7 @@ import pytest
 
 import rtlstm
 from rtlstm.kernels.compiler import mode
-from rtlstm.kernels.native import capi
-from rtlstm.kernels.native import fastcall as quick
+from rtlstm.kernels.native import capi, fastcall
 from rtlstm.models.network import raise_for_status
 
 needs = pytest.mark.skipif(
@@ -44,7 +43,7 @@ def call_of(thing: Any) -> Callable[..., Any]:
 def test_it_answers_what_the_careful_way_answers(make: Any, units: int, dtype: str) -> None:
     fast, slow = make(units, dtype=dtype), make(units, dtype=dtype)
     call_of(fast), call_of(slow)
-    slow._fast_call = quick.unavailable
+    slow._fast_call = fastcall.unavailable
     rng = np.random.default_rng(0)
     more = 1 if make is learner else 0
     for t in range(20):
@@ -205,11 +204,11 @@ def test_threads_on_one_object_lose_no_step(units: int) -> None:
     assert shared.snapshot() == alone.snapshot()
 
 
-def test_without_quick_functions_the_careful_way_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_fast_functions_the_checked_way_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capi, "is_supported", lambda: False)
     net, teacher = network(), learner()
     assert net.step([0.1, 0.2]).shape == teacher.step([0.1, 0.2], [0.3]).shape == (1,)
-    assert net._fast_call is teacher._fast_call is quick.unavailable
+    assert net._fast_call is teacher._fast_call is fastcall.unavailable
 
 
 @needs
@@ -239,25 +238,25 @@ def test_a_fast_call_that_does_something_else_is_noticed(
     fine.step([0.1, 0.2])
     code = fine._code if make is learner else fine._made[0]
     way, lengths = ("learn" if make is learner else "step"), (2, 1)
-    assert quick._agrees(way, code, lengths, fine._arena.f.dtype)
+    assert fastcall._agrees(way, code, lengths, fine._arena.f.dtype)
     other = make()
     other.step([0.1, 0.2])
     elsewhere = other._code if make is learner else other._made[0]
-    copies = iter([quick._copy(elsewhere), quick._copy(code)])
+    copies = iter([fastcall._copy(elsewhere), fastcall._copy(code)])
     elsewhere.arrays[1][...] = 0.5
-    copies = iter([quick._copy(elsewhere), quick._copy(code)])
+    copies = iter([fastcall._copy(elsewhere), fastcall._copy(code)])
     with monkeypatch.context() as patch:
-        patch.setattr(quick, "_copy", lambda _: next(copies))
-        assert not quick._agrees(way, code, lengths, fine._arena.f.dtype)
-        patch.setattr(quick, "_sound", {})
-        patch.setattr(quick, "_agrees", lambda *_: False)
-        with pytest.warns(quick.FastCallWarning):
+        patch.setattr(fastcall, "_copy", lambda _: next(copies))
+        assert not fastcall._agrees(way, code, lengths, fine._arena.f.dtype)
+        patch.setattr(fastcall, "_sound", {})
+        patch.setattr(fastcall, "_agrees", lambda *_: False)
+        with pytest.warns(fastcall.FastCallWarning):
             careful = make()
             careful.step([0.1, 0.2])
-        assert careful._fast_call is quick.unavailable
-        patch.setattr(quick, "_sound", {})
-        patch.setattr(quick, "CANARY_BYTES", 0)
-        assert call_of(make()) is quick.unavailable  # too large to be copied, so not seen
+        assert careful._fast_call is fastcall.unavailable
+        patch.setattr(fastcall, "_sound", {})
+        patch.setattr(fastcall, "CANARY_BYTES", 0)
+        assert call_of(make()) is fastcall.unavailable  # too large to be copied, so not seen
 
 
 @needs

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from answering_cases import COLUMNS, labels, made, stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from supervised_cases import COLUMNS, labels, made, stream
 
 import rtlstm
 from rtlstm.errors import StateError
