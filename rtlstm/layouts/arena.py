@@ -8,6 +8,7 @@ places and remembers them by name.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,8 +51,9 @@ class ArenaLayout:
     def reserve(self, part: str, *shape: int, save: str | None = None) -> int:
         """Reserve an array, each dimension as given; returns its offset, a multiple of LANES."""
         offset = self.sizes.setdefault(part, 0)
-        strides = tuple(int(np.prod(shape[i + 1 :], dtype=np.int64)) for i in range(len(shape)))
-        self.sizes[part] += padded(int(np.prod(shape, dtype=np.int64)))
+        shape = tuple(map(int, shape))
+        strides = tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
+        self.sizes[part] += padded(math.prod(shape))
         if save is not None:
             if save in self.saved:
                 raise ValueError(f"two arrays of one file would be called {save!r}")

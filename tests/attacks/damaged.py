@@ -12,7 +12,7 @@ import struct
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +38,12 @@ TEXTS = (
 )
 
 
-def pieces(data: bytes) -> tuple[bytes, bytes]:
-    """Header text and tensors of a good file."""
+@cache
+def pieces() -> tuple[bytes, bytes, bytes]:
+    """Header text, tensors and digest of the good file."""
+    data = good()
     end = 8 + struct.unpack("<Q", data[:8])[0]
-    return data[8:end], data[end:]
+    return data[8:end], data[end:], data[8:end].split(b'"digest":"')[1][:64]
 
 
 def damaged(data: bytes, rng: np.random.Generator) -> bytes:
@@ -69,15 +71,13 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
 
 def case(rng: np.random.Generator) -> tuple[bytes, bool]:
     """A damaged file, and whether it was signed anew."""
-    whole = good()
     if rng.random() < 0.5:
-        return damaged(whole, rng), False
-    text, data = pieces(whole)
+        return damaged(good(), rng), False
+    text, data, digest = pieces()
     if rng.random() < 0.2:
         data = damaged(data, rng)
     text = damaged(text, rng)
     text += b" " * (-len(text) % 8)
-    digest = pieces(whole)[0].split(b'"digest":"')[1][:64]
     if text.count(digest) == 1:
         bare = frame(text.replace(digest, b""), b"")
         text = text.replace(digest, hashlib.sha256(bare + data).hexdigest().encode())

@@ -11,6 +11,7 @@ import json
 import os
 import pickle
 import struct
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,7 @@ def sealed(tensors: dict[str, np.ndarray], **changes: object) -> bytes:
     return seal(entries(tensors), data, metadata(**changes))
 
 
+@cache
 def good() -> bytes:
     """The file that every attack is a variation of."""
     return sealed(TENSORS)
