@@ -59,19 +59,19 @@ def check_paths(paths: Iterable[tuple[str, Path | None]], source: str = "-") -> 
     seen: dict[str, str] = {}
     if source not in ("-", "host", "recording") and "://" not in source:
         seen[os.path.realpath(source)] = "SOURCE"
-    for option, path in paths:
-        if path is None:
-            continue
+    given = [(option, path) for option, path in paths if path is not None]
+    for option, path in given:
         real = os.path.realpath(path)
         if real in seen:
             raise click.UsageError(
                 f"{option} {path} is the same file as {seen[real]}; give it another name"
             )
         _check_place(option, path)
-        if option == "--plot":
-            _check_picture(path)
         if _is_plain(path):
             seen[real] = option
+    for option, path in given:
+        if option == "--plot":
+            _check_picture(path)
 
 
 def _check_place(option: str, path: Path) -> None:
