@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rtlstm.cli.outputs import check_paths, check_picture, write_output
+from rtlstm.cli.outputs import check_paths, write_output
 from rtlstm.studies.literature import EXPERIMENTS, experiment, names
 from rtlstm.studies.literature.settings import Settings
 from rtlstm.studies.table import Table
@@ -45,7 +45,6 @@ def reproduce(
     by row. Ctrl-C ends it and keeps the rows that are done.
     """
     check_paths([("--json", path), ("--plot", plot)])
-    check_picture(plot)
     _check_parts(name, options["only"])
     if threads:
         options["threads"] = threads
