@@ -53,10 +53,18 @@ def _limited() -> Iterator[None]:
         signal.signal(signal.SIGPROF, before)
 
 
+MEASURED = {"test_ahead.py", "test_chip.py", "test_fallback.py", "test_one_kernel.py"}
+_coverage: list[str] = []  # how a process that is started tells coverage, once it was asked for
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup() -> Iterator[None]:
-    # coverage follows pytest's own workers, and no other process: those are held to times and sizes
-    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    # Coverage follows pytest's own workers, and of the processes that tests start those that
+    # compile alone: the others are held to times and sizes, or killed.
+    if config := os.environ.pop("COVERAGE_PROCESS_CONFIG", None):
+        _coverage[:] = [config]
+    if _coverage and item.path.name in MEASURED:
+        os.environ["COVERAGE_PROCESS_CONFIG"] = _coverage[0]
     with _limited():
         return (yield)
 
