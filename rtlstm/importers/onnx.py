@@ -146,8 +146,6 @@ class _Run:
         if len(dims) == 3:
             codes = np.expand_dims(codes, 1 - times)
         batch = dims[1 - times] if len(dims) == 3 else 1
-        if length == 1 and batch is None:
-            raise SpecError(f"input {inputs[0].name!r} holds single steps of many sequences")
         if batch not in (None, 1):
             raise SpecError(f"input {inputs[0].name!r} has a batch of {batch}; a stream is one")
         self.values[inputs[0].name] = Tracked(codes, length, width, 0, INPUT)

@@ -24,7 +24,7 @@ def _axes(inputs: list[Any], attributes: Attributes, rank: int) -> tuple[int, ..
         raise ValueError("which axes go depends on the length of the sequence")
     found = tuple(int(axis) + rank * (axis < 0) for axis in axes)
     if len(set(found)) < len(found) or not all(0 <= axis < rank for axis in found):
-        raise ValueError(f"axes {list(axes)} of {rank}")
+        raise ValueError(f"axes {[int(axis) for axis in axes]} of {rank}")
     return found
 
 
