@@ -293,7 +293,7 @@ class Watch:
 
     # ------------------------------------------------------------------ share and spell
     def _share(self, w: rows.Writer, odd: str) -> str:
-        """(batch, 1) tail.place."""
+        """(batch, 1) tail.write_share."""
         g, row, n = w.g, self.row, float(self.row[a.S_WEIGHT])
         if n < tail.WARM:
             return g.op("Add", g.nothing(odd), g.const(1.0))

@@ -1,4 +1,4 @@
-"""`export_onnx`: one word for all models; of a learner, its network."""
+"""`export_onnx`: one function for all models; of a learner, its network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Holding an exported file against the model in this process, over the same stream."""
+"""Compare an exported file with the model in this process, over the same stream."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from rtlstm.models.learner import Learner
 from rtlstm.models.network import Network
 from rtlstm.models.regressor import Regressor
 
-# What goes into the graph at one step, and the answers that the model in this process gives.
+# What goes into the graph at one step, and what the model in this process gives.
 Step = tuple[dict[str, Array], list[Array]]
 
 

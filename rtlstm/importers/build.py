@@ -1,4 +1,4 @@
-"""What every importer ends in: layers with their weights become a Network.
+"""Build a Network of the layers and weights that an importer has read.
 
 An importer reads a foreign format into :class:`ImportedLayer` records, one a layer, whose weights
 carry the names of ``Network.parameters`` without the layer: "W.i" (inputs, units), "R.i", "b.i",
@@ -22,7 +22,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class ImportedLayer:
-    """A layer on its way in: what it is, and its weights by name."""
+    """A layer to be imported: what it is, and its weights by name."""
 
     layer: Layer
     weights: dict[str, Array]
@@ -30,7 +30,7 @@ class ImportedLayer:
 
 @dataclass(frozen=True)
 class ImportedHead:
-    """A head on its way in: its kind, W (features, outputs), and b (outputs,) or None."""
+    """A head to be imported: its kind, W (features, outputs), and b (outputs,) or None."""
 
     kind: str
     W: Array

@@ -25,7 +25,7 @@ _ACTIVATIONS = {"tanh": "tanh", "linear": "identity", "relu": "relu", "sigmoid":
 def import_keras(
     *layers: Sequence[Any], activation: str = "tanh", reset_after: bool = True
 ) -> Network:
-    """The network that Keras layers LSTM, GRU or SimpleRNN are: head None, no projection.
+    """Build the network of Keras layers LSTM, GRU or SimpleRNN, without a head.
 
     layers: for each layer its ``get_weights()``: kernel, recurrent_kernel and, if it has one,
     bias; which cell it is follows from the shapes. activation: Keras's word for all of them,

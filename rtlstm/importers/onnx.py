@@ -62,7 +62,7 @@ class State:
 
 
 def import_onnx(path: str | os.PathLike[str]) -> Network:
-    """Return the network that a graph of recurrent nodes is, stepped a sample at a time from zero.
+    """Build the network of a graph of recurrent nodes, to be stepped sample by sample from zero.
 
     Taken: LSTM (peepholes, activations with constants, ``input_forget``), GRU with
     ``linear_before_reset=1``, RNN; one behind the other, with whatever only moves elements between

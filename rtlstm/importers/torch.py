@@ -27,7 +27,7 @@ _KEY = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh)_l(\d+)$")
 
 
 def import_torch(source: Any, *, prefix: str = "", nonlinearity: str | None = None) -> Network:
-    """The network that a PyTorch recurrent module is: head None, its answer the last layer's h.
+    """Build the network of a PyTorch recurrent module; its output is the last layer's h.
 
     source: an nn.LSTM, nn.GRU or nn.RNN, its ``state_dict()``, or the path of a .safetensors file
     of one. prefix: takes the entries of a larger model that begin so, for example "lstm.".

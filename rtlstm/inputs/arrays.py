@@ -1,4 +1,4 @@
-"""The border: what users hand in becomes plain arrays of the right dtype and shape, or an error."""
+"""Check what users pass in, and turn it into plain arrays of the right dtype and shape."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def as_rows(X: Any, width: int, dtype: np.dtype[Any], what: str, *, checked: boo
 
 
 def must_be_finite(rows: Array, what: str, count: Callable[[Array], Any] | None = None) -> None:
-    """Raise SampleError for rows (T, width) that are not finite; ``count`` is told which (n,)."""
+    """Raise SampleError if a row of (T, width) is not finite; ``count`` gets the numbers of those."""
     good = np.isfinite(rows)
     if not good.all():  # over all at once, which takes a tenth of what it takes row by row
         bad = np.flatnonzero(~good.all(axis=1))
@@ -92,9 +92,9 @@ def _cast(x: Any, shape: tuple[int | None, ...], dtype: np.dtype[Any], what: str
 def output_array(
     out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any], *others: Array
 ) -> Array:
-    """The array to answer into: a new one, or ``out`` if it fits and shares nothing with others.
+    """The array for a result: a new one, or ``out`` if it fits and shares nothing with others.
 
-    others: what is read for the answer, or written beside it; whether they overlap is judged by
+    others: what is read for the result, or written beside it; whether they overlap is judged by
     their bounds.
     """
     if out is None:

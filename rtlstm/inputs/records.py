@@ -1,4 +1,4 @@
-"""The border of a forecaster: rows and times as users have them become plain float64."""
+"""Rows and times as users have them, checked and turned into plain arrays of float64."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """One allocation for everything that an object holds, and where each array lies in it.
 
-A block is one allocation with typed parts: f (the network's dtype: weights, state, traces), d
+An arena is one allocation with typed buffers: f (the network's dtype: weights, state, traces), d
 (float64: least squares, statistics), q (int64: counters), and h (uint16: the matrices of a network
-with bfloat16 storage, the upper halves of float32 numbers). An :class:`ArenaLayout` hands out
-places and remembers them by name.
+with bfloat16 storage, the upper halves of float32 numbers). An :class:`ArenaLayout` reserves
+arrays in one before it is made, and remembers them by name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ def padded(n: int) -> int:
 
 @dataclass(frozen=True)
 class ArrayLayout:
-    """A view of the block: part "f", "d", "q" or "h", element offset, shape, element strides."""
+    """Where an array lies in an arena: its buffer, offset, shape and strides, in elements.
+
+    part: the buffer, "f", "d", "q" or "h".
+    """
 
     part: str
     offset: int
@@ -43,7 +46,7 @@ class ArrayLayout:
 
 @dataclass
 class ArenaLayout:
-    """Hands out places in a block; ``saved`` names what a checkpoint must hold."""
+    """Reserves arrays in an arena to be made; ``saved`` names what a checkpoint must hold."""
 
     sizes: dict[str, int] = field(default_factory=lambda: {"f": 0, "d": 0, "q": 0})
     saved: dict[str, ArrayLayout] = field(default_factory=dict)
@@ -61,7 +64,7 @@ class ArenaLayout:
         return offset
 
     def mark_saved(self, part: str, offset: int, size: int, name: str) -> None:
-        """Note an array that has its place already as one that a checkpoint must hold."""
+        """Name an array that was reserved already as one that a checkpoint must hold."""
         self.saved[name] = ArrayLayout(part, offset, (size,), (1,))
 
 
@@ -92,16 +95,16 @@ class Arena:
         return parts
 
     def view(self, array: ArrayLayout) -> np.ndarray[Any, Any]:
-        """The array at a place of this block."""
+        """Return the array of this layout, which shares the arena's memory."""
         return array.view(self.parts[array.part])
 
 
 def buffer_dtype(part: str, dtype: str) -> str:
-    """The element type of a part of a block whose network has this dtype."""
+    """The element type of a buffer in the arena of a network of this dtype."""
     return {"f": dtype, "d": "float64", "q": "int64", "h": "uint16"}[part]
 
 
 def arena_bytes(sizes: dict[str, int], dtype: str) -> int:
-    """Bytes of a block with these part sizes."""
+    """Bytes of an arena whose buffers have these sizes."""
     widths = {part: np.dtype(buffer_dtype(part, dtype)).itemsize for part in sizes}
     return sum(-(-sizes[part] * widths[part] // ALIGN) * ALIGN for part in sizes)

@@ -1,4 +1,4 @@
-"""What a forecaster is, and where everything that it holds lies in its block."""
+"""What a forecaster is, and where everything that it holds lies in its arena."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def check_missing_values(values: Sequence[float]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class ForecasterLayout:
-    """The plans of a forecaster and of the learner inside, and the arena of its block."""
+    """The plans of a forecaster and of the learner inside, and its arena."""
 
     spec: ForecasterSpec
     learner: LearnerLayout

@@ -1,4 +1,4 @@
-"""What the rules of blocks keep in a learner's block: a history of steps, an influence matrix.
+"""What rules that learn window by window keep in an arena: past steps, an influence matrix.
 
 `rtlstm.layouts.rules` names these functions in its table; each takes its arrays from the arena and
 notes their places in the plan. What a checkpoint must hold to go on bit by bit is kept by name.
@@ -21,12 +21,12 @@ BPTT_STEPS = 1000  # the longest sequence of `bptt` that is not told another
 SHORTEST_WINDOW, LONGEST_WINDOW = (
     4,
     64,
-)  # blocks of `rtrl`, half as long as there are units between these
+)  # windows of `rtrl`, half as long as there are units between these
 SLAB, PANEL = 16, 32  # rows and columns of W whose influence a push moves at once
 
 
 def window_rule(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, rule: Rule) -> None:
-    """`tbptt` and `bptt`: the steps of a block and their errors."""
+    """`tbptt` and `bptt`: the steps of a window and their errors."""
     steps = rule.block or BPTT_STEPS
     step_history(spec, plan, arena, steps, steps)
     plan[p.HISTORY], plan[p.HISTORY_LEN] = arena.sizes["f"], 0
@@ -34,7 +34,7 @@ def window_rule(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, rule: Rule) -
 
 
 def hybrid(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, rule: Rule) -> None:
-    """A block of as many steps as units, if not told otherwise, and the influence matrix."""
+    """A window of as many steps as units, by default, and the influence matrix."""
     steps = rule.block or units(spec)
     step_history(spec, plan, arena, steps, steps)
     plan[p.PERIOD] = steps
@@ -42,8 +42,10 @@ def hybrid(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, rule: Rule) -> Non
 
 
 def rtrl(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, rule: Rule) -> None:
-    """A block, what of the block before is still needed, the weights of both, the influence
-    matrix, whose push to the start of the block is spread over the first steps of it.
+    """Two windows, their weights, and the influence matrix.
+
+    Of the window before, what is still needed is kept; the push of the matrix to the start of this
+    window is spread over its first steps.
     """
     steps = rule.block or min(max(units(spec) // 2, SHORTEST_WINDOW), LONGEST_WINDOW)
     plan[p.PERIOD] = -(-2 * steps // 5)
@@ -64,9 +66,9 @@ def units(spec: NetworkSpec) -> int:
     return sum(layer.units for layer in spec.layers)
 
 
-def step_history(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, block: int, ring: int) -> None:
+def step_history(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, window: int, ring: int) -> None:
     """A ring of slots, each a frame, dL/d(PRE) and dL/da of a step; the kept gradient."""
-    plan[p.WINDOW], plan[p.RING] = block, ring
+    plan[p.WINDOW], plan[p.RING] = window, ring
     slot = ArenaLayout()
     for number in range(len(spec.layers)):
         r = record(plan, number)

@@ -131,7 +131,7 @@ def _in_range(value: Any, low: float, high: float) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class LearnerLayout:
-    """The plan of a learner, the arena of its block, and where its queue of late labels lies."""
+    """The plan and arena of a learner, and where its queue of late labels lies."""
 
     spec: LearnerSpec
     network: layout.NetworkLayout

@@ -29,7 +29,7 @@ HEADS = {
 
 @dataclass(frozen=True)
 class NetworkLayout:
-    """The plan of a network and the names of what its block holds."""
+    """The plan of a network and the names of what its arena holds."""
 
     spec: NetworkSpec
     plan: np.ndarray[Any, Any]

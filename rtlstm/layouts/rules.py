@@ -1,4 +1,4 @@
-"""What each learning rule keeps in a learner's block, and which kernels drive it.
+"""What each learning rule keeps in a learner's arena, and which kernels drive it.
 
 A rule is a row of :data:`rtlstm.kernels.tables.RULES`: one kernel module with `run` (steps over
 flat rows) and `gradient`, and one function, here or in `history`, that takes its arrays from the
@@ -59,7 +59,7 @@ def block_traces(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, rule: Rule) 
 
 
 def rank_one(spec: NetworkSpec, plan: Plan, arena: ArenaLayout, rule: Rule) -> None:
-    """s~ and theta~ of uoro."""
+    """The two vectors of uoro whose product estimates the influence matrix: s~ and theta~."""
     _keep_gradient(plan, arena)
     plan[p.HISTORY_LEN] = plan[p.STATE_LEN] + plan[p.THETA_LEN]
     plan[p.HISTORY] = arena.reserve("f", int(plan[p.HISTORY_LEN]), save="trace")

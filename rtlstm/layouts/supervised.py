@@ -1,4 +1,4 @@
-"""What a classifier or regressor is, and where everything that it holds lies in its block."""
+"""What a classifier or regressor is, and where everything that it holds lies in its arena."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_DELAY = 100_000
 FILLS = {"hold": w.HOLD, "mean": w.MEAN, "raise": w.HOLD}
 SETTINGS = {**FORECASTER_SETTINGS, w.SHARE: 0.005, w.KEEP: 0.99}
 # The cost of a row grows with the square of what the experts see: the more columns, the fewer
-# views of each, and beyond the last bound they reach the answer through the network alone.
+# views of each, and beyond the last bound they reach the prediction through the network alone.
 COLUMN_VIEWS = ((48, 2 + len(w.RATES)), (128, 2), (MAX_COLUMNS, 1))
 READ_COLUMNS = 256
 LABEL_VIEWS = ((16, 1 + len(w.RATES)), (64, 1), (MAX_OUTPUTS, 0))
@@ -128,7 +128,7 @@ def _regressors(spec: SupervisedSpec) -> dict[int, int]:
 
 @dataclasses.dataclass(frozen=True)
 class SupervisedLayout:
-    """The plans of its columns, its labels and the learner inside, and the arena of its block."""
+    """The plans of its columns, its labels and the learner inside, and its arena."""
 
     spec: SupervisedSpec
     learner: LearnerLayout
@@ -155,7 +155,7 @@ class SupervisedLayout:
 
 
 def lay_out(spec: SupervisedSpec, numbers: bool) -> SupervisedLayout:
-    """Lay it out: its learner just as alone, then what answering and learning labels add."""
+    """Lay it out: its learner just as alone, then what predictions and labels need."""
     learner = learner_layout(spec.learner)
     arena = learner.arena
     plan, lab = np.full(w.HEADER_LEN, -1, np.int64), np.full(k.HEADER_LEN, -1, np.int64)

@@ -246,7 +246,7 @@ class Oddness:
     def row(self, odd: float) -> int:
         """Score a row; returns 1 if a spell has become normal."""
         self.d[self.at + a.S_ODDNESS] = odd
-        tail.place(self.d, self.at)
+        tail.write_share(self.d, self.at)
         settled = spells.move(self.d, self.at)
         tail.learn(self.d, self.at, spells.pace(self.d, self.at))
         return settled
@@ -294,7 +294,7 @@ def test_the_share_of_a_tail_falls_with_the_oddness() -> None:
     shares = []
     for odd in (-5.0, 0.0, 1.0, 3.0, 6.0, 20.0, math.nan):
         rows.d[rows.at + a.S_ODDNESS] = odd
-        tail.place(rows.d, rows.at)
+        tail.write_share(rows.d, rows.at)
         shares.append(rows[a.S_SHARE])
     assert shares[:6] == sorted(shares[:6], reverse=True) and 0.0 < shares[5] < 0.01
 

@@ -1,4 +1,4 @@
-"""A kernel that is one of several kernels, told apart by a number."""
+"""Make a kernel that calls one of several kernels, chosen by a number."""
 
 from __future__ import annotations
 

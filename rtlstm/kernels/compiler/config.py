@@ -1,4 +1,4 @@
-"""What runs here, and why: `rtlstm.config()`."""
+"""How kernels run in this process, and why: `rtlstm.config()`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What numba looks up while it compiles, looked up once.
+"""Look up once what numba looks up again and again while it compiles.
 
 Of the time that numba took to type and lower a tree of kernels, 20 % went into trying some twenty
 templates for every ``+``, each found through a table whose key hashes all flags of the compiler,

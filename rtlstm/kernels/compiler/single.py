@@ -1,4 +1,4 @@
-"""What is made once in a process, by one thread alone, however many come first."""
+"""Make something once in a process, by one thread alone, however many ask for it first."""
 
 from __future__ import annotations
 

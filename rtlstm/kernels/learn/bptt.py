@@ -1,7 +1,7 @@
-"""BPTT in blocks that do not overlap (`tbptt`), and over everything since the reset (`bptt`).
+"""BPTT in windows that do not overlap (`tbptt`), and over everything since the reset (`bptt`).
 
-The weights stand still within a block; its gradient is that of the sum of its losses, the state at
-its start held constant. A block of `tbptt` closes when it is full; one of `bptt` is closed by the
+The weights stand still within a window; its gradient is that of the sum of its losses, the state at
+its start held constant. A window of `tbptt` closes when it is full; one of `bptt` is closed by the
 learner's reset alone, and refuses a step for which there is no room (FULL).
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.compiler.jit import kernel
-from rtlstm.kernels.learn import history as blocks
+from rtlstm.kernels.learn import history
 from rtlstm.kernels.learn.history import over_windows
 from rtlstm.kernels.learn.optimizers import copy_gradient as gradient
 
@@ -20,8 +20,8 @@ __all__ = ["close", "gradient", "run"]
 def close(plan, f, d, q):
     """One update from the steps that wait, if there are any."""
     if q[p.Q_WINDOW_STEPS] > 0:
-        blocks.gradient_of_window(plan, f, q[p.Q_WINDOW_STEPS])
-        blocks.apply_gradient(plan, f, d, q)
+        history.gradient_of_window(plan, f, q[p.Q_WINDOW_STEPS])
+        history.apply_gradient(plan, f, d, q)
 
 
 run = over_windows(close)

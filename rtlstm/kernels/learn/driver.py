@@ -23,7 +23,7 @@ def learner_rows(run: Any) -> Any:
 
     @kernel
     def rows(at, numbers, who, X, Y, P, count):
-        """Row t of X, Y, P (count rows, flat) is a step of the learner in row who[t] of the blocks.
+        """Row t of X, Y, P (count rows, flat) is a step of the learner in row who[t] of the arenas.
 
         All are addresses; numbers: the dtype of f, X, Y and P. Returns 0, or 4 * row + status of
         the first row that was refused; later ones wait. A negative count passes over rows whose
@@ -70,11 +70,11 @@ def gradient(rule_gradient: Any) -> Any:
 
 @once
 def close(rule_close: Any) -> Any:
-    """The kernel that closes the unfinished block of one learner by a rule's `close`."""
+    """The kernel that closes the unfinished window of one learner by a rule's `close`."""
 
     @kernel
     def close_at(at, numbers, row):
-        """Learn from the unfinished block of the learner in a row, if its rule has blocks."""
+        """Learn from the unfinished window of the learner in a row, if its rule has windows."""
         ends = views.ints_at(at, 8)
         plan, one = views.ints_at(ends[0], ends[1]), views.numbers_at(ends[2], ends[3], numbers)
         f = views.numbers_at(ends[2] + row * ends[3] * one.itemsize, ends[3], numbers)

@@ -1,4 +1,4 @@
-"""A block of steps: its history in a ring of slots, BPTT through it, the gradient of its weights.
+"""A window of steps: its history in a ring of slots, BPTT through it, the gradient of its weights.
 
 Each slot holds a frame with the linearisation of its step (H_FRAME), dL/d(PRE) (H_ERROR) and, of
 the last backward pass, dL/da of every layer (H_DA). The gradient of a layer is then one sum of
@@ -26,7 +26,7 @@ def frame_at(plan, slot):
 
 @kernel
 def record(plan, f, d, q, x, y, out):
-    """Predict into out (OUTPUTS), and note the step in the block's next slot, its error included.
+    """Predict into out (OUTPUTS), and note the step in the window's next slot, its error included.
 
     Returns OK; or FULL, BAD_INPUT or BAD_OUTPUT, and then at most a counter has moved.
     """
@@ -57,7 +57,7 @@ def save_da(plan, f, slot):
 
 @kernel
 def weights_at(plan, f, slot):
-    """The block, seen so that the plan's places of the layers' weights are those of a slot."""
+    """The window, shifted so that the plan's offsets of the layers' weights are those of a slot."""
     if plan[p.H_THETA] < 0:
         return f
     return f[plan[p.H_THETA] + slot * plan[p.BODY_LEN] - plan[p.BODY] :]
@@ -65,7 +65,7 @@ def weights_at(plan, f, slot):
 
 @kernel
 def step_back(plan, f, slot):
-    """The adjoint in work through a slot's step, whose own loss is not asked for."""
+    """Move the adjoint in work through a slot's step, without the loss of that step."""
     wk = plan[p.WORK]
     w = weights_at(plan, f, slot)
     rows_back(plan, w, f, frame_at(plan, slot), wk + plan[p.ADJOINT], wk, 1)
@@ -152,7 +152,7 @@ def clear_structural_zeros(plan, at, f):
         v.fill(f, g + hi, 0.0, plan[at + p.R] - hi)
 
 
-# ---------------------------------------------------------------- a block whose weights stand still
+# ---------------------------------------------------------------- windows of constant weights
 @kernel
 def gradient_of_window(plan, f, count):
     """The gradient of all losses of slots 0 … count - 1, no further back than slot 0."""
@@ -172,17 +172,17 @@ def gradient_of_window(plan, f, count):
 
 @kernel
 def apply_gradient(plan, f, d, q):
-    """Learn from the gradient of a block in which something was observed; begin the next block."""
+    """Learn from the gradient of a window, if it had any target; begin the next window."""
     if q[p.Q_WINDOW_LABELS] > 0:
         update.update_all(plan, f, d, q)
     q[p.Q_WINDOW_STEPS] = q[p.Q_WINDOW_LABELS] = 0
 
 
 def over_windows(close):
-    """The kernel of a rule whose weights move when a block is full, from what then happens."""
+    """The kernel of a rule whose weights move when a window is full, from what then happens."""
 
     def step(plan, f, d, q, x, y, out):
-        """Predict into out (OUTPUTS) and note the step; a block that is full then closes."""
+        """Predict into out (OUTPUTS) and note the step; a window that is full then closes."""
         status = record(plan, f, d, q, x, y, out)
         if status == p.OK and q[p.Q_WINDOW_STEPS] == plan[p.PERIOD]:
             close(plan, f, d, q)

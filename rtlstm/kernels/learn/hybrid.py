@@ -1,7 +1,7 @@
-"""The hybrid of RTRL and BPTT: exact gradients of blocks, the past before a block in S.
+"""The hybrid of RTRL and BPTT: exact gradients of windows, the past before a window in S.
 
-The gradient of a block's losses is BPTT through the block plus (dL/ds at its start) S; the weights
-move once a block, S after it, with the weights of the block. Schmidhuber 1992 (see `influence`).
+The gradient of a window's losses is BPTT through it plus (dL/ds at its start) S; the weights move
+once a window, S after it, with the weights of the window. Schmidhuber 1992 (see `influence`).
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import math
 
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.compiler.jit import kernel
-from rtlstm.kernels.learn import history as blocks
-from rtlstm.kernels.learn import influence
+from rtlstm.kernels.learn import history, influence
 from rtlstm.kernels.learn.history import over_windows
 from rtlstm.kernels.learn.optimizers import copy_gradient as gradient
 from rtlstm.kernels.learn.traces import clear_overflow
@@ -22,20 +21,20 @@ __all__ = ["close", "gradient", "run"]
 
 @kernel
 def close(plan, f, d, q):
-    """One update from the steps that wait, if there are any; S moves past a whole block."""
+    """One update from the steps that wait, if there are any; S moves past a whole window."""
     count = q[p.Q_WINDOW_STEPS]
     if count == 0:
         return
-    blocks.gradient_of_window(plan, f, count)
+    history.gradient_of_window(plan, f, count)
     adjoint = plan[p.WORK] + plan[p.ADJOINT]
     for layer in range(plan[p.LAYERS]):
         at = layer_at(layer)
         influence.read_rows(plan, at, f, adjoint, (0, plan[at + p.K]), (0, plan[at + p.R]))
         influence.read_peepholes(plan, at, f, adjoint)
-        blocks.clear_structural_zeros(plan, at, f)
+        history.clear_structural_zeros(plan, at, f)
     if count == plan[p.WINDOW]:
         influence.push(plan, f, 0, 0, influence.units(plan))
-    blocks.apply_gradient(plan, f, d, q)
+    history.apply_gradient(plan, f, d, q)
     if not math.isfinite(d[p.D_NORM]):
         clear_overflow(plan, f, q)
 

@@ -1,14 +1,14 @@
-"""The influence matrix S = ds/dW at the start of a block, and its push to the start of the next.
+"""The influence matrix S = ds/dW at the start of a window, and its push to the start of the next.
 
 S of a layer lies as (K, REACH, R): for each row of W the derivatives of the REACH entries of the
 state that its weights can touch; that of a peephole as (REACH, NP). Columns are cut into panels of
 PANEL_LEN, each contiguous, the first panel first: S is then read as one stream (27 GB/s from
-memory where rows of 512 gave 10), and so is PUSH, (REACH, BLOCK, R). A push over a block is
+memory where rows of 512 gave 10), and so is PUSH, (REACH, WINDOW, R). A push over a window is
 
     S <- J S + Σ_t (ds_B/da_t) ⊗ u_t
 
 with J and ds_B/da_t of all steps t by one backward pass of as many adjoints as the state has
-entries: O(n³) a step of the block, and one matrix product over S. Schmidhuber 1992, "A fixed size
+entries: O(n³) a step of the window, and one matrix product over S. Schmidhuber 1992, "A fixed size
 storage O(n³) time complexity learning algorithm for fully recurrent continually running networks".
 
 A push is cut into units of work in a fixed order: first JACOBIAN_ROWS adjoints through one step
@@ -21,7 +21,7 @@ from __future__ import annotations
 from rtlstm.kernels import plan as p
 from rtlstm.kernels import vector as v
 from rtlstm.kernels.compiler.jit import kernel
-from rtlstm.kernels.learn import history as blocks
+from rtlstm.kernels.learn import history
 from rtlstm.kernels.network.adjoints import rows_back
 from rtlstm.kernels.network.forward import layer_at
 
@@ -68,7 +68,7 @@ def moved(plan, layer, done):
 
 @kernel
 def push(plan, f, first, start, stop):
-    """Units start … stop - 1 of a push over the block whose first slot is `first`."""
+    """Units start … stop - 1 of a push over the window whose first slot is `first`."""
     back = units_back(plan)
     for unit in range(start, min(stop, back)):
         crew, step = unit // plan[p.WINDOW], plan[p.WINDOW] - 1 - unit % plan[p.WINDOW]
@@ -87,7 +87,7 @@ def push(plan, f, first, start, stop):
         begin = end
 
 
-# ---------------------------------------------------------------- the Jacobian of a block
+# ---------------------------------------------------------------- the Jacobian of a window
 @kernel
 def adjoints(plan, f, first, row, step):
     """JACOBIAN_ROWS adjoints of the state at the window's end, from `row` on, through one step."""
@@ -97,8 +97,8 @@ def adjoints(plan, f, first, row, step):
         v.fill(f, jacobian, 0.0, rows * plan[p.STATE_LEN])
         for layer in range(plan[p.LAYERS]):
             seed(plan, layer_at(layer), f, row, rows)
-    w = blocks.weights_at(plan, f, slot)
-    rows_back(plan, w, f, blocks.frame_at(plan, slot), jacobian, plan[p.JACOBIAN_WORK], rows)
+    w = history.weights_at(plan, f, slot)
+    rows_back(plan, w, f, history.frame_at(plan, slot), jacobian, plan[p.JACOBIAN_WORK], rows)
     for layer in range(plan[p.LAYERS]):
         at = layer_at(layer)
         for i in range(max(plan[at + p.FIRST] - row, 0), rows):
@@ -110,7 +110,7 @@ def adjoints(plan, f, first, row, step):
 
 @kernel
 def pushed(plan, at, entry, column):
-    """The panel (BLOCK, width) of PUSH of an entry of the reach from a column, and its width."""
+    """The panel (WINDOW, width) of PUSH of an entry of the reach from a column, and its width."""
     width = plan[at + p.R]
     start = plan[at + p.PUSH] + (entry * width + column) * plan[p.WINDOW]
     return start, min(plan[p.PANEL_LEN], width - column)
@@ -154,7 +154,7 @@ def push_panel(plan, at, f, first, k, column):
     pack_inputs(plan, at, f, first, k, rows)
     for i in range(rows):
         through_jacobian(plan, at, f, start + i * reach * width, some)
-    add_block(plan, at, f, start, rows, column)
+    add_window(plan, at, f, start, rows, column)
 
 
 @kernel
@@ -162,20 +162,20 @@ def push_peepholes(plan, at, f, first):
     """Move the influence of a layer's peepholes."""
     trace, n, reach = plan[at + p.TRACE_PEEP], plan[at + p.NP], plan[at + p.REACH]
     for i in range(plan[at + p.GROUPS] + 1):
-        if blocks.peephole(plan, at, i)[0] >= 0:
+        if history.peephole(plan, at, i)[0] >= 0:
             for column in range(0, n, plan[p.PANEL_LEN]):
                 some = min(plan[p.PANEL_LEN], n - column)
                 through_jacobian(plan, at, f, trace + column * reach, some)
-            add_block_peephole(plan, at, f, first, trace, i)
+            add_window_peephole(plan, at, f, first, trace, i)
             trace += reach * n
 
 
 @kernel
 def pack_inputs(plan, at, f, first, k, rows):
-    """u of rows k … of every step of a block, side by side: (BLOCK, rows)."""
+    """u of rows k … of every step of a window, side by side: (WINDOW, rows)."""
     to = plan[p.INPUTS_PACKED]
     for step in range(plan[p.WINDOW]):
-        u = blocks.frame_at(plan, (first + step) % plan[p.RING]) + plan[at + p.F_U] + k
+        u = history.frame_at(plan, (first + step) % plan[p.RING]) + plan[at + p.F_U] + k
         for i in range(rows):
             f[to + step * rows + i] = f[u + i]
 
@@ -191,8 +191,8 @@ def through_jacobian(plan, at, f, start, some):
 
 
 @kernel
-def add_block(plan, at, f, start, rows, column):
-    """Σ_t ds/da_t ⊗ u_t over a block for one panel of a slab, whose rows lie REACH R apart."""
+def add_window(plan, at, f, start, rows, column):
+    """Σ_t ds/da_t ⊗ u_t over a window for one panel of a slab, whose rows lie REACH R apart."""
     reach, u, steps = plan[at + p.REACH], plan[p.INPUTS_PACKED], plan[p.WINDOW]
     for entry in range(reach):
         da, some = pushed(plan, at, entry, column)
@@ -201,20 +201,20 @@ def add_block(plan, at, f, start, rows, column):
 
 
 @kernel
-def add_block_peephole(plan, at, f, first, start, i):
-    """Σ_t ds/da_t c of every entry of the reach over a block, for the i-th peephole (REACH, NP)."""
-    _, gate, c = blocks.peephole(plan, at, i)
+def add_window_peephole(plan, at, f, first, start, i):
+    """Σ_t ds/da_t c of each entry of the reach over a window, for the i-th peephole (REACH, NP)."""
+    _, gate, c = history.peephole(plan, at, i)
     n, reach = plan[at + p.NP], plan[at + p.REACH]
     for entry in range(reach):
         for step in range(plan[p.WINDOW]):
-            fr = blocks.frame_at(plan, (first + step) % plan[p.RING])
+            fr = history.frame_at(plan, (first + step) % plan[p.RING])
             for column in range(0, plan[at + p.R], plan[p.PANEL_LEN]):
                 da, some = pushed(plan, at, entry, column)
                 v.copy(f, plan[p.ROW] + column, f, da + step * some, some)
             for column in range(0, n, plan[p.PANEL_LEN]):
                 some = min(plan[p.PANEL_LEN], n - column)
                 to = start + column * reach + entry * some
-                blocks.add_products(plan, at, f, to, plan[p.ROW] + gate, fr + c, column, some)
+                history.add_products(plan, at, f, to, plan[p.ROW] + gate, fr + c, column, some)
 
 
 # ---------------------------------------------------------------- reading it
@@ -233,7 +233,7 @@ def read(plan, f, start, error, g, reach, columns):
 def read_rows(plan, at, f, adjoint, rows, columns):
     """Add adjoint S to the gradient of a layer's W; rows and columns: (from, to)."""
     reach, width = plan[at + p.REACH], plan[at + p.R]
-    g, error = blocks.gradient_at(plan, plan[at + p.W]), adjoint + plan[at + p.FIRST]
+    g, error = history.gradient_at(plan, plan[at + p.W]), adjoint + plan[at + p.FIRST]
     for row in range(rows[0], rows[1]):
         start = plan[at + p.TRACE] + row * reach * width
         read(plan, f, start, error, g + row * width, reach, columns)
@@ -244,8 +244,8 @@ def read_peepholes(plan, at, f, adjoint):
     """Add adjoint S to the gradient of the peepholes."""
     n, error, trace = plan[at + p.NP], adjoint + plan[at + p.FIRST], plan[at + p.TRACE_PEEP]
     for i in range(plan[at + p.GROUPS] + 1):
-        theta, _, _ = blocks.peephole(plan, at, i)
+        theta, _, _ = history.peephole(plan, at, i)
         if theta >= 0:
-            g = blocks.gradient_at(plan, theta)
+            g = history.gradient_at(plan, theta)
             read(plan, f, trace, error, g, plan[at + p.REACH], (0, n))
             trace += plan[at + p.REACH] * n

@@ -1,15 +1,15 @@
 """Real-time recurrent learning, exact at every step, at O(n³) a step instead of O(n⁴).
 
 The influence matrix need not be current to give the current gradient (Williams & Zipser 1989 keep
-it current). S stands at the start t0 of a block of B steps, whose frames, inputs and weights as
+it current). S stands at the start t0 of a window of B steps, whose frames, inputs and weights as
 they were are kept; so at step t, with u ⊗ dL/da summed over the steps that BPTT went through,
 
     dL_t/dW = BPTT from t back to t0 + (dL_t/ds at t0) S(t0)
 
 which is what S_t = J_t S_{t-1} + F_t gives with the same sequence of weights. S is pushed to the
-start of the current block while that block runs, in units of work spread over TURN of its steps
+start of the current window while that window runs, in units of work spread over TURN of its steps
 (`influence`): the weights of a slab that has moved read S at the new start, all others go on back
-through the block before. There is no second S, and no step stalls for a whole push.
+through the window before. There is no second S, and no step stalls for a whole push.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ import math
 from rtlstm.kernels import plan as p
 from rtlstm.kernels import vector as v
 from rtlstm.kernels.compiler.jit import kernel
-from rtlstm.kernels.learn import history as blocks
-from rtlstm.kernels.learn import influence
+from rtlstm.kernels.learn import history, influence
 from rtlstm.kernels.learn import optimizers as update
 from rtlstm.kernels.learn.optimizers import copy_gradient as gradient
 from rtlstm.kernels.learn.step import over_rows, predict, step_loss
@@ -38,7 +37,7 @@ def step(plan, f, d, q, x, y, out):
     Returns OK; or BAD_INPUT or BAD_OUTPUT, and then only a counter has moved.
     """
     slot = q[p.Q_SLOT]
-    st, fr, wk = plan[p.LEARN_STATE], blocks.frame_at(plan, slot), plan[p.WORK]
+    st, fr, wk = plan[p.LEARN_STATE], history.frame_at(plan, slot), plan[p.WORK]
     status = predict(plan, f, q, st, fr, x, out)
     if status != p.OK:
         return status
@@ -47,7 +46,7 @@ def step(plan, f, d, q, x, y, out):
     v.copy(f, theta, f, plan[p.BODY], plan[p.BODY_LEN])
     if step_loss(plan, f, d, q, fr, wk, y):
         backward(plan, f, f, fr, wk + plan[p.ADJOINT], wk, 0)
-        blocks.save_da(plan, f, slot)
+        history.save_da(plan, f, slot)
         gather(plan, f, q)
         update.head_gradient(plan, f, fr, wk, f, plan[p.GRADIENT])
         update.update_all(plan, f, d, q)
@@ -72,11 +71,11 @@ def gather(plan, f, q):
     now, earlier = plan[p.WORK] + plan[p.ADJOINT], plan[p.START_ADJOINT]
     row, first = q[p.Q_WINDOW_STEPS], first_slot(plan, q, q[p.Q_WINDOW_STEPS])
     for i in range(row):
-        blocks.step_back(plan, f, (first + row - 1 - i) % plan[p.RING])
+        history.step_back(plan, f, (first + row - 1 - i) % plan[p.RING])
     v.copy(f, earlier, f, now, plan[p.STATE_LEN])
     more = plan[p.WINDOW] if q[p.Q_PENDING] else 0
     for i in range(more):
-        blocks.step_back(plan, f, first_slot(plan, q, row + 1 + i))
+        history.step_back(plan, f, first_slot(plan, q, row + 1 + i))
     v.fill(f, plan[p.GRADIENT], 0.0, plan[p.THETA_LEN])
     before, count = first_slot(plan, q, row + more), row + 1 + more
     for layer in range(plan[p.LAYERS]):
@@ -93,27 +92,27 @@ def gather(plan, f, q):
             collect_peepholes(plan, at, f, (first, row + 1), earlier)
         else:
             collect_peepholes(plan, at, f, (before, count), now)
-        blocks.clear_structural_zeros(plan, at, f)
+        history.clear_structural_zeros(plan, at, f)
 
 
 @kernel
 def collect(plan, at, f, steps, rows, columns, adjoint):
     """Some rows and columns of a layer's dL/dW: what slots say, and what was before them."""
     if rows[1] > rows[0] and columns[1] > columns[0]:
-        blocks.add_outers(plan, at, f, steps, rows, columns)
+        history.add_outers(plan, at, f, steps, rows, columns)
         influence.read_rows(plan, at, f, adjoint, rows, columns)
 
 
 @kernel
 def collect_peepholes(plan, at, f, steps, adjoint):
     """The gradient of a layer's peepholes: what slots say, and what was before them."""
-    blocks.add_peepholes(plan, at, f, steps)
+    history.add_peepholes(plan, at, f, steps)
     influence.read_peepholes(plan, at, f, adjoint)
 
 
 @kernel
 def due(plan, steps):
-    """Units of a push that are done after so many steps of the next block."""
+    """Units of a push that are done after so many steps of the next window."""
     back, total = influence.units_back(plan), influence.units(plan)
     if steps >= plan[p.PERIOD]:
         return total
@@ -125,7 +124,7 @@ def due(plan, steps):
 
 @kernel
 def advance(plan, f, q):
-    """On to the next slot; what is due of the push is done; a full block is followed by a new."""
+    """On to the next slot; what is due of the push is done; a full window is followed by a new."""
     q[p.Q_SLOT] = (q[p.Q_SLOT] + 1) % plan[p.RING]
     q[p.Q_WINDOW_STEPS] += 1
     if q[p.Q_PENDING]:

@@ -8,8 +8,8 @@ What is assumed here, and who sees to it. A breach of any of these reads or writ
    length unchecked. The arrays outlive every call: `bind.BoundKernel` holds those of its table.
 2. Plans. A plan's offsets lie within its buffers. Layouts write plans, and files hold none: what a
    file says is a specification, which is validated and laid out anew.
-3. Objects (`capi`). A fast call reads fields of CPython's and numpy's objects at fixed places. The
-   places are compared with what numpy says of an array before one is made; interpreters without a
+3. Objects (`capi`). A fast call reads fields of CPython's and numpy's objects at fixed offsets. The
+   offsets are compared with what numpy says of an array before one is made; interpreters without a
    GIL, of 32 bits, or other than CPython get none; and a canary must do on a copy what the checked
    way does (`fastcall`).
 4. The GIL. A fast call runs under it until it lets it go, and touches no object meanwhile; the two

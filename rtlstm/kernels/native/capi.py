@@ -1,6 +1,6 @@
 """What kernels that are called like C functions know of Python and numpy: see `fastcall`.
 
-They read fields of objects whose places are part of numpy's binary interface (numpy's C-API
+They read fields of objects whose offsets are part of numpy's binary interface (numpy's C-API
 reference, "PyArrayObject"); `is_supported` compares them with what numpy says of an array.
 """
 

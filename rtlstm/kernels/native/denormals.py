@@ -1,4 +1,4 @@
-"""Numbers too faint to matter, which a processor should not labour at.
+"""Denormal numbers, which kernels take for 0, since many processors are slow at them.
 
 Gates that saturate make numbers of 1e-38 and slopes of 1e-20, whose products are subnormal: on
 x86-64 each such operation takes ten times as long. A learner whose weights had grown over 10^8

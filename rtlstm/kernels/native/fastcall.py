@@ -128,7 +128,7 @@ def _is_sound(way: str, code: BoundKernel, lengths: tuple[int, int], dtype: Any)
 
 
 def _agrees(way: str, code: BoundKernel, lengths: tuple[int, int], dtype: Any) -> bool:
-    """Compare the two ways on copies: answers, refusals and every byte that they leave behind."""
+    """Compare the two ways on copies: results, refusals and every byte that they leave behind."""
     fast, slow, block = _copy(code), _copy(code), np.zeros(1, dtype)
     made = FastCall(way, fast, threading.RLock(), block, lengths, dtype, False, checked=False)
     x, y = (np.linspace(-0.5, 0.75, length).astype(dtype) for length in lengths)

@@ -84,7 +84,7 @@ def new_reference(t, thing):
 
 @kernel
 def output_array(t, at, out):
-    """The array to answer into, owned: `out`, or a new one for None; 0 if there is no memory."""
+    """The array for the result, owned: `out`, or a new one for None; 0 if there is no memory."""
     if out != t[s.NONE]:
         return new_reference(t, out)
     shape = at + s.OUTPUTS * views.WORD
@@ -117,7 +117,7 @@ def clock(t, at):
 
 @kernel
 def result(t, status, y):
-    """The answer, or the status of a refusal as one of Python's numbers."""
+    """The prediction, or the status of a refusal as one of Python's numbers."""
     if status == p.OK:
         return y
     call(t[s.DROP], y)
@@ -125,9 +125,10 @@ def result(t, status, y):
 
 
 def step(table, arguments, count):
-    """Network.step(x, out): returns the answer, None if it declines, or a refusal's status.
+    """Network.step(x, out), of what may be stepped at once.
 
-    table: an array; arguments: x (inputs,), out (outputs,) or None.
+    table: an array; arguments: x (inputs,), out (outputs,) or None. Returns the prediction, or the
+    status of a refusal, or None where only the checked way will do.
     """
     at = load_int64(table + DATA)
     t, out = views.ints_at(at, s.LENGTH), load_int64(arguments + views.WORD)

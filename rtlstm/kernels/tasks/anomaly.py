@@ -59,7 +59,7 @@ def see(plan, d, q, row, learn):
         most = max(most, b)
     d[shared + a.S_NEWS] = ranges.announce(d, shared + a.NEWS_AT, most)
     d[shared + a.S_ODDNESS] = oddness(plan, d)
-    tail.place(d, shared)
+    tail.write_share(d, shared)
     alarm(d, shared)
     if spells.move(d, shared) and learn:
         settle(plan, d)

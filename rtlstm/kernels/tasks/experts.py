@@ -16,8 +16,8 @@ largest p (1 - p), the bound of every output's own:
 classification networks): what is said far from all that was learned is said less firmly. The
 covariance is kept, bounded and symmetric as :mod:`rtlstm.kernels.tasks.rls` says.
 
-The answer is the mean of the experts under weights that follow their likelihoods, of which a small
-share is dealt out evenly at each label so that none is ever lost (Herbster & Warmuth 1998).
+The prediction is the mean of the experts under weights that follow their likelihoods, of which a
+small share is dealt out evenly at each label so that none is ever lost (Herbster & Warmuth 1998).
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def predict_expert(plan, d, q, e, place):
 
 @kernel
 def mix_experts(plan, d, at):
-    """The answer of a row of the ring: the mean of its experts' under their weights."""
+    """The prediction of a row of the ring: the mean of its experts' under their weights."""
     K, prediction = plan[w.OUTPUTS], at + plan[w.W_PREDICTION]
     predictions = at + plan[w.W_PREDICTIONS]
     v.fill(d, prediction, 0.0, K)
@@ -180,7 +180,7 @@ def learn(plan, f, d, q, e, place):
 
 @kernel
 def gradient_to_network(plan, f, d, e, c, off):
-    """Add what the error of an expert and output says of the network's answer to LEARN_TARGET."""
+    """Add what the error of an expert and output says of the network's output to LEARN_TARGET."""
     own = c if plan[w.KIND] == w.NUMBERS else 0
     part = reach(e) * d[plan[w.MIX] + e * plan[w.OUTPUTS] + own] * off
     hidden = weights(plan, e, c) + plan[w.AT_HIDDEN] - plan[w.READ_FROM]

@@ -1,8 +1,7 @@
-"""A row of a classifier or regressor in two halves: `predict_row` answers it, `learn_label` learns
-its label.
+"""A row of a classifier or regressor in two halves: `predict_row`, then `learn_label`.
 
 `predict_row`: the row is filled and standardised, the network runs ahead over it, the experts
-answer, and all that learning will need waits in the ring. `learn_label`: the oldest row of the ring
+predict, and all that learning will need waits in the ring. `learn_label`: the oldest row of the ring
 whose label is known (or known to be none) is scored and learned, and the network's own step on it
 is laid ready; the rule's driver makes that one. The network sees x up to AT_HIDDEN, the experts its
 output too:
@@ -138,7 +137,7 @@ def subtract_means(plan, d, means, x):
 
 @kernel
 def advance_network(plan, net, f, d, q, x):
-    """The network's answer to x, with the state that runs ahead of the labels, into x."""
+    """Write the network's output for x, with the state that runs ahead of the labels, into x."""
     frame, hidden = net[p.PREDICTION_FRAME], x + plan[w.AT_HIDDEN]
     for i in range(plan[k.INPUTS]):
         f[frame + net[p.HEADER_LEN + p.F_U] + i] = d[x + i]
@@ -154,7 +153,7 @@ def advance_network(plan, net, f, d, q, x):
 
 @kernel
 def base_prediction(plan, lab, d, q, at, c):
-    """What is said of output c without any correction, its scale, and the last known label."""
+    """The prediction of output c without any correction, its scale, and the last known label."""
     last, K = at + plan[w.W_LAST], plan[w.OUTPUTS]
     if plan[w.KIND] == w.CLASSES:
         known = q[plan[w.COUNTERS] + w.LAST_CLASS]
@@ -213,7 +212,7 @@ def has_label(plan, lab, d, q, at):
 
 @kernel
 def update_scores(plan, d, q, at):
-    """Count what was said of this row; where it is learned, move the experts' weights by it."""
+    """Score the prediction of this row; where it is learned, move the experts' weights by it."""
     K, prediction, truth = plan[w.OUTPUTS], at + plan[w.W_PREDICTION], at + plan[w.W_TARGET]
     if plan[w.KIND] == w.CLASSES:
         right, said = 0, 0

@@ -20,8 +20,11 @@ MEMORY = 1e-4  # share of the histogram that a row replaces
 
 
 @kernel
-def place(d, at):
-    """Write S_SHARE of a row of S_ODDNESS; at: the row's record."""
+def write_share(d, at):
+    """Write the share of normal rows that are at least as odd as S_ODDNESS into S_SHARE.
+
+    at: the row's record in d. 1 until WARM rows were learned.
+    """
     n = d[at + a.S_WEIGHT]
     if n < WARM:
         d[at + a.S_SHARE] = 1.0
