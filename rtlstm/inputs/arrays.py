@@ -35,7 +35,7 @@ def as_rows(X: Any, width: int, dtype: np.dtype[Any], what: str, *, checked: boo
 
 
 def must_be_finite(rows: Array, what: str, count: Callable[[Array], Any] | None = None) -> None:
-    """Raise SampleError if a row of (T, width) is not finite; ``count`` gets the numbers of those."""
+    """Raise SampleError if a row of (T, width) is not finite; ``count`` gets their numbers."""
     good = np.isfinite(rows)
     if not good.all():  # over all at once, which takes a tenth of what it takes row by row
         bad = np.flatnonzero(~good.all(axis=1))

@@ -1,7 +1,7 @@
 """A row of a classifier or regressor in two halves: `predict_row`, then `learn_label`.
 
 `predict_row`: the row is filled and standardised, the network runs ahead over it, the experts
-predict, and all that learning will need waits in the ring. `learn_label`: the oldest row of the ring
+predict, and all that learning needs waits in the ring. `learn_label`: the oldest row of the ring
 whose label is known (or known to be none) is scored and learned, and the network's own step on it
 is laid ready; the rule's driver makes that one. The network sees x up to AT_HIDDEN, the experts its
 output too:
