@@ -28,9 +28,9 @@ MEANS = (a.ERROR, a.BIAS, a.LEVEL, a.CHANGE, a.SPREAD, a.JOINT, a.MISSING_PART)
 LAST_OF = (*a.FIRST[1:], a.SIGNALS)
 
 
-def write(g: Graph, frozen: ForecasterConstants, recipe: Recipe) -> dict[str, Array]:
+def write(g: Graph, constants: ForecasterConstants, recipe: Recipe) -> dict[str, Array]:
     """Write the whole graph; returns the starting state by the names of its inputs."""
-    return forecaster.write(g, frozen, recipe, Watch(frozen))
+    return forecaster.write(g, constants, recipe, Watch(constants))
 
 
 def _spans(part: int) -> tuple[int, int]:
@@ -42,11 +42,11 @@ def _spans(part: int) -> tuple[int, int]:
 class Watch:
     """Adds what a detector sees to a forecaster's graph."""
 
-    frozen: ForecasterConstants
+    constants: ForecasterConstants
     found: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        F = self.frozen
+        F = self.constants
         self.T = F.T
         self.targets = F.values(k.WATCH, F.T, a.FIELDS)
         self.row = F.values(k.ODDNESS, a.SHARED_LEN)
@@ -57,7 +57,7 @@ class Watch:
     # ------------------------------------------------------------------ state
     def declare(self, w: rows.Writer) -> None:
         """The states that a detector adds."""
-        F = self.frozen
+        F = self.constants
         for name, at in (("rows", a.T_ROWS), ("values", a.T_VALUES), ("errors", a.T_ERRORS)):
             w.carry(f"seen.{name}", self.targets[:, at])
         foretold = F.values(k.FORETOLD, F.T) - F.column(k.LAST)[F.targets]
@@ -162,7 +162,7 @@ class Watch:
         g, T = w.g, self.T
         if T == 1 or T > joint.MOST_TARGETS:
             return r
-        P = self.frozen.values(k.INVERSE, T, T)
+        P = self.constants.values(k.INVERSE, T, T)
         clipped = w.clip(r, joint.BOUND)
         own = np.diag(P)
         rest = w.scaled(g.op("Sub", r, clipped), own)
@@ -350,7 +350,7 @@ class Watch:
         if dropped:
             wide = g.op("Unsqueeze", dropped, w.axis(1))
             outputs = [g.op("Where", wide, g.const(0.0), value) for value in outputs]
-        if late and self.frozen.model.spec.times == "raise":
+        if late and self.constants.model.spec.times == "raise":
             wide = g.op("Unsqueeze", late, w.axis(1))
             outputs = [g.op("Where", wide, g.const(math.nan), value) for value in outputs]
         for name, value in zip(("score", "flag"), outputs, strict=True):

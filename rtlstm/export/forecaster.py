@@ -30,21 +30,21 @@ from rtlstm.kernels.tasks import forecast_plan as k
 
 
 def write(
-    g: Graph, frozen: ForecasterConstants, recipe: Recipe, watcher: Watcher | None = None
+    g: Graph, constants: ForecasterConstants, recipe: Recipe, watcher: Watcher | None = None
 ) -> dict[str, Array]:
     """Write the whole graph; returns the starting state by the names of its inputs."""
-    w = Writer(g, recipe, frozen=frozen)
-    x = g.input("x", ("batch", frozen.C))
-    time = g.input("time", ("batch",), "int64") if frozen.by_clock else ""
+    w = Writer(g, recipe, constants=constants)
+    x = g.input("x", ("batch", constants.C))
+    time = g.input("time", ("batch",), "int64") if constants.by_clock else ""
     _declare(w)
     if watcher:
         watcher.declare(w)
-    row = columns.fill(w, frozen, x, _expected(w))
+    row = columns.fill(w, constants, x, _expected(w))
     if watcher:
         watcher.see(w, x, row)
     moved = g.op("Sub", row.values, w.before["last"])
-    change = w.clip(w.scaled(moved, columns.inverse_of_changes(frozen)), features.LIMIT)
-    z = columns.standardise(w, frozen, row.values)
+    change = w.clip(w.scaled(moved, columns.inverse_of_changes(constants)), features.LIMIT)
+    z = columns.standardise(w, constants, row.values)
     days, stretch = calendar_of(w, time, z)
     hidden = w.network([z, change, days, stretch, _residual(w, row, moved, z)])
     forecast = _mix(w, row, moved, z, _readout(w, z, change, [days, stretch, hidden]))
@@ -55,7 +55,7 @@ def write(
 
 def _declare(w: Writer) -> None:
     """All states, in the order in which they are inputs and outputs."""
-    F = w.frozen
+    F = w.constants
     columns.declare(w, F)
     w.carry("levels", F.levels()[1])
     if F.depth > 1:
@@ -79,7 +79,7 @@ def _declare(w: Writer) -> None:
 # --------------------------------------------------------------------------- the row
 def _expected(w: Writer) -> str:
     """What stands for a value that is missing: the last one, or what was forecast in its place."""
-    g, F, last = w.g, w.frozen, w.before["last"]
+    g, F, last = w.g, w.constants, w.before["last"]
     if F.model.spec.missing != "forecast":
         return last
     columns_of_targets = g.const(np.eye(F.C)[F.targets])
@@ -108,7 +108,7 @@ def _readout(w: Writer, z: str, change: str, rest: list[str]) -> str:
 
     See kernels.tasks.features.regressors.
     """
-    g, F = w.g, w.frozen
+    g, F = w.g, w.constants
     window = g.op("Unsqueeze", z, w.axis(1))
     if F.depth > 1:
         window = g.op("Concat", window, w.before["window"], axis=1)
@@ -136,7 +136,7 @@ def _readout(w: Writer, z: str, change: str, rest: list[str]) -> str:
 
 def _mix(w: Writer, row: Filled, moved: str, z: str, forecast: str) -> str:
     """(batch, H, T) forecasts less the last value: the readouts' share, and the other experts'."""
-    g, F = w.g, w.frozen
+    g, F = w.g, w.constants
     mix, (mean, _) = F.mix(), F.levels()
     parts = [forecast]
     high, low = split(mean)
@@ -164,7 +164,7 @@ def _mix(w: Writer, row: Filled, moved: str, z: str, forecast: str) -> str:
 
 def _picked(w: Writer, window: str, z: str) -> list[str]:
     """[(batch, picks)]: older rows that any target has chosen, less z of their column; or []."""
-    g, F = w.g, w.frozen
+    g, F = w.g, w.constants
     picks = F.picks()
     if not picks:
         return []
@@ -177,7 +177,7 @@ def _picked(w: Writer, window: str, z: str) -> list[str]:
 
 def _own(w: Writer, window: str, now: str, change: str, days: str) -> str:
     """(batch, H, T) from what each target sees of itself: one product a target, in a batch."""
-    g, F = w.g, w.frozen
+    g, F = w.g, w.constants
     z = g.op("Transpose", w.of_targets(now, axis=2), perm=[2, 0, 1])
     parts = [z]
     rows = [*range(1, F.lags), *(back for _, back in F.slots)]
@@ -196,7 +196,7 @@ def _own(w: Writer, window: str, now: str, change: str, days: str) -> str:
 
 def _factors(w: Writer, window: str, now: str, change: str) -> list[str]:
     """(batch, 1, C) each: what is multiplied with the calendar; see kernels.tasks.features."""
-    g, F = w.g, w.frozen
+    g, F = w.g, w.constants
 
     def back(rows: int) -> str:
         return g.op("Slice", window, w.axis(rows), w.axis(rows + 1), w.axis(1))
@@ -209,7 +209,7 @@ def _factors(w: Writer, window: str, now: str, change: str) -> list[str]:
 
 def _expect(w: Writer, forecast: str) -> None:
     """Keep the forecast of the next row, as a change, to judge and to fill that row with."""
-    g, F = w.g, w.frozen
+    g, F = w.g, w.constants
     first = g.op("Slice", forecast, w.axis(0), w.axis(1), w.axis(1))
     w.after["expected"] = g.op("Reshape", first, w.axis(-1, F.T))
     sigma = np.sqrt(F.column(k.SLOW2)[F.targets] * F.pair(k.ERROR2)[0])
@@ -220,7 +220,7 @@ def _expect(w: Writer, forecast: str) -> None:
 # --------------------------------------------------------------------------- what comes out
 def _issue(w: Writer, time: str, row: Filled, forecast: str, watcher: Watcher | None) -> None:
     """Values and bounds, then the new state, by the row's policy."""
-    g, F = w.g, w.frozen
+    g, F = w.g, w.constants
     base = g.op("Unsqueeze", w.of_targets(row.values), w.axis(1))
     value, half = g.op("Add", base, forecast), _half_width(w)
     if F.hidden:
@@ -260,7 +260,7 @@ def _or_last(w: Writer, dropped: str, outputs: list[str]) -> list[str]:
 
 def _half_width(w: Writer) -> str:
     """(batch or 1, H, T) of the bounds, at the place in the season."""
-    g, F = w.g, w.frozen
+    g, F = w.g, w.constants
     table = F.half_widths()
     if F.by_clock:
         half = g.op("Gather", g.const(table), w.after["phase"])
@@ -273,7 +273,7 @@ def _half_width(w: Writer) -> str:
 
 def _skipped(w: Writer, row: Filled) -> str:
     """(batch,) whether a row is skipped for its missing cells, or "" if none ever is."""
-    if w.frozen.model.spec.missing != "skip":
+    if w.constants.model.spec.missing != "skip":
         return ""
     count = w.g.op("ReduceSum", w.g.op("Cast", row.missing, to=1), w.axis(1), keepdims=0)
     return w.g.op("Greater", count, w.g.const(0.0))
@@ -281,7 +281,7 @@ def _skipped(w: Writer, row: Filled) -> str:
 
 def _late(w: Writer, time: str) -> str:
     """(batch,) whether a row's time is not after the last one's, or "" if that is accepted."""
-    if not time or w.frozen.model.spec.times == "accept":
+    if not time or w.constants.model.spec.times == "accept":
         return ""
     known = w.g.op("GreaterOrEqual", time, w.g.const(np.array(0, np.int64)))
     return w.g.op("And", known, w.g.op("LessOrEqual", time, w.before["clock"]))

@@ -18,7 +18,7 @@ DAY, WEEK = int(calendar.DAY), int(calendar.WEEK)
 
 def calendar_of(w: Writer, time: str, z: str) -> tuple[str, str]:
     """(batch, CALENDAR) of the row to be forecast, and (batch, 1) stretch of the last step."""
-    g, F = w.g, w.frozen
+    g, F = w.g, w.constants
     if F.by_clock:
         return _clock(w, time)
     if not F.season:
@@ -31,7 +31,7 @@ def calendar_of(w: Writer, time: str, z: str) -> tuple[str, str]:
 
 def _clock(w: Writer, time: str) -> tuple[str, str]:
     """The calendar of day and week; seconds are whole numbers until the last moment."""
-    g, F = w.g, w.frozen
+    g, F = w.g, w.constants
     step, none = F.step, g.const(np.array(0, np.int64))
     whole = math.floor(step + conformal.EDGE * DAY / k.BINS)  # as the bins of the bounds round
     part = step - whole

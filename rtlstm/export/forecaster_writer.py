@@ -19,12 +19,12 @@ FORETOLD = (
 class Writer(StateWriter):
     """A forecaster's graph in the making."""
 
-    frozen: ForecasterConstants
+    constants: ForecasterConstants
 
     def of_targets(self, value: str, axis: int = 1) -> str:
         """The columns of the targets."""
-        targets = self.frozen.targets
-        if np.array_equal(targets, np.arange(self.frozen.C)):
+        targets = self.constants.targets
+        if np.array_equal(targets, np.arange(self.constants.C)):
             return value
         return self.g.op("Gather", value, self.g.const(targets), axis=axis)
 

@@ -90,26 +90,26 @@ def forecaster_graph(
     """Write a forecaster's graph; returns its metadata and its state by input name."""
     with model._lock:
         model._finish()
-        frozen = ForecasterConstants(model)
-        state = forecaster.write(g, frozen, _recipe(model.network, form, quantize))
+        constants = ForecasterConstants(model)
+        state = forecaster.write(g, constants, _recipe(model.network, form, quantize))
     more = {
         "targets": list(model.targets),
         "horizons": list(model.horizons),
-        "season": frozen.season,
+        "season": constants.season,
     }
-    return _facts(model, more, frozen.by_clock), state
+    return _facts(model, more, constants.by_clock), state
 
 
 def detector_graph(
     g: Graph, model: Detector, form: str, quantize: str | None
 ) -> tuple[dict[str, Any], dict[str, Array]]:
     """Write a detector's graph; returns its metadata and its state by input name."""
-    inner = model.forecaster
+    within = model.forecaster
     with model._lock:
-        inner._finish()
-        frozen = ForecasterConstants(inner)
-        state = detector.write(g, frozen, _recipe(inner.network, form, quantize))
-    return _facts(model, {"targets": list(model.targets)}, frozen.by_clock), state
+        within._finish()
+        constants = ForecasterConstants(within)
+        state = detector.write(g, constants, _recipe(within.network, form, quantize))
+    return _facts(model, {"targets": list(model.targets)}, constants.by_clock), state
 
 
 def supervised_graph(
@@ -118,10 +118,10 @@ def supervised_graph(
     """Write a classifier's or regressor's graph; returns its metadata and state by input name."""
     with model._lock:
         model._finish()
-        frozen = SupervisedConstants(model)
-        state = supervised.write(g, frozen, _recipe(model.network, form, quantize))
-    more = {"targets" if frozen.numbers else "classes": list(model.spec.outputs)}
-    return _facts(model, more, frozen.timed), state
+        constants = SupervisedConstants(model)
+        state = supervised.write(g, constants, _recipe(model.network, form, quantize))
+    more = {"targets" if constants.numbers else "classes": list(model.spec.outputs)}
+    return _facts(model, more, constants.timed), state
 
 
 def _recipe(net: Network, form: str, quantize: str | None) -> Recipe:

@@ -26,19 +26,19 @@ from rtlstm.kernels.tasks import supervised_plan as s
 LABEL = "label."
 
 
-def write(g: Graph, frozen: SupervisedConstants, recipe: Recipe) -> dict[str, Array]:
+def write(g: Graph, constants: SupervisedConstants, recipe: Recipe) -> dict[str, Array]:
     """Write the whole graph; returns the starting state by the names of its inputs."""
-    return _Supervised(StateWriter(g, recipe), frozen).write()
+    return _Supervised(StateWriter(g, recipe), constants).write()
 
 
 class _Supervised:
     """A graph in the making."""
 
-    def __init__(self, w: StateWriter, frozen: SupervisedConstants) -> None:
-        self.w, self.g, self.frozen = w, w.g, frozen
+    def __init__(self, w: StateWriter, constants: SupervisedConstants) -> None:
+        self.w, self.g, self.constants = w, w.g, constants
 
     def write(self) -> dict[str, Array]:
-        w, g, F = self.w, self.g, self.frozen
+        w, g, F = self.w, self.g, self.constants
         x = g.input("x", ("batch", F.C))
         time = g.input("time", ("batch",), "int64") if F.timed else ""
         label = self._label_input() if F.previous else ""
@@ -52,13 +52,13 @@ class _Supervised:
         return w.start
 
     def _label_input(self) -> str:
-        if self.frozen.numbers:
-            return self.g.input("label", ("batch", self.frozen.K))
+        if self.constants.numbers:
+            return self.g.input("label", ("batch", self.constants.K))
         return self.g.input("label", ("batch",), "int64")
 
     def _declare(self) -> None:
         """All states, in the order in which they are inputs and outputs."""
-        w, F = self.w, self.frozen
+        w, F = self.w, self.constants
         columns.declare(w, F)
         if F.fills_means:
             w.carry("rest", split(F.column(k.LAST))[1])
@@ -77,7 +77,7 @@ class _Supervised:
     # ------------------------------------------------------------------ what is seen
     def _features(self, x: str, time: str) -> str:
         """(batch, D) what the experts see; the network runs."""
-        w, g, F = self.w, self.g, self.frozen
+        w, g, F = self.w, self.g, self.constants
         mean, rounded = split(F.column(k.MEAN))
         row = columns.fill(w, F, x, g.const(mean) if F.fills_means else w.before["last"])
         moved, rest = g.op("Sub", row.values, w.before["last"]), ""
@@ -103,7 +103,7 @@ class _Supervised:
     def _move_means(self, name: str, moved: str, of_labels: bool) -> str:
         """(batch, Q, C) last values less their running means, which have taken them in."""
         w, g = self.w, self.g
-        _, rates, limit = self.frozen.means(of_labels)
+        _, rates, limit = self.constants.means(of_labels)
         off = g.op("Add", w.before[name], g.op("Unsqueeze", moved, w.axis(1)))
         clipped = g.op("Min", g.op("Max", off, g.const(-limit)), g.const(limit))
         return g.op("Sub", off, w.scaled(clipped, rates))
@@ -111,12 +111,12 @@ class _Supervised:
     def _less_means(self, away: str, F: StreamConstants) -> str:
         """(batch, Q C) in sigmas."""
         w, g = self.w, self.g
-        clipped = w.clip(w.scaled(away, F.inverse_root(k.VAR)), self.frozen.setting(k.CLIP))
+        clipped = w.clip(w.scaled(away, F.inverse_root(k.VAR)), self.constants.setting(k.CLIP))
         return g.op("Reshape", clipped, w.axis(-1, len(s.RATES) * F.C))
 
     def _of_labels(self) -> list[str]:
         """The last known label, and less its running means."""
-        w, F = self.w, self.frozen
+        w, F = self.w, self.constants
         parts = []
         if F.label_views > 0:
             last = w.before[f"{LABEL}last"]
@@ -127,12 +127,12 @@ class _Supervised:
 
     def _one(self, place: str) -> str:
         """(batch, K) 1 for a class, all 0 for the one numbered K."""
-        K = self.frozen.K
+        K = self.constants.K
         return self.g.op("Gather", self.g.const(np.eye(K + 1)[:, :K]), place)
 
     def _of_time(self, time: str, z: str) -> list[str]:
         """The calendar of the row, and the stretch of the last step."""
-        w, g, F = self.w, self.g, self.frozen
+        w, g, F = self.w, self.g, self.constants
         if not time:
             return [w.zeros(z, k.CALENDAR + 1)]
         none = g.const(np.array(0, np.int64))
@@ -145,7 +145,7 @@ class _Supervised:
     # ------------------------------------------------------------------ what is answered
     def _prediction(self, seen: str) -> str:
         """(batch, K) the mean of the experts' answers under their weights."""
-        w, g, F = self.w, self.g, self.frozen
+        w, g, F = self.w, self.g, self.constants
         product = g.op("MatMul", seen, g.const(F.weights(), "experts.weights"))
         change = g.op("Reshape", product, w.axis(-1, F.E, F.K))
         if not F.numbers:
@@ -160,7 +160,7 @@ class _Supervised:
 
     def _firmness(self, seen: str) -> str:
         """(batch, E, 1) 1 / sqrt(1 + π/8 s): what is far from all that was learned is moderated."""
-        w, g, F = self.w, self.g, self.frozen
+        w, g, F = self.w, self.g, self.constants
         turned = g.op("MatMul", seen, g.const(F.roots(), "experts.spread"))
         parts = g.op("Reshape", turned, w.axis(-1, F.E, F.D))
         spread = g.op("ReduceSumSquare", parts, axes=[2], keepdims=1)
@@ -168,7 +168,7 @@ class _Supervised:
         return g.op("Reciprocal", g.op("Sqrt", more))
 
     def _probabilities(self, change: str, firm: str) -> str:
-        w, g, F = self.w, self.g, self.frozen
+        w, g, F = self.w, self.g, self.constants
         table = F.log_table()
         if F.previous:
             base = g.op("Gather", g.const(table), w.before[f"{LABEL}last"])
@@ -187,7 +187,7 @@ class _Supervised:
     # ------------------------------------------------------------------ the label
     def _remember(self, label: str) -> None:
         """Make a label, where it is known, the last one."""
-        w, g, F = self.w, self.g, self.frozen
+        w, g, F = self.w, self.g, self.constants
         last = w.before[f"{LABEL}last"]
         if F.numbers:
             row = columns.fill(w, F.labels, label, last, LABEL)

@@ -142,6 +142,16 @@ def test_a_file_system_that_cannot_sync_directories_is_no_error(
     assert target.read_bytes() == WHOLE
 
 
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_any_other_fault_of_that_sync_is_told(
+    target: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    Fault(monkeypatch, "fsync", 2, code, ever=True)
+    with pytest.raises(StorageError, match="in place, but may be lost if power fails"):
+        atomic.replace(target, NEW)
+    assert target.read_bytes() == WHOLE
+
+
 def test_a_real_limit_on_file_size_leaves_the_old_file(target: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))

@@ -97,6 +97,24 @@ def test_what_is_no_table() -> None:
         assert frames.frame_of(thing) is None
 
 
+def test_what_has_a_part_of_a_table_is_none() -> None:
+    parts = {"columns": ["a"], "to_numpy": lambda: None, "shape": (1, 1)}
+    for missing in parts:
+        some = {name: part for name, part in parts.items() if name != missing}
+        assert frames.frame_of(type("Part", (), some)()) is None, missing
+
+
+def test_the_name_that_was_meant_is_guessed_from_the_first_column() -> None:
+    with pytest.raises(SampleError, match="columns sped, zzzz; did you mean 'speed'\\?"):
+        frame(pandas.DataFrame({"speed": [1.0], "sped up": [2.0]})).table(["sped", "zzzz"])
+
+
+def test_fractions_of_a_second_stay() -> None:
+    moments = MOMENTS + np.timedelta64(250_000, "us")
+    found = frame(pandas.DataFrame({"time": moments, "a": [1.0, 2.0]})).time(["a"])
+    np.testing.assert_array_equal(found, np.add(SECONDS, 0.25))
+
+
 def test_twice_and_many_names() -> None:
     twice = pandas.DataFrame([[1.0, 2.0]], columns=["a", "a"])
     with pytest.raises(SampleError, match=r"^column 'a' occurs twice; nothing was changed"):
