@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
@@ -33,7 +34,7 @@ class ForecasterOptions(RowOptions, total=False):
     coverage: float
 
 
-def as_row_options(owner: str, options: RowOptions) -> dict[str, Any]:
+def as_row_options(owner: type, options: RowOptions) -> dict[str, Any]:
     """Return the options as fields of a specification.
 
     owner: the class that was called. Raises TypeError, as Python does for a call, for a name that
@@ -42,9 +43,11 @@ def as_row_options(owner: str, options: RowOptions) -> dict[str, Any]:
     known = RowOptions.__optional_keys__
     for name in options:
         if name not in known:
-            near = difflib.get_close_matches(name, sorted(known), n=1)
+            names = [*inspect.signature(owner).parameters, *sorted(known)]
+            near = difflib.get_close_matches(name, names, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise TypeError(f"{owner}() got an unexpected keyword argument {name!r}{hint}")
+            message = f"{owner.__name__}() got an unexpected keyword argument {name!r}{hint}"
+            raise TypeError(message)
     fields: dict[str, Any] = {**options}
     if "missing_values" in fields:
         fields["missing_values"] = _numbers(fields["missing_values"])

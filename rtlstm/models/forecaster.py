@@ -95,7 +95,7 @@ class Forecaster(Model):
             rule_of(rule),
             seed,
             float(coverage) if isinstance(coverage, int | float) else coverage,
-            **as_row_options("Forecaster", options),
+            **as_row_options(Forecaster, options),
         )
         self._build(spec)
         initial.fill(self.network.spec, self.network.parameters)

@@ -468,6 +468,8 @@ def test_a_misspelt_option_is_named() -> None:
     for model in (rtlstm.Forecaster, rtlstm.Detector):
         with pytest.raises(TypeError, match=r"keyword argument 'missng'; did you mean 'missing'\?"):
             model(["a"], missng="hold")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"keyword argument 'horizn'; did you mean 'horizon'\?"):
+        rtlstm.Forecaster(["a"], horizn=2)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"keyword argument 'xyz'$"):
         rtlstm.Forecaster(["a"], xyz=1)  # type: ignore[call-arg]
 
