@@ -10,12 +10,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cli.running import Done, run
+from stream.mqtt_broker import TestBroker
 
 import rtlstm
 from rtlstm.cli.mqtt_run import Marks
@@ -136,6 +139,37 @@ def clean(rows: int, path: Path) -> bytes:
         model.update([row(i)["t"], row(i)["h"]], row(i)["time"])
     model.save(path)
     return path.read_bytes()
+
+
+def fed(broker: TestBroker, rows: range, *words: object) -> Done:
+    """A command of this process, which learns these rows as soon as it has subscribed."""
+
+    def feed() -> None:
+        broker.subscriptions.get(timeout=60)
+        for number, i in enumerate(rows, start=1):
+            broker.send("yard/shed", json.dumps(row(i)).encode(), number)
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    done = run(f"mqtt://127.0.0.1:{broker.port}/yard/#", *words)
+    feeder.join()
+    return done
+
+
+def test_messages_are_learned_once_and_acknowledged_when_saved(tmp_path: Path) -> None:
+    model = tmp_path / "m"
+    more = ("--publish", "told", "--home-assistant", "--columns", "t,h", "--hidden", 4)
+    with TestBroker() as broker:
+        done = fed(broker, range(6), "--save", model, "--every", 4, "--limit", 6, *more)
+        assert done.returncode == 0 and b"listening to mqtt://127.0.0.1" in done.stderr
+        assert [broker.acknowledged.get(timeout=10) for _ in range(6)] == [1, 2, 3, 4, 5, 6]
+        topics = [broker.published.get(timeout=10)[0] for _ in range(9)]
+        assert topics.count("told") == 6
+        assert all(topic.startswith("homeassistant/sensor/") for topic in topics[:3])
+        again = fed(broker, range(3, 9), "--resume", model, "--save", model, "--limit", 3)
+        assert again.returncode == 0, again.stderr
+    assert rtlstm.load(model).rows == 9
+    assert set(json.loads((tmp_path / "m.mqtt.json").read_text())) >= {"9"}
 
 
 @needs_broker

@@ -40,6 +40,7 @@ class TestBroker:
         self.answer, self.subscribed = answer, subscribed
         self.connects: list[bytes] = []
         self.acknowledged: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self.subscriptions: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self.published: queue.SimpleQueue[tuple[str, bytes, bool]] = queue.SimpleQueue()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -103,6 +104,7 @@ class TestBroker:
             return self.answer == ACCEPTED
         if kind == SUBSCRIBE:
             client.sendall(packet(9, 0, number + b"\0" + bytes([self.subscribed])))
+            self.subscriptions.put(body)
         elif kind == PUBACK:
             self.acknowledged.put(struct.unpack(">H", number)[0])
         elif kind == PUBLISH:
