@@ -97,6 +97,8 @@ def test_targets_of_one_output_are_plain_numbers() -> None:
         arrays.as_targets(1.0, None, NONE)
     with pytest.raises(SampleError, match=re.escape("y must have shape (3,), got ()")):
         arrays.as_targets(1, None, NONE)  # a class is one of a softmax head alone
+    with pytest.raises(SampleError, match=re.escape("y must have shape (3,), got (3, 1)")):
+        arrays.as_targets(np.ones((3, 1)), None, NONE)
 
 
 def test_targets_of_a_softmax_may_be_classes() -> None:
