@@ -201,6 +201,7 @@ def test_fit_checks_all_sequences_before_the_first_is_learned() -> None:
 NOISE = {"dropout": (0.2, 0.4), "input_noise": 0.3, "seed": 7}
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("update", ["step", "sequence"])
 def test_dropout_and_noise_repeat_bit_for_bit_and_go_on_from_a_file(
     update: str, tmp_path: Path
@@ -285,6 +286,7 @@ def test_a_callback_ends_it_and_ctrl_c_keeps_what_is_done() -> None:
     assert stopped.snapshot() == alike.snapshot()
 
 
+@pytest.mark.core
 def test_the_average_of_the_weights_follows_them(tmp_path: Path) -> None:
     learner, (X, Y) = make(average=0.5), sequences()[0]
     mean = weights(learner)
@@ -303,6 +305,7 @@ def test_the_average_of_the_weights_follows_them(tmp_path: Path) -> None:
         make().averaged()
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("rule", ["truncated", "bptt"])
 def test_frozen_weights_stay_and_all_others_learn(rule: str, tmp_path: Path) -> None:
     learner, pairs = make(rule, average=0.9), sequences()
@@ -336,6 +339,7 @@ def test_what_is_not_asked_for_leaves_the_file_as_it_was() -> None:
 
 
 # ------------------------------------------------------------------ rates
+@pytest.mark.core
 def test_a_schedule_gives_the_rate_of_every_update(tmp_path: Path) -> None:
     X, Y = sequences()[2]
     rates = [rtlstm.schedules.exponential(0.1, 0.5, 4)(t) for t in range(len(X))]

@@ -62,6 +62,7 @@ def test_the_jacobian_and_the_flow_of_error_are_those_of_differences(row: Row) -
         assert norm == pytest.approx(np.linalg.norm(want, 2), abs=1e-7), lag
 
 
+@pytest.mark.core
 def test_parts_and_norms_are_chosen_by_name() -> None:
     net = rtlstm.Network(1, rtlstm.LSTM(3, "1997"), 1, dtype="float64")
     X = samples(net.spec, 20)
@@ -76,6 +77,7 @@ def test_parts_and_norms_are_chosen_by_name() -> None:
         net.jacobian([np.nan])
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("rule", ["snap1", rtlstm.TBPTT(5), "bptt"], ids=str)
 def test_the_adjoint_is_the_slope_of_the_loss_by_the_state(rule: Any) -> None:
     row = Row("one", lambda n: [rtlstm.LSTM(n, "vanilla")])
