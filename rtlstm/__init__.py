@@ -139,7 +139,12 @@ if not TYPE_CHECKING:  # to a type checker, a name that is not above does not ex
         room = _MODULE_OF.get(name)
         if room is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value: object = getattr(import_module(room), name)
+        try:
+            value: object = getattr(import_module(room), name)
+        except ModuleNotFoundError as error:
+            from rtlstm.errors import missing_extra
+
+            raise missing_extra(error) from error
         globals()[name] = value
         return value
 

@@ -75,3 +75,14 @@ class SinkError(RtlstmError, OSError):
 
 class MissingExtraError(RtlstmError, ImportError):
     """A part of the package whose optional dependency is not installed."""
+
+
+EXTRAS = {"onnx": "onnx", "numba": "jit", "llvmlite": "jit"}  # packages, and what installs them
+
+
+def missing_extra(error: ImportError) -> ImportError:
+    """The error to raise in place of this one, where a package of an extra is not installed."""
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRAS:
+        return error
+    return MissingExtraError(f"this needs {package}: pip install 'rtlstm[{EXTRAS[package]}]'")

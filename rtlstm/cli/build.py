@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 import rtlstm
-from rtlstm.errors import SpecError
 
 
 @click.command()
@@ -14,8 +13,14 @@ from rtlstm.errors import SpecError
 @click.option("--triple", help="LLVM's triple of a target that has no name here.")
 @click.option("--cpu", default="", help="Its processor.")
 @click.option("--features", default="", help="Its features, as LLVM writes them.")
+@click.option("--abi", default="", help="Its calling convention, such as ilp32f.")
 @click.option("--out", type=click.Path(file_okay=False), default="chip", show_default=True)
 @click.option("--name", default="model", show_default=True, help="Of the C functions and files.")
+@click.option(
+    "--project",
+    type=click.Choice(["cmake", "arduino", "esp-idf", "zephyr"]),
+    help="Also what these build a program with.",
+)
 @click.option("--speed", is_flag=True, help="For speed, not for size.")
 def build(
     model: str,
@@ -23,23 +28,23 @@ def build(
     triple: str | None,
     cpu: str,
     features: str,
+    abi: str,
     out: str,
     name: str,
+    project: str | None,
     speed: bool,
 ) -> None:
-    """Compile a saved Network or Learner for a chip, learning included."""
+    """Compile a saved Network, Learner, Forecaster or Detector for a chip, learning included."""
     from rtlstm.export import device
-    from rtlstm.kernels.compiler.device import TARGETS
+    from rtlstm.kernels.compiler.targets import TARGETS, Target
 
     if bool(target) == bool(triple):
         raise click.UsageError("give --target or --triple")
     if target and target not in TARGETS:
         raise click.UsageError(f"no target {target!r}: there are {', '.join(TARGETS)}")
-    wanted = TARGETS[target] if target else (str(triple), cpu, features)
+    wanted = TARGETS[target] if target else Target(str(triple), cpu, features, abi)
     loaded = rtlstm.load(model)
-    if not isinstance(loaded, rtlstm.Network | rtlstm.Learner):
-        raise SpecError(f"a Network or a Learner is built for chips, not a {type(loaded).__name__}")
-    path = device.build(loaded, out, name, wanted, small=not speed)
+    path = device.build(loaded, out, name, wanted, not speed, project)
     click.echo(f"{path}: {path.stat().st_size} bytes; sizes and use: {Path(out) / 'README.md'}")
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rtlstm
-from rtlstm.export import onnx_file as model_file
+from rtlstm.errors import missing_extra
 from rtlstm.stream import open_source
 
 Rows = NDArray[np.float64]
@@ -32,10 +33,17 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     help="Smaller weights; int8 is faster from 256 units on, slower below 128.",
 )
 @click.option("--opset", type=int, default=14, help="ONNX operator set, 14 or later [14].")
+@click.option("--batch", type=click.IntRange(min=1), help="Fix the batch at this size [any].")
 def export(
-    model: Path, out: Path, learner: bool, form: str, quantize: str | None, opset: int
+    model: Path,
+    out: Path,
+    learner: bool,
+    form: str,
+    quantize: str | None,
+    opset: int,
+    batch: int | None,
 ) -> None:
-    """Write the saved MODEL as ONNX, and tell what was written.
+    """Write the saved MODEL as ONNX, or as C source if OUT ends in .c, and tell what was written.
 
     MODEL's current state goes beside OUT, into a second small graph NAME.init.onnx. A learner is
     written as its network, which answers, or with --learner as one learning step: a device that
@@ -44,11 +52,28 @@ def export(
     """
     if learner:
         _refuse_with_learner(form, quantize)
+    if out.suffix == ".c":
+        _write_c(model, out, learner, opset, form != "auto" or quantize or batch not in (None, 1))
+        return
+    if learner:
         rtlstm.export_onnx_learner(rtlstm.load(model), out, opset)
     else:
         rtlstm.export_onnx(rtlstm.load(model), out, form, opset=opset, quantize=quantize)
-    for path in (out, model_file.init_path(out)):
+    for path in (out, _onnx_file().init_path(out)):
+        if batch is not None:
+            _onnx_file().fix_batch(path, batch)
         _tell(path)
+
+
+def _write_c(model: Path, out: Path, learner: bool, opset: int, more: Any) -> None:
+    """Write C source, and tell what was written."""
+    if more:
+        raise click.UsageError("C source has a batch of 1, and neither --form nor --quantize")
+    _onnx_file()
+    from rtlstm.export.c_source import export_c
+
+    for path in export_c(rtlstm.load(model), out, learner, opset):
+        click.echo(f"{path}: {path.stat().st_size:,} bytes")
 
 
 def _refuse_with_learner(form: str, quantize: str | None) -> None:
@@ -67,7 +92,7 @@ def _refuse_with_learner(form: str, quantize: str | None) -> None:
 
 def _tell(path: Path) -> None:
     """The size of a file, and what goes in and out of its graph."""
-    graph = model_file.load(path).graph
+    graph = _onnx_file().load(path).graph
     click.echo(f"{path}: {path.stat().st_size:,} bytes")
     for way, entries in (("in", graph.input), ("out", graph.output)):
         if entries:
@@ -107,7 +132,16 @@ def verify(onnx: Path, model: Path, samples: str | None, rows: int, tolerance: f
 
 def _learns(path: Path) -> bool:
     """Whether a file is a learning step."""
-    return model_file.metadata(model_file.load(path)).get("kind") == "learner"
+    files = _onnx_file()
+    return bool(files.metadata(files.load(path)).get("kind") == "learner")
+
+
+def _onnx_file() -> Any:
+    """What reads ONNX files; raises MissingExtraError without the package onnx."""
+    try:
+        return import_module("rtlstm.export.onnx_file")
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) from error
 
 
 def _rows_of(source: str, origin: Any, rows: int) -> tuple[Rows, list[float | None]]:

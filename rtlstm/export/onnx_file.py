@@ -116,6 +116,17 @@ def _save(model: onnx.ModelProto, path: Path_, facts: Mapping[str, Any]) -> None
     atomic.replace(path, [model.SerializeToString()])
 
 
+def fix_batch(path: Path_, batch: int) -> None:
+    """Fix the batch of a written model at a size, for what cannot leave it open."""
+    model = load(path)
+    for entry in (*model.graph.input, *model.graph.output):
+        for side in entry.type.tensor_type.shape.dim:
+            if side.dim_param == "batch":
+                side.dim_value = batch
+    onnx.checker.check_model(model, full_check=True)
+    atomic.replace(path, [model.SerializeToString()])
+
+
 def load_whole(path: Path_) -> onnx.ModelProto:
     """Read a model of this package; raises DamagedFileError if its constants were changed."""
     model = load(path)

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from places import TESTS, TOOLS
 
 import rtlstm
+from rtlstm import schedules
 from rtlstm.cli.commands import commands
 from rtlstm.export import device
+from rtlstm.export.device.archive import archive
+from rtlstm.export.device.projects import PROJECTS
+from rtlstm.export.device.request import BUFFERS
 from rtlstm.kernels.compiler import mode
-from rtlstm.kernels.compiler.library import processor
+from rtlstm.kernels.compiler.targets import TARGETS
+from rtlstm.models.base import Model
 
-TARGET = ("x86_64-unknown-linux-gnu", "x86-64", "")
-CORTEX = ("thumbv7em-unknown-none-eabihf", "cortex-m4", "")
-START = Path(__file__).parents[1] / "device" / "cortex_m.c"
-ARM = (
-    "-mcpu=cortex-m4",
-    "-mthumb",
-    "-mfpu=fpv4-sp-d16",
-    "-mfloat-abi=hard",
-    "--specs=rdimon.specs",
-)
-QEMU = ("qemu-system-arm", "-M", "mps2-an386", "-nographic", "-semihosting-config",
-        "enable=on,target=native", "-kernel")  # fmt: skip
+sys.path.insert(0, str(TOOLS / "lib"))
+from chip_machines import MACHINES, run
+
+TARGET = TARGETS["x86-64"]
 compiles = pytest.mark.skipif(not mode.COMPILES, reason="nothing is compiled")
-native = pytest.mark.skipif(
-    not (shutil.which("cc") and processor()), reason="the self-test runs on x86-64, by cc"
-)
-arm = pytest.mark.skipif(
-    not (shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm")),
-    reason="needs gcc-arm-none-eabi and qemu-system-arm",
-)
+LONG = "RTLSTM_CHIPS" in os.environ  # forecasters and detectors too, whose kernels take a minute
+CHIPS = ("native", "cortex-m4", "cortex-m7", "riscv32", "wasm32")
+BARS = {"network": 1e-6, "learner": 1e-5, "forecaster": 1e-4, "detector": 1e-4}
 
 
 def network() -> rtlstm.Network:
@@ -44,38 +41,119 @@ def network() -> rtlstm.Network:
     return net
 
 
-def run(*command: object) -> str:
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def models() -> dict[str, Model]:
+    """One of each kind."""
+    found: dict[str, Model] = {
+        "network": network(),
+        "learner": rtlstm.Learner(network(), "truncated", rtlstm.SGD(1e-2)),
+    }
+    if LONG:
+        rows = np.random.default_rng(3).normal(size=(120, 3)).cumsum(axis=0) * 0.1
+        inside = {"lags": 4, "layers": rtlstm.LSTM(5)}
+        found["forecaster"] = rtlstm.Forecaster(["a", "b", "c"], times="drop", **inside)
+        found["detector"] = rtlstm.Detector(["a", "b", "c"], **inside)
+        for kind in ("forecaster", "detector"):
+            found[kind].run(rows, 1.7e9 + 3600.0 * np.arange(120))
+    return found
 
 
-@compiles
-@native
-def test_a_learner_learns_alike_in_c(tmp_path: Path) -> None:
-    learner = rtlstm.Learner(network(), "truncated", rtlstm.SGD(1e-2))
-    before = learner.snapshot()
-    made = device.build(learner, tmp_path, "chip", TARGET)
-    assert learner.snapshot() == before
-    run("cc", "-O1", "-Wall", "-Werror", tmp_path / "chip_selftest.c", made, "-lm", "-o",
-        tmp_path / "test")  # fmt: skip
-    said = run(tmp_path / "test")
-    assert float(said.split()[-2]) * 1e-9 < 1e-5
-    undefined = {line.split()[-1] for line in run("nm", "-u", made).splitlines()}
-    assert undefined <= {"memset", "memcpy", "sqrt"}
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A room with every kind of model for every chip that can be run here, built at once."""
+    if not mode.COMPILES:
+        pytest.skip("nothing is compiled")
+    room = tmp_path_factory.mktemp("chips")
+    found = models()
+    before = {kind: model.snapshot() for kind, model in found.items()}
+    jobs = [
+        device.Job(found[kind], room / f"{kind}-{chip}", "chip", TARGETS[chip])
+        for kind in found
+        for chip in CHIPS
+        if not MACHINES[chip].missing
+    ]
+    jobs += [
+        device.Job(found["network"], room / name, "chip", TARGETS["cortex-m4"], project=name)
+        for name in PROJECTS
+    ]
+    device.build_all(jobs)
+    assert before == {kind: model.snapshot() for kind, model in found.items()}
+    return room
 
 
-@compiles
-@arm
-def test_a_network_answers_alike_on_a_cortex_m4(tmp_path: Path) -> None:
-    made = device.build(network(), tmp_path, "chip", CORTEX)
-    run("arm-none-eabi-gcc", *ARM, "-O1", "-Wl,--section-start=.vectors=0x0",
-        tmp_path / "chip_selftest.c", START, made, "-lm", "-o", tmp_path / "test.elf")  # fmt: skip
-    said = run(*QEMU, tmp_path / "test.elf")
-    assert float(said.split()[-2]) * 1e-9 < 1e-6
-    readme = (tmp_path / "README.md").read_text()
-    code = int(next(line for line in readme.splitlines() if "| code |" in line).split("|")[2])
-    assert 0 < code <= 5000
+@pytest.mark.parametrize("chip", CHIPS)
+@pytest.mark.parametrize("kind", BARS)
+def test_the_recorded_steps_come_out_alike(kind: str, chip: str, built: Path) -> None:
+    if missing := MACHINES[chip].missing:
+        pytest.skip(f"needs {', '.join(missing)}")
+    room = built / f"{kind}-{chip}"
+    if not room.exists():
+        pytest.skip("takes a minute: RTLSTM_CHIPS=1")
+    assert MACHINES[chip].difference(room, "chip") <= BARS[kind]
+
+
+def test_nothing_is_asked_for_but_memory_and_mathematics(built: Path) -> None:
+    for kind, allowed in (
+        ("network", {"memset", "memcpy"}),
+        ("learner", {"memset", "memcpy", "sqrt"}),
+    ):
+        said = run(["nm", "-u", str(built / f"{kind}-native" / "chip.o")])
+        assert {line.split()[-1] for line in said.splitlines()} <= allowed
+
+
+@pytest.mark.skipif(bool(MACHINES["cortex-m4"].missing), reason="needs a Cortex-M4's compiler")
+def test_the_readme_tells_the_sizes(built: Path) -> None:
+    for kind, most in (("network", 5000), ("learner", 11_000)):
+        text = (built / f"{kind}-cortex-m4" / "README.md").read_text()
+        size = re.search(r"\| code \| (\d+) \|", text)
+        assert size and 0 < int(size[1]) <= most
+
+
+@pytest.mark.skipif(bool(MACHINES["native"].missing), reason="needs cc")
+def test_a_fault_on_the_chip_is_found(built: Path) -> None:
+    source = built / "network-native" / "chip_selftest.c"
+    wrong = source.with_name("wrong.c")
+    text = source.read_text()
+    first = text.index("expected[STEPS][2] = {{") + len("expected[STEPS][2] = {{")
+    wrong.write_text(text[:first] + "2.0f + " + text[first:])
+    command = MACHINES["native"].program(source.parent, "chip", wrong)
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "largest difference" in done.stdout
+
+
+@pytest.mark.parametrize("project", PROJECTS)
+def test_a_project_is_built(project: str, built: Path, tmp_path: Path) -> None:
+    """As far as a C compiler goes: the programs of a project against the library and the header."""
+    if shutil.which("arm-none-eabi-gcc") is None or shutil.which("cmake") is None:
+        pytest.skip("needs arm-none-eabi-gcc and cmake")
+    shutil.copytree(built / project, tmp_path, dirs_exist_ok=True)
+    flags = ["-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard", "-Wall"]
+    library = next(tmp_path.rglob("libchip.a"))
+    sources = [*tmp_path.rglob("main.c"), *tmp_path.rglob("*.ino")]
+    assert len(sources) == 1
+    text, header = sources[0], next(tmp_path.rglob("chip.h")).parent
+    if project == "cmake":
+        given = " ".join([*flags, "--specs=rdimon.specs"])
+        run(["cmake", "-S", str(tmp_path), "-B", str(tmp_path / "made"),
+             "-DCMAKE_SYSTEM_NAME=Generic", "-DCMAKE_C_COMPILER=arm-none-eabi-gcc",
+             f"-DCMAKE_C_FLAGS={given}"])  # fmt: skip
+        run(["cmake", "--build", str(tmp_path / "made")])
+        return
+    compiler = "arm-none-eabi-g++" if project == "arduino" else "arm-none-eabi-gcc"
+    more = ["-x", "c++", "-include", str(TESTS / "device" / "arduino.h")]
+    run([compiler, *flags, "-I", str(header), *(more if project == "arduino" else ["-Werror"]),
+         "-c", str(text), "-o", str(tmp_path / "main.o")])  # fmt: skip
+    start = {"arduino": "setup", "esp-idf": "app_main"}.get(project, "main")
+    run(["arm-none-eabi-gcc", *flags, "--specs=nosys.specs", "-nostartfiles", f"-Wl,-u,{start}",
+         str(tmp_path / "main.o"), f"-L{library.parent}", "-lchip", "-lm",
+         "-o", str(tmp_path / "main.elf")])  # fmt: skip
+
+
+def test_an_archive_is_as_long_as_its_parts_say() -> None:
+    for made in (b"abc", b"abcd"):
+        data = archive("chip.o", made, ["one", "three"])
+        assert data.startswith(b"!<arch>\n/ ") and len(data) % 2 == 0
+        place = int.from_bytes(data[72:76], "big")
+        assert data[place : place + 7] == b"chip.o/" and data[place + 60 :].startswith(made)
 
 
 def test_what_a_chip_learned_comes_back(tmp_path: Path) -> None:
@@ -83,7 +161,7 @@ def test_what_a_chip_learned_comes_back(tmp_path: Path) -> None:
     rows = np.random.default_rng(2).normal(size=(30, 6))
     chip.run(rows[:, :4], rows[:, 4:])
     parts = chip._arena.parts
-    state = b"".join(parts[key].tobytes() for key in device.BUFFERS if key in parts)
+    state = b"".join(parts[key].tobytes() for key in BUFFERS if key in parts)
     ours.save(tmp_path / "model")
     (tmp_path / "state.bin").write_bytes(state)
     arguments = ["import-state", "model", "state.bin", "--out", "back"]
@@ -103,7 +181,12 @@ def test_what_is_not_built_is_refused(tmp_path: Path) -> None:
     for model, what in (
         (rtlstm.Network(1, rtlstm.LSTM(2), 1, dtype="float64"), "float64"),
         (rtlstm.Learner(network(), delay=2), "late labels"),
-        (rtlstm.Forecaster(["a"]), "not a Forecaster"),
+        (
+            rtlstm.Learner(network(), optimizer=rtlstm.SGD(schedules.exponential(0.1, 0.9))),
+            "schedule",
+        ),
+        (rtlstm.Learner(network(), "bptt"), "where a sequence ends"),
+        (rtlstm.Classifier(["a"], ["b", "c"]), "not a Classifier"),
     ):
         with pytest.raises(rtlstm.SpecError, match=what):
             device.build(model, tmp_path / "out", "chip", TARGET)

@@ -3,10 +3,10 @@
 The LLVM code of an entry, with plain loops in place of explicit vectors (RTLSTM_VECTORS=0), is
 given another processor's data layout; the plan becomes a constant of the module, so that LLVM folds
 what the network has not; everything but the C functions is internal; and LLVM's passes run for
-size. The object asks for memset, memcpy and sqrt at most: `expf` and `tanhf` are our own.
+size. The buffers start as zero, NAME_init writes what is not: so zeros take no flash.
 
 It runs as a process of its own, since a process has vectors or has none:
-`python -m rtlstm.kernels.compiler.device DIRECTORY`; `export/device.py` writes the request there.
+`python -m rtlstm.kernels.compiler.device DIRECTORY...`; `export/device` writes the requests there.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import re
 import struct
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,151 +23,87 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from rtlstm.kernels.compiler import ahead, entries, mode
+from rtlstm.kernels.compiler.libm import bits, with_own_functions
 from rtlstm.kernels.compiler.library import symbol
+from rtlstm.kernels.compiler.targets import Target
 
-__all__ = ["TARGETS", "compile_for"]
+__all__ = ["compile_for"]
 
-# LLVM's triple, processor and features. The triple needs its vendor: without one LLVM takes
-# "eabihf" for the operating system, and the linker refuses the file.
-TARGETS: dict[str, tuple[str, str, str]] = {
-    "cortex-m0plus": ("thumbv6m-unknown-none-eabi", "cortex-m0plus", ""),
-    "cortex-m3": ("thumbv7m-unknown-none-eabi", "cortex-m3", ""),
-    "cortex-m4": ("thumbv7em-unknown-none-eabihf", "cortex-m4", ""),
-    "cortex-m7": ("thumbv7em-unknown-none-eabihf", "cortex-m7", ""),
-    "cortex-m33": ("thumbv8m.main-unknown-none-eabihf", "cortex-m33", ""),
-    "riscv32": ("riscv32-unknown-none-elf", "generic-rv32", "+m,+f"),
-    "riscv64": ("riscv64-unknown-none-elf", "generic-rv64", "+m,+f,+d"),
-    "aarch64": ("aarch64-unknown-linux-gnu", "cortex-a53", ""),
-    "armv7": ("armv7-unknown-linux-gnueabihf", "cortex-a7", "+neon"),
-    "x86-64": ("x86_64-unknown-linux-gnu", "x86-64", ""),
-    "wasm32": ("wasm32-unknown-unknown", "generic", ""),
-}
+Array = np.ndarray[Any, Any]
 LLVM_TYPES = {"float32": "float", "float64": "double", "int64": "i64", "uint16": "i16"}
+RUNS = 12  # most pieces in which the first values of a buffer are written
+GAP = 16  # zeros between two pieces, at least
 
 
-def _bits(number: float) -> str:
-    """A float32 constant as LLVM writes one: the double that has its value."""
-    return "0x" + struct.pack(">d", struct.unpack("f", struct.pack("f", number))[0]).hex().upper()
+def _elements(values: Array) -> str:
+    """LLVM code of a constant array, with its type."""
+    element = LLVM_TYPES[values.dtype.name]
+    if not values.view(f"u{values.itemsize}").any():
+        return f"[{len(values)} x {element}] zeroinitializer"
+    numbers = ", ".join(f"{element} {_number(values.dtype.name, v)}" for v in values.tolist())
+    return f"[{len(values)} x {element}] [{numbers}]"
 
 
-def own_expf() -> str:
-    """LLVM code of expf: range reduction and a polynomial of degree 5 (Cephes, `expf.c`).
+def _number(kind: str, value: float) -> str:
+    if kind == "float32":
+        return bits(value)
+    return "0x" + struct.pack(">d", value).hex().upper() if kind == "float64" else str(value)
 
-    Within 1.2e-7 of the value. No operation is fused or reordered, so every chip with IEEE single
-    precision answers alike, to the last bit.
-    """
-    steps = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1)
-    lines, last = [], "%start"
-    lines.append(f"  %start = fadd float {_bits(0.0)}, {_bits(steps[0])}")
-    for n, step in enumerate((*steps[1:], 5.0000001201e-1)):
-        lines.append(f"  %m{n} = fmul float {last}, %r")
-        lines.append(f"  %a{n} = fadd float %m{n}, {_bits(step)}")
-        last = f"%a{n}"
-    polynomial = "\n".join(lines)
-    return f"""
-define internal float @expf(float %given) noinline {{
-entry:
-  %low = fcmp olt float %given, {_bits(-104.0)}
-  %not_low = select i1 %low, float {_bits(-104.0)}, float %given
-  %high = fcmp ogt float %not_low, {_bits(89.0)}
-  %held = select i1 %high, float {_bits(89.0)}, float %not_low
-  %known = fcmp ord float %given, %given
-  %x = select i1 %known, float %held, float {_bits(0.0)}
-  %scaled = fmul float %x, {_bits(1.44269504088896341)}
-  %big = fadd float %scaled, {_bits(12582912.0)}
-  %k = fsub float %big, {_bits(12582912.0)}
-  %k1 = fmul float %k, {_bits(0.693359375)}
-  %r1 = fsub float %x, %k1
-  %k2 = fmul float %k, {_bits(-2.12194440e-4)}
-  %r = fsub float %r1, %k2
-{polynomial}
-  %square = fmul float %r, %r
-  %curved = fmul float {last}, %square
-  %more = fadd float %curved, %r
-  %near = fadd float %more, {_bits(1.0)}
-  %whole = fptosi float %k to i32
-  %half = ashr i32 %whole, 1
-  %rest = sub i32 %whole, %half
-  %half_up = add i32 %half, 127
-  %rest_up = add i32 %rest, 127
-  %half_bits = shl i32 %half_up, 23
-  %rest_bits = shl i32 %rest_up, 23
-  %half_power = bitcast i32 %half_bits to float
-  %rest_power = bitcast i32 %rest_bits to float
-  %once = fmul float %near, %half_power
-  %twice = fmul float %once, %rest_power
-  %result = select i1 %known, float %twice, float %given
-  ret float %result
+
+def runs_of(values: Array) -> list[tuple[int, int]]:
+    """Where a buffer is not zero: at most RUNS pieces [start, end), few zeros inside."""
+    places = np.flatnonzero(values.view(f"u{values.itemsize}"))
+    gap = GAP
+    while True:
+        cuts = np.flatnonzero(np.diff(places) > gap)
+        if len(cuts) < RUNS:
+            break
+        gap *= 2
+    if not len(places):
+        return []
+    starts, ends = places[[0, *(cuts + 1)]], places[[*cuts, -1]] + 1
+    return [(int(a), int(b)) for a, b in zip(starts, ends, strict=True)]
+
+
+def _place(name: str, array: str, kind: str, start: int) -> str:
+    """LLVM code of the address of an element of a buffer, a pointer."""
+    return f"getelementptr ({LLVM_TYPES[kind]}, ptr @{name}_{array}, i64 {start})"
+
+
+def _init(name: str, buffers: dict[str, Array]) -> str:
+    """LLVM code of NAME_init(): all buffers as they were when they were built."""
+    constants, lines = "", []
+    for key, values in buffers.items():
+        size, kind = values.itemsize, values.dtype.name
+        zero = f"ptr @{name}_{key}, i8 0, i64 {values.nbytes}"
+        lines.append(f"  call void @llvm.memset.p0.i64({zero}, i1 false)")
+        for n, (start, end) in enumerate(runs_of(values)):
+            own = f"@{name}_{key}_{n}"
+            constants += f"{own} = internal constant {_elements(values[start:end])}, align 8\n"
+            given = f"ptr {_place(name, key, kind, start)}, ptr {own}, i64 {(end - start) * size}"
+            lines.append(f"  call void @llvm.memcpy.p0.p0.i64({given}, i1 false)")
+    return f"""{constants}
+declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+define void @{name}_init() {{
+{chr(10).join(lines)}
+  ret void
 }}
 """
 
 
-def own_tanhf() -> str:
-    """LLVM code of tanhf, by a polynomial near 0 (Cephes, `tanhf.c`) and by expf elsewhere.
-
-    A tanh of doubles is the same: nothing in a float32 network needs more.
-    """
-    steps = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1)
-    lines, last = [f"  %start = fadd float {_bits(0.0)}, {_bits(steps[0])}"], "%start"
-    for n, step in enumerate((*steps[1:], -3.33332819422e-1)):
-        lines.append(f"  %m{n} = fmul float {last}, %square")
-        lines.append(f"  %a{n} = fadd float %m{n}, {_bits(step)}")
-        last = f"%a{n}"
-    polynomial = "\n".join(lines)
+def _clear(name: str, which: dict[str, Any], buffers: dict[str, Array]) -> str:
+    """LLVM code of NAME_x(): a part of a buffer to zero."""
+    key, start, length = which["clears"]
+    values = buffers[key]
+    place = _place(name, key, values.dtype.name, start)
+    zero = f"ptr {place}, i8 0, i64 {length * values.itemsize}"
     return f"""
-declare float @llvm.fabs.f32(float)
-declare float @llvm.copysign.f32(float, float)
-define internal float @tanhf(float %x) noinline {{
-entry:
-  %size = call float @llvm.fabs.f32(float %x)
-  %twice = fadd float %size, %size
-  %power = call float @expf(float %twice)
-  %below = fadd float %power, {_bits(1.0)}
-  %part = fdiv float {_bits(2.0)}, %below
-  %far = fsub float {_bits(1.0)}, %part
-  %signed = call float @llvm.copysign.f32(float %far, float %x)
-  %square = fmul float %x, %x
-{polynomial}
-  %cubed = fmul float {last}, %square
-  %bent = fmul float %cubed, %x
-  %near = fadd float %bent, %x
-  %small = fcmp olt float %size, {_bits(0.625)}
-  %result = select i1 %small, float %near, float %signed
-  ret float %result
-}}
-define internal double @tanh(double %x) noinline {{
-entry:
-  %single = fptrunc double %x to float
-  %said = call float @tanhf(float %single)
-  %result = fpext float %said to double
-  ret double %result
+define i32 @{name}_{which["name"]}() {{
+  call void @llvm.memset.p0.i64({zero}, i1 false)
+  ret i32 0
 }}
 """
-
-
-def with_own_functions(text: str) -> str:
-    """The code of a module with our expf and tanhf in place of those that it asks for."""
-    names = r"(llvm\.exp\.f32|expf|llvm\.tanh\.f32|tanhf|llvm\.tanh\.f64|tanh)"
-    kept = r"(llvm\.fabs\.f32|llvm\.copysign\.f32)"
-    text = re.sub(rf"^declare .*@({names}|{kept})\(.*$", "", text, flags=re.M)
-    for theirs, ours in (("exp.f32", "expf"), ("tanh.f32", "tanhf"), ("tanh.f64", "tanh")):
-        text = text.replace(f"@llvm.{theirs}(", f"@{ours}(")
-    return text + own_expf() + own_tanhf()
-
-
-def _array(name: str, kind: str, values: Any, how: str) -> str:
-    """LLVM code of a global array with these values."""
-    element = LLVM_TYPES[kind]
-    if not np.any(values):
-        start = "zeroinitializer"
-    else:
-        numbers = (str(int(v)) if element[0] == "i" else _float(kind, float(v)) for v in values)
-        start = "[" + ", ".join(f"{element} {number}" for number in numbers) + "]"
-    return f"@{name} = {how} [{len(values)} x {element}] {start}, align 16\n"
-
-
-def _float(kind: str, value: float) -> str:
-    return _bits(value) if kind == "float32" else "0x" + struct.pack(">d", value).hex().upper()
 
 
 def _retarget(code: str, machine: Any, triple: str) -> str:
@@ -174,36 +111,48 @@ def _retarget(code: str, machine: Any, triple: str) -> str:
     return re.sub(r'target triple = ".*"', f'target triple = "{triple}"', code)
 
 
-def _without_x86(code: str) -> str:
-    """The code without what only x86-64 knows: NRT's counts, which nothing here has."""
-    code = re.sub(
-        r"= (tail )?call i8 @llvm\.x86\.atomic\.sub\.cc\.i64\([^)]*\)", "= add i8 0, 0", code
-    )
-    return re.sub(r"declare i8 @llvm\.x86\.atomic.*", "", code)
+def _without_host(code: str) -> str:
+    """The code without what only the host knows: NRT's counts, which nothing here has."""
+    counts = r"= (tail )?call i8 @llvm\.x86\.atomic\.sub\.cc\.i64\([^)]*\)"
+    code = re.sub(counts, "= add i8 0, 0", code)
+    code = re.sub(r"declare i8 @llvm\.x86\.atomic.*", "", code)
+    destroy = r"(?m)^declare (void @NRT_MemInfo_call_dtor\(ptr\)).*"
+    return re.sub(destroy, ahead.NEVER_CALLED, code)
 
 
-def _function(request: dict[str, Any], which: dict[str, Any]) -> str:
-    """LLVM code of one C function: int NAME_x(pointers…) over the tables of the request."""
-    name, pointers = request["name"], which["pointers"]
+def _function(name: str, which: dict[str, Any], arrays: dict[str, Array]) -> str:
+    """LLVM code of one C function, int NAME_x(…), over a table of the request.
+
+    Its parameters are pointers ("ptr"), int ("i32") or double; the kernel takes whole numbers: of
+    these, of arrays ("@array", "@array+element") and plain ones.
+    """
     kernel = "rtlstm_k_" + symbol(which["entry"], tuple(which["dtypes"]))
-    ends = []
-    given = [
-        f"i64 ptrtoint (ptr @{name}_{which['table']} to i64)",
-        *["ptr null"] * len(which["dtypes"]),
-    ]
+    table = f"i64 ptrtoint (ptr @{name}_{which['table']} to i64)"
+    given, lines = [table, *["ptr null"] * len(which["dtypes"])], []
+    for kind, own in which["parameters"]:
+        if kind == "ptr":
+            lines.append(f"  %{own}_at = ptrtoint ptr %{own} to i64")
+        elif kind == "i32":
+            lines.append(f"  %{own}_at = sext i32 %{own} to i64")
+        else:
+            lines.append(f"  %{own}_room = alloca double\n  store double %{own}, ptr %{own}_room")
+            lines.append(f"  %{own}_at = ptrtoint ptr %{own}_room to i64")
     for argument in which["arguments"]:
-        given.append(f"i64 {argument}" if isinstance(argument, int) else f"i64 %{argument}_at")
-    for pointer in pointers:
-        ends.append(f"  %{pointer}_at = ptrtoint ptr %{pointer} to i64")
-    if "zero" in which["arguments"]:
-        ends.append(f"  %zero_at = ptrtoint ptr @{name}_zero to i64")
-    ends_text = "\n".join(ends)
+        if isinstance(argument, int):
+            given.append(f"i64 {argument}")
+        elif argument[0] == "@":
+            key, _, start = argument[1:].partition("+")
+            place = _place(name, key, arrays[key].dtype.name, int(start or 0))
+            given.append(f"i64 ptrtoint (ptr {place} to i64)")
+        else:
+            given.append(f"i64 %{argument}_at")
+    head = ", ".join(f"{kind} %{own}" for kind, own in which["parameters"])
     return f"""
-define i32 @{name}_{which["name"]}({", ".join(f"ptr %{p}" for p in pointers)}) {{
+define i32 @{name}_{which["name"]}({head}) {{
 entry:
   %result = alloca i64
   %raised = alloca ptr
-{ends_text}
+{chr(10).join(lines)}
   %status = call i32 @{kernel}(ptr %result, ptr %raised, {", ".join(given)})
   %value = load i64, ptr %result
   %said = trunc i64 %value to i32
@@ -212,75 +161,100 @@ entry:
 """
 
 
-def module_text(request: dict[str, Any], arrays: dict[str, Any]) -> tuple[list[str], str]:
-    """The kernels, each a module; and constants, buffers and C functions, as LLVM code."""
-    name, seen = request["name"], {}
-    for which in request["functions"]:
-        entry, dtypes = entries.find(which["entry"]), tuple(which["dtypes"])
-        if (entry.name, dtypes) in seen:
-            continue
-        module, function = ahead.lower(entry, dtypes, optimised=False)
-        own = f"rtlstm_k_{symbol(entry.name, dtypes)}"
-        seen[entry.name, dtypes] = re.sub(
-            rf'@"?{re.escape(function)}"?(?=[\s(,])', f"@{own}", str(module)
-        )
-    text = ""
+@cache
+def lowered(name: str, dtypes: tuple[str, ...]) -> str:
+    """LLVM code of an entry, its function named as C functions of a request call it."""
+    module, function = ahead.lower(entries.find(name), dtypes, optimised=False)
+    own = f"@rtlstm_k_{symbol(name, dtypes)}"
+    return re.sub(rf'@"?{re.escape(function)}"?(?=[\s(,])', own, _without_host(str(module)))
+
+
+def own_code(request: dict[str, Any], arrays: dict[str, Array]) -> str:
+    """Constants, buffers, tables and C functions of a request, as LLVM code."""
+    name, text = request["name"], ""
+    buffers = {key: values for key, values in arrays.items() if key not in request["constants"]}
     for key, values in arrays.items():
-        constant = key in request["constants"]
-        text += _array(f"{name}_{key}", values.dtype.name, values,
-                       "internal constant" if constant else "global")  # fmt: skip
-    text += f"@{name}_zero = internal constant [1 x i64] zeroinitializer, align 8\n"
+        if key in request["constants"]:
+            text += f"@{name}_{key} = internal constant {_elements(values)}, align 16\n"
+        else:
+            text += f"@{name}_{key} = global {_elements(np.zeros_like(values))}, align 16\n"
     for table, names in request["tables"].items():
         ends = [f"i64 ptrtoint (ptr @{name}_{a} to i64), i64 {len(arrays[a])}" for a in names]
         size = 2 * len(names)
         text += f"@{name}_{table} = internal constant [{size} x i64] [{', '.join(ends)}], align 8\n"
-    parts = [_function(request, which) for which in request["functions"]]
-    return list(seen.values()), text + "".join(parts)
+    for which in request["functions"]:
+        made = "clears" in which
+        text += _clear(name, which, buffers) if made else _function(name, which, arrays)
+    return text + _init(name, buffers)
 
 
-def compile_for(request: dict[str, Any], arrays: dict[str, Any]) -> bytes:
-    """The object file of a request for its target; see `export/device.py`."""
-    triple, cpu, features = request["target"]
+def _linked(request: dict[str, Any], arrays: dict[str, Array], machine: Any, triple: str) -> Any:
+    """The kernels of a request and its own code in one module, all but its C functions internal."""
+    named = [which for which in request["functions"] if "entry" in which]
+    wanted = dict.fromkeys((which["entry"], tuple(which["dtypes"])) for which in named)
+    first, *others = (_retarget(lowered(*which), machine, triple) for which in wanted)
+    whole = llvm.parse_assembly(first)
+    for text in others:
+        whole.link_in(llvm.parse_assembly(text))
+    text = re.sub(r"(?m)^declare void @llvm\.mem(set|cpy)\.p0\.(p0\.)?i64\(.*$", "", str(whole))
+    whole = llvm.parse_assembly(with_own_functions(text) + own_code(request, arrays))
+    exported = {which["name"] for which in request["functions"]} | {"init"}
+    exported |= {key for key in arrays if key not in request["constants"]}
+    for thing in [*whole.functions, *whole.global_variables]:
+        kept = thing.name.removeprefix(f"{request['name']}_") in exported
+        if not thing.is_declaration and not kept:
+            thing.linkage = "internal"
+    return whole
+
+
+def _machine(target: Target) -> tuple[Any, str]:
+    """LLVM's target machine, and its triple."""
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
+    triple, cpu, features, abi = target
+    if triple == "native":
+        triple, cpu = llvm.get_process_triple(), llvm.get_host_cpu_name()
+        features = llvm.get_host_cpu_features().flatten()
+    reloc = "pic" if "linux" in triple else "static"
+    wide = triple.startswith("riscv64")  # whose addresses need not lie below 2^31
     machine = llvm.Target.from_triple(triple).create_target_machine(
-        cpu=cpu, features=features, opt=2, codemodel="default",
-        reloc="pic" if "linux" in triple else "static",
-    )  # fmt: skip
-    kernels, own = module_text(request, arrays)
-    kernels_text = [_without_x86(_retarget(text, machine, triple)) for text in kernels]
-    whole = llvm.parse_assembly(kernels_text[0])
-    for text in kernels_text[1:]:
-        whole.link_in(llvm.parse_assembly(text))
-    whole = llvm.parse_assembly(with_own_functions(str(whole)) + own)
-    exported = {f"{request['name']}_{which['name']}" for which in request["functions"]}
-    exported |= {f"{request['name']}_{key}" for key in arrays if key not in request["constants"]}
-    for thing in [*whole.functions, *whole.global_variables]:
-        if not thing.is_declaration and thing.name not in exported:
-            thing.linkage = "internal"
+        cpu=cpu,
+        features=features,
+        opt=2,
+        reloc=reloc,
+        codemodel="medium" if wide else "default",
+        abiname=abi,
+    )
+    return machine, triple
+
+
+def compile_for(request: dict[str, Any], arrays: dict[str, Array]) -> bytes:
+    """The object file of a request for its target; see `export/device`."""
+    machine, triple = _machine(Target(*request["target"]))
+    whole, small = _linked(request, arrays, machine, triple), request["small"]
     for function in whole.functions:
-        if not function.is_declaration and request["small"]:
+        if not function.is_declaration and small:
             function.add_function_attribute("optsize")
             function.add_function_attribute("minsize")
-    for _ in range(3 if request["small"] else 1):
-        options = llvm.create_pipeline_tuning_options(2 if request["small"] else 3)
-        if request["small"]:
+    for _ in range(3 if small else 1):
+        options = llvm.create_pipeline_tuning_options(2 if small else 3)
+        if small:
             options.loop_unrolling = options.loop_vectorization = options.slp_vectorization = False
         builder = llvm.create_pass_builder(machine, options)
         builder.getModulePassManager().run(whole, builder)
     return machine.emit_object(whole)  # type: ignore[no-any-return]
 
 
-def main(place: str) -> None:
-    """Compile the request in a directory: request.json and arrays.npz become NAME.o."""
+def main(places: list[str]) -> None:
+    """Compile the request in each directory: request.json and arrays.npz become NAME.o."""
     if mode.VECTORS:
         raise RuntimeError("RTLSTM_VECTORS must be 0: a chip has no vectors")
-    room = Path(place)
-    request = json.loads((room / "request.json").read_text())
-    with np.load(room / "arrays.npz") as stored:
-        arrays = {key: stored[key] for key in stored.files}
-    (room / f"{request['name']}.o").write_bytes(compile_for(request, arrays))
+    for room in map(Path, places):
+        request = json.loads((room / "request.json").read_text())
+        with np.load(room / "arrays.npz") as stored:
+            arrays = {key: stored[key] for key in stored.files}
+        (room / f"{request['name']}.o").write_bytes(compile_for(request, arrays))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:])

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.compiler.jit import kernel
+from rtlstm.kernels.compiler.single import once
 from rtlstm.kernels.native import views
 from rtlstm.kernels.tasks import forecast, rls, supervised
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.kernels.tasks import supervised_plan as w
+
+LATE = 3  # a row whose time is not after the last one's, refused
 
 
 @kernel
@@ -77,6 +80,49 @@ def settle_at(at, target):
     plan, d = views.ints_at(ends[0], ends[1]), views.doubles_at(ends[2], ends[3])
     rls.apply_pending(plan, d, target)
     return p.OK
+
+
+@once
+def whole_row(run):
+    """The kernel that takes a row through a forecaster from end to end, with a rule's `run`.
+
+    For chips: Python calls the parts, since it must be able to stop between any two of them.
+    """
+
+    @kernel
+    def learning_step(plan, net, f, d, q):
+        """The rule's step on the input and target that wait."""
+        x, y, out = plan[k.LEARN_INPUT], plan[k.LEARN_TARGET], plan[k.LEARN_OUT]
+        m, n = net[p.SAMPLE], net[p.OUTPUTS]
+        return run(net, f, d, q, f[x : x + m], f[y : y + n], f[out : out + n], 1)
+
+    @kernel
+    def row_at(at, numbers, row, time, learn, late, out):
+        """row (COLUMNS), time (1), out (3 H T) float64; late: a place among layouts' TIMES.
+
+        Returns OK; SKIPPED, and the forecasts made last, where the row is not taken; or LATE, and
+        nothing has changed.
+        """
+        plan, net, f, d, q = forecaster_arrays(at, numbers)
+        values, seconds = views.doubles_at(row, plan[k.COLUMNS]), views.doubles_at(time, 1)[0]
+        told, counts = pairs_out(plan, out), plan[k.COUNTS]
+        if seconds <= d[plan[k.CLOCK] + k.TIME]:
+            if late == 2:
+                return LATE
+            q[counts + (k.DROPPED_TIMES if late else k.ACCEPTED_TIMES)] += 1
+            if late:
+                forecast.repeat_forecasts(plan, d, q, told)
+                return k.SKIPPED
+        status = forecast.take_row(plan, net, f, d, q, values, seconds, learn)
+        if status == k.SKIPPED:
+            forecast.repeat_forecasts(plan, d, q, told)
+            return status
+        if status == k.DUE and learning_step(plan, net, f, d, q) != p.OK:
+            forecast.reset_network(plan, net, f, d, q)
+        forecast.make_forecasts(plan, net, f, d, q, learn, told)
+        return p.OK
+
+    return row_at
 
 
 @kernel

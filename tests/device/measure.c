@@ -1,0 +1,41 @@
+/* Stack and instructions of a step on a Cortex-M of qemu, with -icount shift=0: one instruction is
+ * a nanosecond, SysTick counts at 25 MHz. MODEL_H and MODEL_STEP are written in. */
+#include <stdint.h>
+#include <stdio.h>
+#include MODEL_H
+#ifndef INIT
+#define INIT chip_init()
+#endif
+enum { STEPS = 200, PAINTED = 8192, PAINT = 0xA5 };
+static float x[64], target[64], y[64];
+static double row[64], forecasts[64];
+
+static void __attribute__((noinline)) step(void) {
+    MODEL_STEP;
+}
+
+/* Paint what lies below this function's frame, step, and see how deep the paint is gone. */
+static int __attribute__((noinline)) stack(void) {
+    register uint8_t *top __asm("sp");
+    uint8_t *end = top;
+    for (int i = 1; i <= PAINTED; i++) ((volatile uint8_t *)end)[-i] = PAINT;
+    step();
+    int left = PAINTED;
+    while (left > 0 && ((volatile uint8_t *)end)[-left] == PAINT) left--;
+    return left;
+}
+
+int main(void) {
+    volatile uint32_t *tick = (volatile uint32_t *)0xE000E010;
+    for (int i = 0; i < 64; i++) x[i] = 0.1f * (float)(i % 7), row[i] = 0.1 * (i % 5);
+    (void)target, (void)forecasts, (void)row;
+    INIT;
+    for (int t = 0; t < 50; t++) step();
+    int deep = stack();
+    tick[1] = 0xFFFFFF, tick[2] = 0, tick[0] = 5;
+    uint32_t before = tick[2];
+    for (int t = 0; t < STEPS; t++) step();
+    uint32_t after = tick[2];
+    printf("%d %ld\n", deep, (long)((uint64_t)((before - after) & 0xFFFFFF) * 40 / STEPS));
+    return 0;
+}
