@@ -13,18 +13,25 @@ from rtlstm.cli.inspect_data import data_facts, data_page
 from rtlstm.cli.reading import names, options_of, reading_options
 from rtlstm.errors import DamagedFileError, ForeignFileError
 from rtlstm.files import store
+from rtlstm.kernels.compiler.config import config
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON instead of a page.")
 @click.option("--plan", is_flag=True, help="Write where each array of the model lies in memory.")
+@click.option("--system", is_flag=True, help="Tell how kernels run here, and why.")
 @click.option("--columns", callback=names, metavar="A,B", help="Columns to read [all].")
 @click.option("--target", hidden=True)  # as `rtlstm stream` takes it, of no effect here
 @click.option("--on-error", type=click.Choice(("raise", "skip")), default="raise", hidden=True)
 @reading_options
 def inspect(
-    file: str, as_json: bool, plan: bool, columns: list[str] | None, **options: Any
+    file: str | None,
+    as_json: bool,
+    plan: bool,
+    system: bool,
+    columns: list[str] | None,
+    **options: Any,
 ) -> None:
     """Tell what FILE holds: a saved model, an ONNX model, or samples and how they are read.
 
@@ -32,19 +39,29 @@ def inspect(
     rows, missing cells, ranges, and what is left out and why. The exit code is 1 if a model is
     damaged, or a row cannot be read.
     """
+    if system == bool(file):
+        raise click.UsageError("give FILE or --system")
+    if not file:
+        _write(dict(config()), as_json)
+        return
     path = Path(file)
     if plan:
         _write_plan(path)
         return
     if not _is_model(path):
         facts = data_facts(file, options_of(options, columns), options["on_error"])
-        page: Iterable[str] = data_page(facts)
+        _write(facts, as_json, data_page(facts))
     else:
         facts = _onnx(path) if path.suffix == ".onnx" else _model(path)
-        page = _page(facts)
-    click.echo(json.dumps(facts, indent=2) if as_json else "\n".join(page))
+        _write(facts, as_json)
     if facts.get("whole") is False:
         raise DamagedFileError(f"{file}: damaged, its digest is not that of its bytes")
+
+
+def _write(facts: dict[str, Any], as_json: bool, page: Iterable[str] | None = None) -> None:
+    """Facts as JSON, or as a page."""
+    lines = _page(facts) if page is None else page
+    click.echo(json.dumps(facts, indent=2) if as_json else "\n".join(lines))
 
 
 def _write_plan(file: Path) -> None:

@@ -221,6 +221,16 @@ def read_terminal(descriptor: int) -> bytes:
         return b""
 
 
+def test_inspect_tells_how_kernels_run(rtlstm_command: Command, tmp_path: Path) -> None:
+    code, page, _ = rtlstm_command("inspect", "--system")
+    assert code == 0
+    assert rtlstm.config()["kernels"] in page and "why" in page
+    code, text, _ = rtlstm_command("inspect", "--system", "--json")
+    assert code == 0 and json.loads(text) == rtlstm.config()
+    for wrong in ([], ["--system", str(tmp_path / "model")]):
+        assert rtlstm_command("inspect", *wrong)[0] == 2
+
+
 def test_inspect_tells_what_a_model_holds(
     rtlstm_command: Command, waves: Path, tmp_path: Path
 ) -> None:
