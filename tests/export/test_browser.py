@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from places import TOOLS
+from paths import TOOLS
 
 from rtlstm.kernels.compiler import mode
 

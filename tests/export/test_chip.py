@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from places import TESTS, TOOLS
+from paths import TESTS, TOOLS
 
 import rtlstm
 from rtlstm import schedules
