@@ -76,19 +76,18 @@ class TestBroker:
             try:
                 self._client, _ = self._listener.accept()
                 self._converse(self._client)
-            except OSError:
+            except (OSError, IndexError, struct.error):  # a connection that ends in a packet
                 if self._listener.fileno() < 0:
                     return
 
     def _converse(self, client: socket.socket) -> None:
         with client, client.makefile("rb") as stream:
             while first := stream.read(1):
-                length, shift = 0, 0
-                while True:
-                    digit = stream.read(1)[0]
-                    length |= (digit & 0x7F) << shift
+                length = shift = 0
+                while digit := stream.read(1):
+                    length |= (digit[0] & 0x7F) << shift
                     shift += 7
-                    if digit < 0x80:
+                    if digit[0] < 0x80:
                         break
                 if not self._handle(client, first[0] >> 4, first[0] & 15, stream.read(length)):
                     return
