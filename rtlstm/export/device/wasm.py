@@ -36,6 +36,73 @@ ROW = """  /** Take in a row at a time in seconds (NaN: no clock), learn, foreca
     };
   }
 """
+MODULE = """// Made by rtlstm: @NAME@.wasm, for a browser or node. const m = await load();
+const NAME = "@NAME@", INPUTS = @INPUTS@, OUTPUTS = @OUTPUTS@, BUFFERS = [@BUFFERS@];
+const env = Object.setPrototypeOf({
+  logf: Math.log, log1pf: Math.log1p, expm1f: Math.expm1, powf: Math.pow,
+  exp2: (a) => 2 ** a, exp2f: (a) => 2 ** a, fmod: (a, b) => a % b,
+}, Math);
+
+/** Compile the module: from beside this file, from an address, or from its bytes. */
+export async function load(source = new URL(`./${NAME}.wasm`, import.meta.url)) {
+  let bytes = source;
+  if (source instanceof URL && source.protocol === "file:") {
+    bytes = await (await import("node:fs/promises")).readFile(source);
+  } else if (source instanceof URL || typeof source === "string") {
+    bytes = await (await fetch(source)).arrayBuffer();
+  }
+  return new Model((await WebAssembly.instantiate(bytes, { env })).instance.exports);
+}
+
+class Model {
+  #at;
+  inputs = INPUTS;
+  outputs = OUTPUTS;
+  constructor(exports) {
+    this.#at = exports;
+    const end = this.#free() + (2 * INPUTS + 2 * OUTPUTS) * 8, memory = exports.memory;
+    const more = Math.ceil((end - memory.buffer.byteLength) / 65536);
+    if (more > 0) memory.grow(more);
+    this.init();
+  }
+  /** As it was when it was built. */
+  init() { this.#call("init"); }
+@OWN@  /** All that it holds, weights included: `rtlstm import-state` reads it. */
+  export() {
+    const parts = BUFFERS.map(([key, size]) => this.#bytes(key, size));
+    const state = new Uint8Array(this.#size());
+    parts.reduce((place, part) => (state.set(part, place), place + part.length), 0);
+    return state;
+  }
+  /** Take back what `export` gave. */
+  import(state) {
+    const whole = this.#size();
+    if (state.length !== whole) throw new RangeError(`the state has ${whole} bytes`);
+    BUFFERS.reduce((place, [key, size]) => {
+      this.#bytes(key, size).set(state.subarray(place, place + size));
+      return place + size;
+    }, 0);
+  }
+  #size() { return BUFFERS.reduce((sum, [, size]) => sum + size, 0); }
+  #place(key) { return this.#at[`${NAME}_${key}`].value; }
+  #bytes(key, size) { return new Uint8Array(this.#at.memory.buffer, this.#place(key), size); }
+  #call(name, ...given) { return this.#at[`${NAME}_${name}`](...given); }
+  #free() { return (this.#at.__heap_base.value + 15) & ~15; }
+  #out() { return this.#free() + 8 * (INPUTS + OUTPUTS); }
+  #found() { return new @KIND@(this.#at.memory.buffer, this.#out(), OUTPUTS).slice(); }
+  #put(turn, numbers) {
+    const length = turn ? OUTPUTS : INPUTS, place = this.#free() + 8 * INPUTS * turn;
+    if (numbers.length !== length) throw new RangeError(`${length} numbers expected`);
+    new @KIND@(this.#at.memory.buffer, place, length).set(numbers);
+    return place;
+  }
+  #run(name, given) {
+    const places = given.map((numbers, turn) => this.#put(turn, numbers));
+    if (this.#call(name, ...places, this.#out())) throw new RangeError("the sample is not finite");
+    return this.#found();
+  }
+}
+"""
 
 
 def write(program: Program, recorded: Recording, room: Path, name: str) -> None:
@@ -86,73 +153,14 @@ def module(program: Program, name: str) -> str:
     own += LEARN if program.kind == "learner" else ""
     resets = any(f.name == "reset" for f in program.functions)
     own += '  reset() { this.#call("reset"); }\n' if resets else ""
-    return f"""// Made by rtlstm: NAME.wasm, for a browser or node. const m = await load();
-const NAME = "{name}", INPUTS = {inputs}, OUTPUTS = {outputs}, BUFFERS = [{buffers}];
-const env = Object.setPrototypeOf({{
-  logf: Math.log, log1pf: Math.log1p, expm1f: Math.expm1, powf: Math.pow,
-  exp2: (a) => 2 ** a, exp2f: (a) => 2 ** a, fmod: (a, b) => a % b,
-}}, Math);
-
-/** Compile the module: from beside this file, from an address, or from its bytes. */
-export async function load(source = new URL(`./${{NAME}}.wasm`, import.meta.url)) {{
-  let bytes = source;
-  if (source instanceof URL && source.protocol === "file:") {{
-    bytes = await (await import("node:fs/promises")).readFile(source);
-  }} else if (source instanceof URL || typeof source === "string") {{
-    bytes = await (await fetch(source)).arrayBuffer();
-  }}
-  return new Model((await WebAssembly.instantiate(bytes, {{ env }})).instance.exports);
-}}
-
-class Model {{
-  #at;
-  inputs = INPUTS;
-  outputs = OUTPUTS;
-  constructor(exports) {{
-    this.#at = exports;
-    const end = this.#free() + (2 * INPUTS + 2 * OUTPUTS) * 8, memory = exports.memory;
-    const more = Math.ceil((end - memory.buffer.byteLength) / 65536);
-    if (more > 0) memory.grow(more);
-    this.init();
-  }}
-  /** As it was when it was built. */
-  init() {{ this.#call("init"); }}
-{own}  /** All that it holds, weights included: `rtlstm import-state` reads it. */
-  export() {{
-    const parts = BUFFERS.map(([key, size]) => this.#bytes(key, size));
-    const state = new Uint8Array(this.#size());
-    parts.reduce((place, part) => (state.set(part, place), place + part.length), 0);
-    return state;
-  }}
-  /** Take back what `export` gave. */
-  import(state) {{
-    const whole = this.#size();
-    if (state.length !== whole) throw new RangeError(`the state has ${{whole}} bytes`);
-    BUFFERS.reduce((place, [key, size]) => {{
-      this.#bytes(key, size).set(state.subarray(place, place + size));
-      return place + size;
-    }}, 0);
-  }}
-  #size() {{ return BUFFERS.reduce((sum, [, size]) => sum + size, 0); }}
-  #place(key) {{ return this.#at[`${{NAME}}_${{key}}`].value; }}
-  #bytes(key, size) {{ return new Uint8Array(this.#at.memory.buffer, this.#place(key), size); }}
-  #call(name, ...given) {{ return this.#at[`${{NAME}}_${{name}}`](...given); }}
-  #free() {{ return (this.#at.__heap_base.value + 15) & ~15; }}
-  #out() {{ return this.#free() + 8 * (INPUTS + OUTPUTS); }}
-  #found() {{ return new {kind}(this.#at.memory.buffer, this.#out(), OUTPUTS).slice(); }}
-  #put(turn, numbers) {{
-    const length = turn ? OUTPUTS : INPUTS, place = this.#free() + 8 * INPUTS * turn;
-    if (numbers.length !== length) throw new RangeError(`${{length}} numbers expected`);
-    new {kind}(this.#at.memory.buffer, place, length).set(numbers);
-    return place;
-  }}
-  #run(name, given) {{
-    const places = given.map((numbers, turn) => this.#put(turn, numbers));
-    if (this.#call(name, ...places, this.#out())) throw new RangeError("the sample is not finite");
-    return this.#found();
-  }}
-}}
-""".replace("NAME.wasm, for", f"{name}.wasm, for", 1)
+    parts = {
+        "NAME": name, "INPUTS": inputs, "OUTPUTS": outputs, "BUFFERS": buffers, "OWN": own,
+        "KIND": kind,
+    }  # fmt: skip
+    text = MODULE
+    for key, part in parts.items():
+        text = text.replace(f"@{key}@", str(part))
+    return text
 
 
 def types(program: Program) -> str:
