@@ -46,7 +46,7 @@ class FastCall:
     """A fast call, `call`, and what it keeps in its table.
 
     way: "step" (x, out) or "learn" (x, y, out). code: the bound kernel; lock: the object's, of a
-    type that `capi.held_at` knows; block: all that the kernel writes to; lengths: (inputs,
+    type that `capi.lock_word_offset` knows; block: all that the kernel writes to; lengths: (inputs,
     outputs); dtype: of all arrays; long: whether the GIL is worth letting go. checked: False for a
     canary's own.
     """
