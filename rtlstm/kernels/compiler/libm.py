@@ -102,10 +102,42 @@ entry:
   %result = select i1 %small, float %near, float %signed
   ret float %result
 }}
-define internal double @tanh(double %x) noinline {{
+define internal double @tanh(double %x) alwaysinline {{
 entry:
   %single = fptrunc double %x to float
   %said = call float @tanhf(float %single)
+  %result = fpext float %said to double
+  ret double %result
+}}
+"""
+
+
+# (1 + tanh(x / 2)) / 2, as the kernels' plain loops have it: numba computes it in double precision,
+# which a chip without it makes of hundreds of instructions.
+_HALF = r"5\.000000e-01"
+LOGISTIC = re.compile(
+    rf"(?P<a>%\S+) = fmul [a-z ]*double (?P<x>\S+), {_HALF}\s+"
+    r"(?P<b>%\S+) = call [a-z ]*double @tanh\(double (?P=a)\)\s+"
+    rf"(?P<c>%\S+) = fmul [a-z ]*double (?P=b), {_HALF}\s+"
+    rf"(?P<d>%\S+) = fadd [a-z ]*double (?P=c), {_HALF}\n"
+)
+
+
+def own_logistic() -> str:
+    """LLVM code of 1 / (1 + exp(-x)) in single precision, as vectors compute it."""
+    return f"""
+define internal float @rtlstm_logisticf(float %x) noinline {{
+entry:
+  %minus = fneg float %x
+  %power = call float @expf(float %minus)
+  %below = fadd float %power, {bits(1.0)}
+  %result = fdiv float {bits(1.0)}, %below
+  ret float %result
+}}
+define internal double @rtlstm_logistic(double %x) alwaysinline {{
+entry:
+  %single = fptrunc double %x to float
+  %said = call float @rtlstm_logisticf(float %single)
   %result = fpext float %said to double
   ret double %result
 }}
@@ -119,4 +151,5 @@ def with_own_functions(text: str) -> str:
     text = re.sub(rf"^declare .*@({names}|{kept})\(.*$", "", text, flags=re.M)
     for theirs, ours in (("exp.f32", "expf"), ("tanh.f32", "tanhf"), ("tanh.f64", "tanh")):
         text = text.replace(f"@llvm.{theirs}(", f"@{ours}(")
-    return text + own_expf() + own_tanhf()
+    text = LOGISTIC.sub(r"\g<d> = call double @rtlstm_logistic(double \g<x>)\n", text)
+    return text + own_expf() + own_tanhf() + own_logistic()
