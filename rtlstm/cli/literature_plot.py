@@ -136,7 +136,7 @@ def _variants(axes: "Axes", table: Table) -> None:
 
 _learned = _bars(
     "rule", "learned", "% of the trials that learned; at the right, the cost of a step",
-    lambda cells: f"{shown(cells['µs a step'])} µs",
+    lambda cells: f"{shown(cells['µs a step'])} µs" * (cells["µs a step"] is not None),
 )  # fmt: skip
 PANELS: dict[str, Callable[["Axes", Table], None]] = {
     "lstm1997": _counts,

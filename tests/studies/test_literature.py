@@ -215,6 +215,7 @@ def test_forget_gates_let_streams_go_on(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(forget2000, "BUDGETS", (0, 3000))
     settings = Settings(quick=True, trials=1, only=("standard LSTM, ext", "LSTM with state", "f"))
     monkeypatch.setattr(forget2000, "NETS", forget2000.NETS[:4])
+    assert forget2000.learner(forget2000.Net("", ("", "", ""), modern=True), 0).net.weights == 424
     (table, *_) = list(forget2000.run(settings))[-1:]
     assert table.column("net") == [forget2000.NETS[k].title for k in (0, 2, 3)]
     assert all(length <= 50 for length in table.column("longest stream"))

@@ -162,7 +162,7 @@ ROWS = [
     Row("1", "1, 3x2 cells, rate 0.5", 8_440, partial(reber, 3, 2, 0.5, 50_000), 10, 2),
     *(
         Row("1", f"1, 4x2 cells, softmax, rate 0.1, strings {k} {MODERN}", 8_440,
-            partial(reber, 4, 2, 0.1, 50_000, True, k), 10, 3 if k == 0 else 0)
+            partial(reber, 4, 2, 0.1, 200_000, True, k), 10, 3 if k == 0 else 0)
         for k in range(3)
     ),
     Row("2a", "2a, p = 100", 5_040, partial(carousel, False, 20_000), 3, 1),

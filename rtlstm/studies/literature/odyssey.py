@@ -27,6 +27,7 @@ from rtlstm.training import SGD, Adam
 VARIANTS = ("vanilla", "NIG", "NFG", "NOG", "NIAF", "NOAF", "CIFG", "NP", "FGR")
 NAMES = ("modern", "search")
 PASSES, PATIENCE = 150, 15
+WORST = 88 * np.log(2.0)  # nats: what guessing costs; a training that diverged counts as this
 HOPELESS = 11.09  # nats: what always answering how often each key sounds costs
 PARTS = ("train", "valid", "test")
 WHERE = (
@@ -123,7 +124,7 @@ def objective(variant: str, data: dict[str, Pairs], settings: Settings, until: f
             raise OutOfTimeError
         valid, test = losses(learner, data)
         if not np.isfinite(valid):
-            valid = test = 100.0
+            valid = test = float(WORST)
         trial.set_user_attr("test", test)
         trial.set_user_attr("passes", len(history))
         return float(valid)
@@ -211,7 +212,8 @@ def _finished(study: Any) -> list[Any]:
 def best_tenth(study: Any) -> Any:
     """Test losses of the tenth of the trials with the best validation loss, four at least."""
     ranked = sorted(_finished(study), key=lambda trial: trial.value)
-    return np.array([trial.user_attrs["test"] for trial in ranked[: max(len(ranked) // 10, 4)]])
+    found = [trial.user_attrs["test"] for trial in ranked[: max(len(ranked) // 10, 4)]]
+    return np.minimum(found, WORST)
 
 
 def welch(a: Any, b: Any) -> float | None:
@@ -247,7 +249,7 @@ def _variants(studies: dict[str, Any], settings: Settings) -> Table:
         f" one; not as in the paper, a trial ends that is not below {HOPELESS} nats after"
         f" {_early(settings)} passes,"
         " which is the loss of always answering how often each key sounds. Trial k draws the same"
-        " hyper-parameters in every variant."
+        f" hyper-parameters in every variant. A training that diverged counts as {WORST:.0f} nats."
     )
     vanilla = best_tenth(studies["vanilla"])
     for variant, study in studies.items():
@@ -276,7 +278,9 @@ def _importances(optuna: Any, studies: dict[str, Any]) -> Table:
     try:
         found = [
             optuna.importance.get_param_importances(
-                study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
+                study,
+                evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0),
+                target=lambda trial: min(trial.value, float(WORST)),
             )
             for study in (studies["vanilla"], every)
         ]
