@@ -216,3 +216,17 @@ def test_the_limit_of_a_sensor_is_a_value_and_no_sentinel() -> None:
     forecaster.run(y[:, None])
     assert (y == 5.0).sum() > 1000
     assert forecaster.health()["sentinel_cells"] < 110
+
+
+def test_changes_that_are_mostly_tiny_and_seldom_large_are_one_scale() -> None:
+    """As of a range finder that moves along a wall: quiet runs with a jump in them are usual."""
+    draw = np.random.default_rng(11)
+    noise = draw.standard_normal(3000)
+    y = np.cumsum(np.where(draw.random(3000) < 0.1, noise, 0.003 * noise))
+    forecaster = Forecaster(["y"], **SMALL)
+    age, restarts = forecaster._plan[k.COLUMN] + k.AGE, 0
+    for value in y:
+        before = forecaster._arena.d[age]
+        forecaster.update([value])
+        restarts += forecaster._arena.d[age] < before
+    assert restarts == 0

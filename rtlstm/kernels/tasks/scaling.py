@@ -47,6 +47,7 @@ FLOOR = 0.01  # of the mean squared change: a column that rarely moves keeps a s
 REST = 200  # rows without a change, after which scales stand still
 LOUD, QUIET, LONG_QUIET = 10.0, 64.0, 2048.0  # rows of a run
 FAR_CHANGE, NEAR_CHANGE = 400.0, 400.0  # squared: 20 times, and a twentieth of the scale
+SHRUNK = 16.0  # squared: what a quiet run must have shrunk by as a whole, its few large rows included
 LULL = 4.0  # times as long a run may have been, that ends in large changes and was none
 
 
@@ -253,7 +254,8 @@ def follow_run(plan, d, j, x, change2):
     if d[run] == 0.0:
         return False
     measure_run(plan, d, j, x, change2)
-    return d[run] >= LOUD or d[run] <= -(QUIET + d[field(plan, k.PATIENCE, j)])
+    quiet = SHRUNK * d[field(plan, k.RUN_CHANGE2, j)] < whole
+    return d[run] >= LOUD or (quiet and d[run] <= -(QUIET + d[field(plan, k.PATIENCE, j)]))
 
 
 @kernel
