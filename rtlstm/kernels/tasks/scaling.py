@@ -11,8 +11,9 @@ them, the statistics begin anew with it.
 A column that has only shown one value has no scale: its statistics begin when it first moves. One
 that has not moved for REST rows says nothing of its scale either, which then stands still. And
 where a scale is wrong by far, no cap on what counts may keep it so: when LOUD more squared changes
-than not exceed FAR_CHANGE of their mean, or QUIET more stay below 1 / NEAR_CHANGE of it, all
-statistics begin anew with those of the run. A run of small changes that soon ends in large ones was
+than not exceed FAR_CHANGE of their mean, or QUIET more stay below 1 / NEAR_CHANGE of it and their
+own mean, with the few larger ones among them, below 1 / SHRUNK, all statistics begin anew with
+those of the run. A run of small changes that soon ends in large ones was
 a lull, as of a sensor at night or an idle processor: the statistics from before it come back, and
 the next such run has to last twice as long, up to LONG_QUIET rows.
 
@@ -47,7 +48,7 @@ FLOOR = 0.01  # of the mean squared change: a column that rarely moves keeps a s
 REST = 200  # rows without a change, after which scales stand still
 LOUD, QUIET, LONG_QUIET = 10.0, 64.0, 2048.0  # rows of a run
 FAR_CHANGE, NEAR_CHANGE = 400.0, 400.0  # squared: 20 times, and a twentieth of the scale
-SHRUNK = 16.0  # squared: what a quiet run must have shrunk by as a whole, its few large rows included
+SHRUNK = 16.0  # squared: by how much a quiet run as a whole, its few large rows included, is smaller
 LULL = 4.0  # times as long a run may have been, that ends in large changes and was none
 
 
