@@ -48,7 +48,7 @@ FLOOR = 0.01  # of the mean squared change: a column that rarely moves keeps a s
 REST = 200  # rows without a change, after which scales stand still
 LOUD, QUIET, LONG_QUIET = 10.0, 64.0, 2048.0  # rows of a run
 FAR_CHANGE, NEAR_CHANGE = 400.0, 400.0  # squared: 20 times, and a twentieth of the scale
-SHRUNK = 16.0  # squared: by how much a quiet run as a whole, its few large rows included, is smaller
+SHRUNK = 16.0  # squared: by how much a quiet run as a whole, larger rows included, is smaller
 LULL = 4.0  # times as long a run may have been, that ends in large changes and was none
 
 
