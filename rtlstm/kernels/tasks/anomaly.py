@@ -37,8 +37,9 @@ BOLD = 4.0
 def see(plan, d, q, row, learn):
     """Score a raw row (C), faults included, against what was shown and forecast, into ANOMALY.
 
-    FORETOLD still holds the forecasts of this row: those of the readout, which has learned what is
-    usual, and not of the mixture, which follows an anomaly within some rows.
+    FORETOLD still holds the forecasts of this row by the readout, which has learned what is usual,
+    and EXPECTED those of the mixture, which follows an anomaly within some rows. Surprise is
+    measured by the first; news is only what none of the experts has foreseen.
     """
     shared, T = plan[k.ODDNESS], plan[k.TARGETS]
     pace = spells.pace(d, shared) if learn else 0.0
@@ -54,7 +55,7 @@ def see(plan, d, q, row, learn):
         signals.follow(d, at, value, pace)
         b = ranges.glance(d, at + a.RANGES_AT, value)
         if not q[plan[k.GAP] + column] or 0.0 < b <= ranges.FAR:
-            error = value - d[plan[k.FORETOLD] + j]
+            error = value - d[plan[k.EXPECTED] + j]
             b = ranges.watch(d, at + a.RANGES_AT, value, error, learn)
         most = max(most, b)
     d[shared + a.S_NEWS] = ranges.announce(d, shared + a.NEWS_AT, most)
