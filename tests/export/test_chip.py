@@ -22,6 +22,7 @@ from rtlstm.export.device.archive import archive
 from rtlstm.export.device.projects import PROJECTS
 from rtlstm.export.device.request import BUFFERS
 from rtlstm.kernels.compiler import mode
+from rtlstm.kernels.compiler.device import without_host
 from rtlstm.kernels.compiler.targets import TARGETS
 from rtlstm.models.base import Model
 
@@ -118,6 +119,19 @@ def test_a_fault_on_the_chip_is_found(built: Path) -> None:
     command = MACHINES["native"].program(source.parent, "chip", wrong)
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1 and "largest difference" in done.stdout
+
+
+def test_counts_of_references_leave_no_atomics() -> None:
+    """A Cortex-M has no 64-bit ones, and nothing on a chip is counted."""
+    code = """define linkonce_odr void @NRT_incref(ptr captures(none) %.1) local_unnamed_addr {
+entry:
+  %.4 = atomicrmw add ptr %.1, i64 1 monotonic, align 8
+  ret void
+}
+"""
+    left = without_host(code)
+    assert "atomicrmw" not in left
+    assert "define internal void @NRT_incref(ptr" in left
 
 
 @pytest.mark.parametrize("project", PROJECTS)

@@ -111,11 +111,14 @@ def _retarget(code: str, machine: Any, triple: str) -> str:
     return re.sub(r'target triple = ".*"', f'target triple = "{triple}"', code)
 
 
-def _without_host(code: str) -> str:
+def without_host(code: str) -> str:
     """The code without what only the host knows: NRT's counts, which nothing here has."""
     counts = r"= (tail )?call i8 @llvm\.x86\.atomic\.sub\.cc\.i64\([^)]*\)"
     code = re.sub(counts, "= add i8 0, 0", code)
     code = re.sub(r"declare i8 @llvm\.x86\.atomic.*", "", code)
+    counting = r"(?ms)^define [^\n]*(@NRT_(?:in|de)cref)\([^\n]*\{.*?^\}"
+    empty = r"define internal void \1(ptr %count) {\nentry:\n  ret void\n}"
+    code = re.sub(counting, empty, code)  # else a chip is asked for 64-bit atomics
     destroy = r"(?m)^declare (void @NRT_MemInfo_call_dtor\(ptr\)).*"
     return re.sub(destroy, ahead.NEVER_CALLED, code)
 
@@ -166,7 +169,7 @@ def lowered(name: str, dtypes: tuple[str, ...]) -> str:
     """LLVM code of an entry, its function named as C functions of a request call it."""
     module, function = ahead.lower(entries.find(name), dtypes, optimised=False)
     own = f"@rtlstm_k_{symbol(name, dtypes)}"
-    return re.sub(rf'@"?{re.escape(function)}"?(?=[\s(,])', own, _without_host(str(module)))
+    return re.sub(rf'@"?{re.escape(function)}"?(?=[\s(,])', own, without_host(str(module)))
 
 
 def own_code(request: dict[str, Any], arrays: dict[str, Array]) -> str:
