@@ -8,6 +8,7 @@ import queue
 import ssl
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from rtlstm.errors import MissingExtraError, SourceError
 from rtlstm.stream.records import Record
 from rtlstm.stream.rejects import Rejects
 
-WAIT = 20.0
+WAIT, PARTING = 20.0, 2.0  # seconds for an answer: to a connection, to the last message sent
 """Seconds within which the broker must have answered at first."""
 _KEPT = 4096
 """Messages whose digests are kept, to know again those that a broker sends twice."""
@@ -75,6 +76,7 @@ class Broker:
         self._pending: list[Any] = []
         self._digests: OrderedDict[str, None] = OrderedDict()
         self._sequences: dict[str, float] = {}
+        self._last_sent: Any = None
         self.duplicates = 0
         self.text = ""
         self.where = "message"
@@ -138,10 +140,18 @@ class Broker:
     # ------------------------------------------------------------------ what goes
     def publish(self, topic: str, told: dict[str, Any], retain: bool = False) -> None:
         """Send a JSON object."""
-        self._client.publish(topic, json.dumps(told, allow_nan=False), qos=1, retain=retain)
+        message = json.dumps(told, allow_nan=False)
+        self._last_sent = self._client.publish(topic, message, qos=1, retain=retain)
 
     def close(self) -> None:
-        """Send what is still to be sent, and part; the session stays with the broker."""
+        """Send what is still to be sent, and part; the session stays with the broker.
+
+        A socket that closes on an answer it has not read takes back what it has just sent, so the
+        broker's word on the last message is waited for.
+        """
+        if self._last_sent is not None and self._client.is_connected():
+            with suppress(ValueError, RuntimeError):  # the queue is full; the connection is gone
+                self._last_sent.wait_for_publish(PARTING)
         self._client.disconnect()
         self._client.loop_stop()
 

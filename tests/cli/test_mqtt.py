@@ -156,10 +156,14 @@ def fed(broker: TestBroker, rows: range, *words: object) -> Done:
     return done
 
 
-def test_messages_are_learned_once_and_acknowledged_when_saved(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pause", [0.0, 0.05])
+def test_messages_are_learned_once_and_acknowledged_when_saved(
+    pause: float, tmp_path: Path
+) -> None:
+    """Also by a broker that still answers forecasts when the service wants to part."""
     model = tmp_path / "m"
     more = ("--publish", "told", "--home-assistant", "--columns", "t,h", "--hidden", 4)
-    with TestBroker() as broker:
+    with TestBroker(pause=pause) as broker:
         done = fed(broker, range(6), "--save", model, "--every", 4, "--limit", 6, *more)
         assert done.returncode == 0 and b"listening to mqtt://127.0.0.1" in done.stderr
         assert [broker.acknowledged.get(timeout=10) for _ in range(6)] == [1, 2, 3, 4, 5, 6]

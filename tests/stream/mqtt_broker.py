@@ -9,6 +9,7 @@ import queue
 import socket
 import struct
 import threading
+import time
 from contextlib import suppress
 from typing import Any, Self
 
@@ -32,12 +33,17 @@ def text(value: str) -> bytes:
 
 
 class TestBroker:
-    """A broker on a free port. answer: the reason code of its CONNACK, None to hang up instead."""
+    """A broker on a free port. answer: the reason code of its CONNACK, None to hang up instead.
+
+    pause: seconds that it takes to answer a message.
+    """
 
     __test__ = False
 
-    def __init__(self, answer: int | None = ACCEPTED, subscribed: int = 1) -> None:
-        self.answer, self.subscribed = answer, subscribed
+    def __init__(
+        self, answer: int | None = ACCEPTED, subscribed: int = 1, pause: float = 0.0
+    ) -> None:
+        self.answer, self.subscribed, self.pause = answer, subscribed, pause
         self.connects: list[bytes] = []
         self.acknowledged: queue.SimpleQueue[int] = queue.SimpleQueue()
         self.subscriptions: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -109,6 +115,7 @@ class TestBroker:
         elif kind == PUBLISH:
             end = 2 + struct.unpack(">H", number)[0]
             topic, rest = body[2:end].decode(), body[end:]
+            time.sleep(self.pause)
             client.sendall(packet(PUBACK, 0, rest[:2]))
             self.published.put((topic, rest[3 + rest[2] :], bool(flags & 1)))
         elif kind == PINGREQ:
