@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -70,9 +71,19 @@ def as_targets(Y: Any, rows: int | None, spec: NetworkSpec, what: str = "y") -> 
     return _cast(Y, (*lead, n), dtype, what)
 
 
+def masked_array() -> Any:
+    """The class of masked arrays for isinstance, or no class, without importing numpy.ma.
+
+    Where nobody has imported it nothing can be masked, and importing it is a tenth of a start.
+    """
+    ma = sys.modules.get("numpy.ma")
+    return () if ma is None else ma.MaskedArray
+
+
 def _cast(x: Any, shape: tuple[int | None, ...], dtype: np.dtype[Any], what: str) -> Array:
     parts = x if isinstance(x, list | tuple) else (x,)
-    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
+    masked = masked_array()
+    if any(isinstance(part, masked) for part in parts):
         raise SampleError(f"{what} must be a plain array, got a masked one; nothing was changed")
     try:
         array = np.asarray(x)

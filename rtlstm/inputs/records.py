@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rtlstm.errors import SampleError
-from rtlstm.inputs.arrays import REAL_KINDS
+from rtlstm.inputs.arrays import REAL_KINDS, masked_array
 from rtlstm.inputs.cells import as_number, epoch_unit, is_none
 from rtlstm.inputs.frames import frame_of, scaled, seconds_of, series_of
 
@@ -106,7 +106,7 @@ def as_table(rows: Any, columns: tuple[str, ...]) -> Array:
 
 
 def _numbers(values: Any, shape: tuple[int, ...]) -> Array:
-    if isinstance(values, np.ma.MaskedArray):
+    if isinstance(values, masked_array()):
         values = np.ma.filled(values.astype(np.float64), np.nan)
     try:
         array = np.asarray(values)
