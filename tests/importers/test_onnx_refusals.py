@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from importers.test_import_onnx import M, Model, N, agrees
+from importers.test_import_onnx import M, Model, N, agrees, is_refused
 from onnx import TensorProto, helper, numpy_helper
 
 import rtlstm
@@ -192,10 +192,7 @@ REFUSED: dict[str, tuple[Callable[[Model], Model], Edit | None]] = {
 
 @pytest.mark.parametrize("why", REFUSED)
 def test_what_is_wrong_is_named(why: str, tmp_path: Path) -> None:
-    build, edit = REFUSED[why]
-    path = build(Model()).save(tmp_path / "m.onnx", edit)
-    with pytest.raises(rtlstm.SpecError, match=why):
-        import_onnx(path)
+    is_refused(REFUSED[why], why, tmp_path)
 
 
 TAKEN: dict[str, tuple[Callable[[Model], Model], Edit | None]] = {

@@ -17,6 +17,28 @@ def bits(number: float) -> str:
     return "0x" + struct.pack(">d", struct.unpack("f", struct.pack("f", number))[0]).hex().upper()
 
 
+def _polynomial(coefficients: tuple[float, ...], x: str) -> tuple[str, str]:
+    """LLVM code of a polynomial in x by Horner's rule, the highest power first, and its result."""
+    lines, last = [f"  %start = fadd float {bits(0.0)}, {bits(coefficients[0])}"], "%start"
+    for n, coefficient in enumerate(coefficients[1:]):
+        lines.append(f"  %m{n} = fmul float {last}, {x}")
+        lines.append(f"  %a{n} = fadd float %m{n}, {bits(coefficient)}")
+        last = f"%a{n}"
+    return "\n".join(lines), last
+
+
+def _of_doubles(name: str, single: str) -> str:
+    """LLVM code of a function of doubles that is computed in single precision by another."""
+    return f"""define internal double @{name}(double %x) alwaysinline {{
+entry:
+  %single = fptrunc double %x to float
+  %said = call float @{single}(float %single)
+  %result = fpext float %said to double
+  ret double %result
+}}
+"""
+
+
 def own_expf() -> str:
     """LLVM code of expf: range reduction and a polynomial of degree 5 (Cephes, `expf.c`).
 
@@ -24,13 +46,7 @@ def own_expf() -> str:
     precision answers alike, to the last bit.
     """
     steps = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1)
-    lines, last = [], "%start"
-    lines.append(f"  %start = fadd float {bits(0.0)}, {bits(steps[0])}")
-    for n, step in enumerate((*steps[1:], 5.0000001201e-1)):
-        lines.append(f"  %m{n} = fmul float {last}, %r")
-        lines.append(f"  %a{n} = fadd float %m{n}, {bits(step)}")
-        last = f"%a{n}"
-    polynomial = "\n".join(lines)
+    polynomial, last = _polynomial((*steps, 5.0000001201e-1), "%r")
     return f"""
 define internal float @expf(float %given) noinline {{
 entry:
@@ -75,12 +91,7 @@ def own_tanhf() -> str:
     A tanh of doubles is the same: nothing in a float32 network needs more.
     """
     steps = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1)
-    lines, last = [f"  %start = fadd float {bits(0.0)}, {bits(steps[0])}"], "%start"
-    for n, step in enumerate((*steps[1:], -3.33332819422e-1)):
-        lines.append(f"  %m{n} = fmul float {last}, %square")
-        lines.append(f"  %a{n} = fadd float %m{n}, {bits(step)}")
-        last = f"%a{n}"
-    polynomial = "\n".join(lines)
+    polynomial, last = _polynomial((*steps, -3.33332819422e-1), "%square")
     return f"""
 declare float @llvm.fabs.f32(float)
 declare float @llvm.copysign.f32(float, float)
@@ -102,14 +113,7 @@ entry:
   %result = select i1 %small, float %near, float %signed
   ret float %result
 }}
-define internal double @tanh(double %x) alwaysinline {{
-entry:
-  %single = fptrunc double %x to float
-  %said = call float @tanhf(float %single)
-  %result = fpext float %said to double
-  ret double %result
-}}
-"""
+{_of_doubles("tanh", "tanhf")}"""
 
 
 # (1 + tanh(x / 2)) / 2, as the kernels' plain loops have it: numba computes it in double precision,
@@ -134,14 +138,7 @@ entry:
   %result = fdiv float {bits(1.0)}, %below
   ret float %result
 }}
-define internal double @rtlstm_logistic(double %x) alwaysinline {{
-entry:
-  %single = fptrunc double %x to float
-  %said = call float @rtlstm_logisticf(float %single)
-  %result = fpext float %said to double
-  ret double %result
-}}
-"""
+{_of_doubles("rtlstm_logistic", "rtlstm_logisticf")}"""
 
 
 def with_own_functions(text: str) -> str:
