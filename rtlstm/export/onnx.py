@@ -88,10 +88,7 @@ def forecaster_graph(
     g: Graph, model: Forecaster, form: str, quantize: str | None
 ) -> tuple[dict[str, Any], dict[str, Array]]:
     """Write a forecaster's graph; returns its metadata and its state by input name."""
-    with model._lock:
-        model._finish()
-        constants = ForecasterConstants(model)
-        state = forecaster.write(g, constants, _recipe(model.network, form, quantize))
+    constants, state = _forecaster_part(model, forecaster.write, g, form, quantize)
     more = {
         "targets": list(model.targets),
         "horizons": list(model.horizons),
@@ -104,12 +101,22 @@ def detector_graph(
     g: Graph, model: Detector, form: str, quantize: str | None
 ) -> tuple[dict[str, Any], dict[str, Array]]:
     """Write a detector's graph; returns its metadata and its state by input name."""
-    within = model.forecaster
-    with model._lock:
-        within._finish()
-        constants = ForecasterConstants(within)
-        state = detector.write(g, constants, _recipe(within.network, form, quantize))
+    constants, state = _forecaster_part(model.forecaster, detector.write, g, form, quantize)
     return _facts(model, {"targets": list(model.targets)}, constants.by_clock), state
+
+
+def _forecaster_part(
+    model: Forecaster,
+    write: Callable[..., dict[str, Array]],
+    g: Graph,
+    form: str,
+    quantize: str | None,
+) -> tuple[ForecasterConstants, dict[str, Array]]:
+    """Write what is left of a forecaster that learns no more; its constants and its state."""
+    with model._lock:
+        model._finish()
+        constants = ForecasterConstants(model)
+        return constants, write(g, constants, _recipe(model.network, form, quantize))
 
 
 def supervised_graph(

@@ -1,10 +1,10 @@
-"""Arguments of a forecaster, typed, checked and turned into what its specification holds."""
+"""Arguments of the models for streams, typed, checked, and as their specifications hold them."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -34,13 +34,16 @@ class ForecasterOptions(RowOptions, total=False):
     coverage: float
 
 
-def as_row_options(owner: type, options: RowOptions) -> dict[str, Any]:
-    """Return the options as fields of a specification.
+class SupervisedOptions(TypedDict, total=False):
+    """The rarer options of a :class:`rtlstm.Classifier` or :class:`rtlstm.Regressor`."""
 
-    owner: the class that was called. Raises TypeError, as Python does for a call, for a name that
-    is none of them, and SpecError for missing values that are not numbers.
-    """
-    known = RowOptions.__optional_keys__
+    rule: str | Rule
+    seed: int
+    missing: str
+
+
+def check_names_of(owner: type, options: Mapping[str, Any], known: Collection[str]) -> None:
+    """Raise TypeError, as Python does for a call of `owner`, for an option that is not known."""
     for name in options:
         if name not in known:
             names = [*inspect.signature(owner).parameters, *sorted(known)]
@@ -48,6 +51,15 @@ def as_row_options(owner: type, options: RowOptions) -> dict[str, Any]:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             message = f"{owner.__name__}() got an unexpected keyword argument {name!r}{hint}"
             raise TypeError(message)
+
+
+def as_row_options(owner: type, options: RowOptions) -> dict[str, Any]:
+    """Return the options as fields of a specification.
+
+    owner: the class that was called. Raises TypeError for a name that is none of them, and
+    SpecError for missing values that are not numbers.
+    """
+    check_names_of(owner, options, RowOptions.__optional_keys__)
     fields: dict[str, Any] = {**options}
     if "missing_values" in fields:
         fields["missing_values"] = _numbers(fields["missing_values"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
@@ -12,13 +12,11 @@ from rtlstm.errors import LimitError, SampleError, SpecError
 from rtlstm.inputs.records import UNCHANGED
 from rtlstm.kernels.tasks import supervised_plan as w
 from rtlstm.layouts.supervised import MAX_OUTPUTS, SupervisedSpec
-from rtlstm.models.embedded import as_layers
-from rtlstm.models.supervised import SupervisedModel, as_names
-from rtlstm.spec import LSTM, Layer
-from rtlstm.training import Rule, rule_of
+from rtlstm.models.arguments import SupervisedOptions
+from rtlstm.models.supervised import LAYERS, SupervisedModel
+from rtlstm.spec import Layer
 
 Array = np.ndarray[Any, Any]
-LAYERS = (LSTM(16),)
 
 
 class Verdict(NamedTuple):
@@ -40,9 +38,12 @@ class Classifier(SupervisedModel):
 
     ``columns``: names of the values in a row; the class is not one of them. ``classes``: names of
     the classes, or n for 0 … n - 1. ``previous_label``: the last known label is an input too.
-    ``layers``: recurrent layers of the network inside. ``rule``: its learning rule. ``delay``: how
-    many rows may wait for their labels; the memory for them is allocated at the start. ``missing``:
-    what replaces a missing value: "hold" the last one, the running "mean", or "raise".
+    ``layers``: recurrent layers of the network inside. ``delay``: how many rows may wait for their
+    labels; the memory for them is allocated at the start.
+
+    Further options, by name: ``rule="truncated"``: the learning rule of the network. ``seed=0``: of
+    its weights. ``missing="hold"``: what replaces a missing value: "hold" the last one, the running
+    "mean", or "raise".
 
     The prediction is a mixture of second-order learners on the columns, their running means, the
     last labels, the calendar and the output of the network, and of how often each class followed
@@ -60,9 +61,7 @@ class Classifier(SupervisedModel):
         layers: Layer | Sequence[Layer] = LAYERS,
         previous_label: bool = True,
         delay: int = 64,
-        rule: str | Rule = "truncated",
-        seed: int = 0,
-        missing: str = "hold",
+        **options: Unpack[SupervisedOptions],
     ) -> None:
         if isinstance(classes, int) and not isinstance(classes, bool):
             if classes > MAX_OUTPUTS:
@@ -72,18 +71,7 @@ class Classifier(SupervisedModel):
             classes = range(max(classes, 0))
         if isinstance(classes, str) or not isinstance(classes, Sequence):
             raise SpecError(f"classes is a number of classes or a list of names, got {classes!r}")
-        spec = SupervisedSpec(
-            as_names("columns", columns),
-            tuple(classes),
-            as_layers(layers),
-            rule_of(rule),
-            previous_label,
-            delay,
-            seed,
-            missing,
-        )
-        self._check(spec)
-        self._start(spec)
+        self._start(columns, tuple(classes), layers, previous_label, delay, options)
 
     @classmethod
     def _check(cls, spec: SupervisedSpec) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
@@ -15,13 +15,11 @@ from rtlstm.inputs.records import as_row
 from rtlstm.kernels.tasks import supervised_plan as w
 from rtlstm.layouts.forecaster import check_names
 from rtlstm.layouts.supervised import SupervisedSpec
-from rtlstm.models.embedded import as_layers
-from rtlstm.models.supervised import SupervisedModel, as_names
-from rtlstm.spec import LSTM, Layer
-from rtlstm.training import Rule, rule_of
+from rtlstm.models.arguments import SupervisedOptions
+from rtlstm.models.supervised import LAYERS, SupervisedModel, as_names
+from rtlstm.spec import Layer
 
 Array = np.ndarray[Any, Any]
-LAYERS = (LSTM(16),)
 
 
 class Estimate(NamedTuple):
@@ -52,22 +50,9 @@ class Regressor(SupervisedModel):
         layers: Layer | Sequence[Layer] = LAYERS,
         previous_label: bool = True,
         delay: int = 64,
-        rule: str | Rule = "truncated",
-        seed: int = 0,
-        missing: str = "hold",
+        **options: Unpack[SupervisedOptions],
     ) -> None:
-        spec = SupervisedSpec(
-            columns=as_names("columns", columns),
-            outputs=as_names("targets", targets),
-            layers=as_layers(layers),
-            rule=rule_of(rule),
-            previous_label=previous_label,
-            delay=delay,
-            seed=seed,
-            missing=missing,
-        )
-        self._check(spec)
-        self._start(spec)
+        self._start(columns, as_names("targets", targets), layers, previous_label, delay, options)
 
     @classmethod
     def _check(cls, spec: SupervisedSpec) -> None:

@@ -22,9 +22,13 @@ from rtlstm.layouts.ranges import Legal
 from rtlstm.layouts.supervised import SupervisedSpec, lay_out
 from rtlstm.models import embedded
 from rtlstm.models import initialize as initial
+from rtlstm.models.arguments import SupervisedOptions, check_names_of
 from rtlstm.models.base import Model
+from rtlstm.spec import LSTM, Layer
+from rtlstm.training import rule_of
 
 Array = np.ndarray[Any, Any]
+LAYERS = (LSTM(16),)
 LABEL_LATER = np.empty(0)  # the label of a row that will be handed in with its ticket
 
 
@@ -34,7 +38,22 @@ class SupervisedModel(Model):
     numbers: ClassVar[bool]
     spec: SupervisedSpec
 
-    def _start(self, spec: SupervisedSpec) -> None:
+    def _start(
+        self,
+        columns: Sequence[str],
+        outputs: tuple[str | int, ...],
+        layers: Layer | Sequence[Layer],
+        previous_label: bool,
+        delay: int,
+        options: SupervisedOptions,
+    ) -> None:
+        """Check the arguments of a constructor and build the model that they describe."""
+        check_names_of(type(self), options, SupervisedOptions.__optional_keys__)
+        rarer: dict[str, Any] = {"rule": "truncated", **options}
+        names, cells = as_names("columns", columns), embedded.as_layers(layers)
+        rule = rule_of(rarer.pop("rule"))
+        spec = SupervisedSpec(names, outputs, cells, rule, previous_label, delay, **rarer)
+        self._check(spec)
         self._build(spec)
         initial.fill(self.network.spec, self.network.parameters)
 

@@ -18,7 +18,7 @@ from rtlstm.stream.times import (
     epoch_seconds,
     epoch_unit,
     scaled,
-    seconds_of,
+    written,
     zone_offset,
 )
 from rtlstm.stream.values import is_missing, number
@@ -234,17 +234,9 @@ def form_said(given: str) -> Form:
     for letter, rest in zip(parts[1::2], literal[1:]):
         pattern += _DIRECTIVES[letter] + rest
     try:
-        compiled = re.compile(pattern)
+        return written(given, pattern)
     except re.error:
         raise SourceError(f"--time-format {given!r}: a part of the time stands twice") from None
-
-    def read(text: str) -> float:
-        found = compiled.fullmatch(text.strip())
-        if found is None:
-            raise ValueError(f"not written as {given}")
-        return seconds_of(found.groupdict())
-
-    return Form(given, compiled, read)
 
 
 def zone_said(given: str) -> Callable[[float], float]:

@@ -115,7 +115,11 @@ class Form:
         return found is not None and found.groupdict().get("z") is not None
 
 
-def _form(name: str, pattern: str) -> Form:
+def written(name: str, pattern: str) -> Form:
+    """The form of what matches a pattern whose groups are called as `seconds_of` calls them.
+
+    Raises re.error for a pattern that is none.
+    """
     compiled = re.compile(pattern)
 
     def read(text: str) -> float:
@@ -199,39 +203,39 @@ def _iso(text: str) -> float:
     return found.timestamp()
 
 
-_ISO_REGEX = _form("year-month-day", _YMD + _TIMED)
+_ISO_REGEX = written("year-month-day", _YMD + _TIMED)
 
 FORMS: dict[str, Form] = {
     "ymd": Form("year-month-day", _ISO_REGEX.pattern, _iso),
     "week": Form("ISO week", re.compile(r"\d{4}-W\d{2}(?:-\d)?"), lambda text: _iso(text.strip())),
-    "ydoy": _form("year-day of year", _YDOY + _TIMED),
-    "dmy": _form("day first", _DMY + _TIMED),
-    "mdy": _form("month first", _MDY + _TIMED),
-    "ymd2": _form("year of two digits first", _YMD2 + _TIMED),
-    "dby": _form("day month-name year", _D_NAME_Y + _TIMED),
-    "bdy": _form("month-name day year", _NAME_D_Y + _TIMED),
-    "ybd": _form("year month-name day", _Y_NAME_D + _TIMED),
-    "ctime": _form(
+    "ydoy": written("year-day of year", _YDOY + _TIMED),
+    "dmy": written("day first", _DMY + _TIMED),
+    "mdy": written("month first", _MDY + _TIMED),
+    "ymd2": written("year of two digits first", _YMD2 + _TIMED),
+    "dby": written("day month-name year", _D_NAME_Y + _TIMED),
+    "bdy": written("month-name day year", _NAME_D_Y + _TIMED),
+    "ybd": written("year month-name day", _Y_NAME_D + _TIMED),
+    "ctime": written(
         "as C writes it",
         rf"[A-Za-z]{{3}} {_NAME} +(?P<D>\d{{1,2}}) {_CLOCK}{_ZONE} (?P<Y>\d{{4}})",
     ),
-    "year-month": _form("year-month", r"(?P<Y>\d{4})(?:[-/. ]|年|-?M)(?P<M>\d{1,2})月?"),
-    "month-year": _form("month/year", r"(?P<M>\d{1,2})[-/.](?P<Y>\d{4})"),
-    "by": _form("month-name year", rf"{_NAME}[-/ .,]*(?P<Y>\d{{4}}|\d{{2}})"),
-    "yb": _form("year month-name", rf"(?P<Y>\d{{4}})[-/ .,]*{_NAME}"),
-    "quarter": _form("year and quarter", r"(?P<Y>\d{4})[- /]?[Qq](?P<Q>[1-4])"),
-    "quarter-year": _form("quarter and year", r"[Qq](?P<Q>[1-4])[- /]?(?P<Y>\d{4})"),
+    "year-month": written("year-month", r"(?P<Y>\d{4})(?:[-/. ]|年|-?M)(?P<M>\d{1,2})月?"),
+    "month-year": written("month/year", r"(?P<M>\d{1,2})[-/.](?P<Y>\d{4})"),
+    "by": written("month-name year", rf"{_NAME}[-/ .,]*(?P<Y>\d{{4}}|\d{{2}})"),
+    "yb": written("year month-name", rf"(?P<Y>\d{{4}})[-/ .,]*{_NAME}"),
+    "quarter": written("year and quarter", r"(?P<Y>\d{4})[- /]?[Qq](?P<Q>[1-4])"),
+    "quarter-year": written("quarter and year", r"[Qq](?P<Q>[1-4])[- /]?(?P<Y>\d{4})"),
 }
 """Forms that are told from a number at sight."""
 
 DIGITS: dict[str, Form] = {
-    "compact": _form(
+    "compact": written(
         "YYYYMMDDhhmmss",
         rf"(?P<Y>(?:19|20|21)\d{{2}})(?P<M>\d{{2}})(?P<D>\d{{2}})(?:[T _-]?{_DIGITS})?{_ZONE}",
     ),
-    "yyyymm": _form("YYYYMM", r"(?P<Y>(?:19|20)\d{2})(?P<M>\d{2})"),
-    "yymmdd": _form("YYMMDD", rf"(?P<Y>\d{{2}})(?P<M>\d{{2}})(?P<D>\d{{2}})(?:[T _-]{_DIGITS})?"),
-    "year": _form("year", r"(?P<Y>1[5-9]\d{2}|20\d{2}|2100)"),
+    "yyyymm": written("YYYYMM", r"(?P<Y>(?:19|20)\d{2})(?P<M>\d{2})"),
+    "yymmdd": written("YYMMDD", rf"(?P<Y>\d{{2}})(?P<M>\d{{2}})(?P<D>\d{{2}})(?:[T _-]{_DIGITS})?"),
+    "year": written("year", r"(?P<Y>1[5-9]\d{2}|20\d{2}|2100)"),
 }
 """Forms of digits alone, which a number could have, too."""
 

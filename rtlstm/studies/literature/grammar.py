@@ -111,11 +111,6 @@ def different_strings(random: np.random.Generator, count: int) -> Strings:
     return Strings(tuple(np.array(key) for key in found), tuple(found.values()))
 
 
-def part_of(strings: Strings, start: int, stop: int) -> Strings:
-    """Some of the strings."""
-    return Strings(strings.symbols[start:stop], strings.legal[start:stop])
-
-
 def knows(learner: Learner, strings: Strings) -> bool:
     """Whether at each step the legal successors are the most active outputs."""
     net, eye = learner.net, np.eye(7)
