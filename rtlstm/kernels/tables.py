@@ -201,7 +201,7 @@ def row(table: Sequence[Row], name: str) -> Row:
 
 
 def resolve(name: str) -> Any:
-    """What "module:name" names."""
+    """Import what "module:name" names and return it."""
     module, attribute = name.split(":")
     return getattr(import_module(module), attribute)
 

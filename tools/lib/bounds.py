@@ -11,7 +11,7 @@ import bisect
 from typing import NamedTuple
 
 import numpy as np
-from following import Stream
+from accuracy_sets import Stream
 
 import rtlstm
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from following import Stream
+from accuracy_sets import Stream
 
 import rtlstm
 

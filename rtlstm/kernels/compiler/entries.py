@@ -63,7 +63,7 @@ class Entry:
         return tuple((kept, dtype) for dtype in self.dtypes for kept in stored.get(dtype, (dtype,)))
 
     def load(self) -> Any:
-        """The kernel itself: its module is imported now."""
+        """Import the module of the kernel and return the kernel."""
         found = _load(self.kernel)
         return _load(self.around)(found) if self.around else found
 
@@ -141,5 +141,5 @@ _BY_NAME = {entry.name: entry for entry in (*ENTRIES, *CHIP_ENTRIES)}
 
 
 def find(name: str) -> Entry:
-    """The entry of a name."""
+    """Return the entry of a name; raises KeyError if there is none."""
     return _BY_NAME[name]

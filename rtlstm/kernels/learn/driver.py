@@ -88,7 +88,7 @@ def close(rule_close: Any) -> Any:
 
 @kernel
 def predict_at(at, numbers, x, out):
-    """`step.predict_only` of a learner alone; x (INPUTS) and out (OUTPUTS) by address."""
+    """Predict one step without learning, as `step.predict_only`; x (INPUTS), out (OUTPUTS)."""
     ends = views.ints_at(at, 8)
     plan, f = views.ints_at(ends[0], ends[1]), views.numbers_at(ends[2], ends[3], numbers)
     q, sample = views.ints_at(ends[6], ends[7]), views.numbers_at(x, plan[p.SAMPLE], numbers)
@@ -97,7 +97,7 @@ def predict_at(at, numbers, x, out):
 
 @kernel
 def begin_at(at, numbers, row):
-    """`step.begin_sequence` of the learner in a row."""
+    """Begin a sequence with the learner in a row, as `step.begin_sequence`."""
     ends = views.ints_at(at, 8)
     plan, one = views.ints_at(ends[0], ends[1]), views.numbers_at(ends[2], ends[3], numbers)
     f = views.numbers_at(ends[2] + row * ends[3] * one.itemsize, ends[3], numbers)
@@ -107,7 +107,7 @@ def begin_at(at, numbers, row):
 
 @kernel
 def update_at(at, numbers, total):
-    """`optimizers.update_from_sum` of a learner alone."""
+    """Update one learner from its summed gradient, as `optimizers.update_from_sum`."""
     ends = views.ints_at(at, 8)
     plan, f = views.ints_at(ends[0], ends[1]), views.numbers_at(ends[2], ends[3], numbers)
     d, q = views.doubles_at(ends[4], ends[5]), views.ints_at(ends[6], ends[7])
@@ -117,7 +117,7 @@ def update_at(at, numbers, total):
 
 @kernel
 def units_at(at):
-    """`influence.units` of a plan."""
+    """Count the units of a push for a plan, as `influence.units`."""
     ends = views.ints_at(at, 2)
     return influence.units(views.ints_at(ends[0], ends[1]))
 

@@ -20,7 +20,7 @@ from rtlstm.kernels.network.linearise import backward, linearise
 
 @kernel
 def frame_at(plan, slot):
-    """The frame of a slot."""
+    """Return where the frame of a slot of the window lies in f."""
     return plan[p.H_FRAME] + slot * plan[p.FRAME_LEN]
 
 

@@ -129,14 +129,14 @@ def seed(plan, at, f, row, rows):
 
 @kernel
 def seed_some(plan, f, row, rows, start, n):
-    """Ones for entries start … start + n - 1."""
+    """Write ones where entries start … start + n - 1 meet themselves."""
     for entry in range(max(start, row), min(start + n, row + rows)):
         f[plan[p.JACOBIAN] + entry * plan[p.STATE_LEN] + entry] = 1.0
 
 
 @kernel
 def transpose(plan, f):
-    """Turn the rows of adjoints into J transposed."""
+    """Transpose the rows of adjoints into J, the Jacobian that a push multiplies by."""
     n, at = plan[p.STATE_LEN], plan[p.JACOBIAN]
     for i in range(n):
         for j in range(i):

@@ -32,7 +32,7 @@ def count_targets(y, n):
 
 @kernel
 def write_differences(plan, f, fr, wk, y):
-    """p - y into work, 0 where the target is NaN."""
+    """Write p - y into work, 0 where the target is NaN."""
     out, error = fr + plan[p.OUT], wk + plan[p.ERROR]
     for j in range(plan[p.OUTPUTS]):
         f[error + j] = 0.0 if math.isnan(y[j]) else f[out + j] - y[j]

@@ -108,7 +108,7 @@ def advance_peepholes(plan, at, f, fr, wk):
 
 @kernel
 def gradient_row(plan, at, f, fr, wk, k, lo, hi):
-    """Row k of dL/dW into ROW, columns [lo, hi)."""
+    """Write row k of dL/dW into ROW, columns [lo, hi)."""
     n, row, c = plan[at + p.NP], plan[p.ROW], plan[at + p.COL_C]
     u, err = f[fr + plan[at + p.F_U] + k], wk + plan[at + p.W_ERR]
     trace = plan[at + p.TRACE] + k * plan[at + p.GROUPS] * n

@@ -78,7 +78,7 @@ class Kernels:
         self._bound: dict[str, BoundKernel] = {}
 
     def bound(self, name: str) -> BoundKernel:
-        """The entry of a name, bound once."""
+        """Return the function of an entry by name; it is bound once."""
         if name not in self._bound:
             self._bound[name] = bind(f"{self._family}.{name}", *self._arrays)
         return self._bound[name]

@@ -24,7 +24,7 @@ if not mode.COMPILES:
         return 0
 
     def restore_mode(mode: int) -> None:
-        """Nothing."""
+        """Leave the processor as it is: it has no mode to restore."""
 
 else:
     from llvmlite import ir

@@ -20,7 +20,7 @@ FAILED = -1  # in place of the status of a kernel that has raised
 
 @intrinsic
 def load_int64(typing: Any, address: Any) -> Any:
-    """The int64 at an address."""
+    """Load the int64 at an address."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.load(builder.inttoptr(arguments[0], WORD.as_pointer()))
@@ -30,7 +30,7 @@ def load_int64(typing: Any, address: Any) -> Any:
 
 @intrinsic
 def load_int32(typing: Any, address: Any) -> Any:
-    """The int32 at an address, as an int64."""
+    """Load the int32 at an address, as an int64."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         number = builder.load(builder.inttoptr(arguments[0], HALF.as_pointer()))
@@ -81,13 +81,13 @@ def _runs(arguments: int) -> Any:
 
 @intrinsic
 def call(typing: Any, function: Any, a: Any) -> Any:
-    """function(a)."""
+    """Call the C function at an address with one argument."""
     return _calls(1)
 
 
 @intrinsic
 def call2(typing: Any, function: Any, a: Any, b: Any) -> Any:
-    """function(a, b)."""
+    """Call the C function at an address with two arguments."""
     return _calls(2)
 
 
@@ -95,17 +95,17 @@ def call2(typing: Any, function: Any, a: Any, b: Any) -> Any:
 def call8(
     typing: Any, function: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any
 ) -> Any:
-    """function(a, b, c, d, e, f, g, h)."""
+    """Call the C function at an address with eight arguments."""
     return _calls(8)
 
 
 @intrinsic
 def run6(typing: Any, kernel: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any) -> Any:
-    """kernel(a, b, c, d, e, f)."""
+    """Call the kernel at an address with six arguments."""
     return _runs(6)
 
 
 @intrinsic
 def run7(typing: Any, kernel: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any) -> Any:
-    """kernel(a, b, c, d, e, f, g)."""
+    """Call the kernel at an address with seven arguments."""
     return _runs(7)

@@ -298,7 +298,7 @@ def softmax(f, out, pre, n):
 
 @kernel
 def finite_status(f, start, n):
-    """OK or BAD_OUTPUT."""
+    """Return OK if all n values from f[start] on are finite, else BAD_OUTPUT."""
     for j in range(n):
         if not math.isfinite(f[start + j]):
             return p.BAD_OUTPUT
@@ -380,7 +380,7 @@ def run(plan, h, f, X, Y, rows):
 
 @kernel
 def run_at(at, matrices, numbers, X, Y, rows):
-    """`run` over so many rows of X and Y, all given by address: the way in from Python.
+    """Run over so many rows of X and Y, given by address: `run`, as Python calls it.
 
     at: a table of plan, h and f (see `views`); matrices: the dtype of h; numbers: of f, X and Y.
     """

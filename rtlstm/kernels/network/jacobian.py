@@ -39,7 +39,7 @@ def step_jacobian(plan, f, x):
 
 @kernel
 def step_jacobian_at(at, numbers, x):
-    """`step_jacobian`, of what is given by address: the way in from Python; x (INPUTS)."""
+    """Take one step and its Jacobian: `step_jacobian`, as Python calls it; x (INPUTS)."""
     ends = views.ints_at(at, 4)
     plan, f = views.ints_at(ends[0], ends[1]), views.numbers_at(ends[2], ends[3], numbers)
     return step_jacobian(plan, f, views.numbers_at(x, plan[p.INPUTS], numbers))

@@ -28,7 +28,7 @@ def layer_group(plan, layer, h, w, f, old, frame, count):
 
 @kernel
 def step(plan, h, w, f, offsets, X, Y, streams):
-    """`advance`, with denormal numbers taken for 0."""
+    """Advance all streams by one step, with denormal numbers taken for 0."""
     mode = flush_denormals()
     status = advance(plan, h, w, f, offsets, X, Y, streams)
     restore_mode(mode)
@@ -63,7 +63,7 @@ def advance(plan, h, w, f, offsets, X, Y, streams):
 
 @kernel
 def step_at(at, matrices, numbers, offsets, X, Y, streams):
-    """`step`, of what is given by address: the way in from Python.
+    """Advance all streams: `step`, as Python calls it, with everything given by address.
 
     at: a table of plan, h, w and f (see `views`); matrices: the dtype of h; numbers: of all else;
     offsets: three int64.

@@ -115,7 +115,7 @@ def settle(plan, d):
 
 @kernel
 def nothing(plan, d, q):
-    """A row that brings nothing brings no anomaly either."""
+    """Write an anomaly of zero for a row that holds no value."""
     d[plan[k.CLOCK] + k.ANOMALY] = 0.0
     shared = plan[k.ODDNESS]
     counts = plan[k.COUNTS]

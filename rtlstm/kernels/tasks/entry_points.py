@@ -19,7 +19,7 @@ LATE = 3  # a row whose time is not after the last one's, refused
 
 @kernel
 def forecaster_arrays(at, numbers):
-    """The arrays of a forecaster's table."""
+    """Return plans and buffers of the forecaster whose table of addresses lies at `at`."""
     ends = views.ints_at(at, 10)
     plan, net = views.ints_at(ends[0], ends[1]), views.ints_at(ends[2], ends[3])
     f, d = views.numbers_at(ends[4], ends[5], numbers), views.doubles_at(ends[6], ends[7])
@@ -43,7 +43,7 @@ def pairs_out(plan, out):
 
 @kernel
 def take_row_at(at, numbers, row, time, learn):
-    """`forecast.take_row`; row (COLUMNS) and time (1) float64."""
+    """Take in a row, as `forecast.take_row`; row (COLUMNS) and time (1) float64."""
     plan, net, f, d, q = forecaster_arrays(at, numbers)
     values, seconds = views.doubles_at(row, plan[k.COLUMNS]), views.doubles_at(time, 1)[0]
     return forecast.take_row(plan, net, f, d, q, values, seconds, learn)
@@ -51,7 +51,7 @@ def take_row_at(at, numbers, row, time, learn):
 
 @kernel
 def make_forecasts_at(at, numbers, learn, out):
-    """`forecast.make_forecasts`; out (3 H T) float64."""
+    """Forecast all horizons, as `forecast.make_forecasts`; out (3 H T) float64."""
     plan, net, f, d, q = forecaster_arrays(at, numbers)
     forecast.make_forecasts(plan, net, f, d, q, learn, pairs_out(plan, out))
     return p.OK
@@ -59,7 +59,7 @@ def make_forecasts_at(at, numbers, learn, out):
 
 @kernel
 def repeat_forecasts_at(at, numbers, out):
-    """`forecast.repeat_forecasts`; out (3 H T) float64."""
+    """Repeat the last forecasts, as `forecast.repeat_forecasts`; out (3 H T) float64."""
     plan, _net, _f, d, q = forecaster_arrays(at, numbers)
     forecast.repeat_forecasts(plan, d, q, pairs_out(plan, out))
     return p.OK
@@ -67,7 +67,7 @@ def repeat_forecasts_at(at, numbers, out):
 
 @kernel
 def reset_forecaster_at(at, numbers):
-    """`forecast.reset_network`."""
+    """Reset the network of a forecaster, as `forecast.reset_network`."""
     plan, net, f, d, q = forecaster_arrays(at, numbers)
     forecast.reset_network(plan, net, f, d, q)
     return p.OK
@@ -75,7 +75,7 @@ def reset_forecaster_at(at, numbers):
 
 @kernel
 def settle_at(at, target):
-    """`rls.apply_pending` of one target; at: a table of plan and d."""
+    """Apply the update that waits, as `rls.apply_pending`; at: a table of plan and d."""
     ends = views.ints_at(at, 4)
     plan, d = views.ints_at(ends[0], ends[1]), views.doubles_at(ends[2], ends[3])
     rls.apply_pending(plan, d, target)
@@ -98,28 +98,30 @@ def whole_row(run):
 
     @kernel
     def row_at(at, numbers, row, time, learn, late, out):
-        """row (COLUMNS), time (1), out (3 H T) float64; late: a place among layouts' TIMES.
+        """Take in a row, learn from it and forecast.
+
+        row (COLUMNS), time (1), out (3 H T) float64; late: a place among layouts' TIMES.
 
         Returns OK; SKIPPED, and the forecasts made last, where the row is not taken; or LATE, and
         nothing has changed.
         """
         plan, net, f, d, q = forecaster_arrays(at, numbers)
         values, seconds = views.doubles_at(row, plan[k.COLUMNS]), views.doubles_at(time, 1)[0]
-        told, counts = pairs_out(plan, out), plan[k.COUNTS]
+        forecasts, counts = pairs_out(plan, out), plan[k.COUNTS]
         if seconds <= d[plan[k.CLOCK] + k.TIME]:
             if late == 2:
                 return LATE
             q[counts + (k.DROPPED_TIMES if late else k.ACCEPTED_TIMES)] += 1
             if late:
-                forecast.repeat_forecasts(plan, d, q, told)
+                forecast.repeat_forecasts(plan, d, q, forecasts)
                 return k.SKIPPED
         status = forecast.take_row(plan, net, f, d, q, values, seconds, learn)
         if status == k.SKIPPED:
-            forecast.repeat_forecasts(plan, d, q, told)
+            forecast.repeat_forecasts(plan, d, q, forecasts)
             return status
         if status == k.DUE and learning_step(plan, net, f, d, q) != p.OK:
             forecast.reset_network(plan, net, f, d, q)
-        forecast.make_forecasts(plan, net, f, d, q, learn, told)
+        forecast.make_forecasts(plan, net, f, d, q, learn, forecasts)
         return p.OK
 
     return row_at
@@ -127,7 +129,7 @@ def whole_row(run):
 
 @kernel
 def predict_row_at(at, numbers, row, time, truth, known, out):
-    """`supervised.predict_row`; row (COLUMNS), time (1), truth (known) and out float64."""
+    """Predict a row, as `supervised.predict_row`; row (COLUMNS), time (1), truth (known), out."""
     plan, lab, net, f, d, q = supervised_arrays(at, numbers)
     values, seconds = views.doubles_at(row, plan[k.COLUMNS]), views.doubles_at(time, 1)[0]
     label, prediction = views.doubles_at(truth, known), views.doubles_at(out, plan[w.OUTPUTS])
@@ -137,7 +139,7 @@ def predict_row_at(at, numbers, row, time, truth, known, out):
 
 @kernel
 def learn_label_at(at, numbers):
-    """`supervised.learn_label`."""
+    """Learn the label that waits, as `supervised.learn_label`."""
     plan, lab, net, f, d, q = supervised_arrays(at, numbers)
     supervised.learn_label(plan, lab, net, f, d, q)
     return p.OK
@@ -145,7 +147,7 @@ def learn_label_at(at, numbers):
 
 @kernel
 def reset_supervised_at(at, numbers):
-    """`supervised.reset_network`."""
+    """Reset the network of a classifier or regressor, as `supervised.reset_network`."""
     plan, _lab, net, f, d, q = supervised_arrays(at, numbers)
     supervised.reset_network(plan, net, f, d, q)
     return p.OK
@@ -153,7 +155,7 @@ def reset_supervised_at(at, numbers):
 
 @kernel
 def catch_up_at(at, numbers):
-    """`supervised.catch_up`."""
+    """Learn from the rows whose labels have come, as `supervised.catch_up`."""
     plan, _lab, net, f, _d, q = supervised_arrays(at, numbers)
     supervised.catch_up(plan, net, f, q)
     return p.OK

@@ -40,7 +40,7 @@ LEAST = 1e-9  # a probability counts as no less
 
 @kernel
 def reach(e):
-    """ρ of an expert."""
+    """Return ρ, the factor of the regressors of expert e."""
     return w.REACHES[e]
 
 

@@ -4,7 +4,7 @@
 statistics move on, and the learning trajectory's next step is laid ready. Then the rule's driver
 makes that step. `make_forecasts`: the network runs ahead over the row, and the forecasts and bounds
 for the rows to come are made. The forecast of target j at horizon h, with x the regressors, s the
-slow sigma of the changes of j and σ the quick one:
+slow sigma of the changes of j and σ the fast one:
 
     forecast = last_j + trust_jh clip(s W_jh'x, ± GUARD σ √h)
 
@@ -150,12 +150,12 @@ def update_readout(plan, f, d, at, j, h, truth):
     change = (truth - d[at + plan[k.I_BASE] + j]) / scale
     for variant in range(k.VARIANTS):
         w = weights_at(plan, j, h, variant)
-        told = v.dot(d, w, d, x, n)
-        error = change - told
+        foretold = v.dot(d, w, d, x, n)
+        error = change - foretold
         square = pair(plan, k.WHOLE_ERROR2 if variant else k.ERROR2, i)
         huber = WHOLE_HUBER if variant else d[plan[k.SETTINGS] + k.HUBER]
         taken = clipped(error, huber * math.sqrt(d[square]))
-        update_trust(plan, d, i, variant, told, told + taken)
+        update_trust(plan, d, i, variant, foretold, foretold + taken)
         if variant == 0 and d[square] > 0.0:
             selection.remember_error(plan, d, j, h, error / math.sqrt(d[square]))
         if h == 0 and variant == 0:
@@ -169,13 +169,13 @@ def update_readout(plan, f, d, at, j, h, truth):
 
 
 @kernel
-def update_trust(plan, d, i, variant, told, came):
+def update_trust(plan, d, i, variant, foretold, came):
     """How much of a foretold change comes true, by least squares that forgets in TRUST_ROWS."""
     keep = 1.0 - 1.0 / TRUST_ROWS
     both = pair(plan, k.WHOLE_SHRINK_PRODUCTS if variant else k.SHRINK_PRODUCTS, i)
     own = pair(plan, k.WHOLE_SHRINK_SQUARES if variant else k.SHRINK_SQUARES, i)
-    d[both] = max(keep * d[both] + told * came, 0.0)
-    d[own] = keep * d[own] + told * told
+    d[both] = max(keep * d[both] + foretold * came, 0.0)
+    d[own] = keep * d[own] + foretold * foretold
 
 
 @kernel
@@ -263,7 +263,7 @@ def advance_networks(plan, net, f, q, taken):
 def forecast_target(plan, d, q, at, j, out):
     """The forecasts of target j at all horizons, with their bounds."""
     H, T, column = plan[k.HORIZONS], plan[k.TARGETS], plan[plan[k.TARGET_AT] + j]
-    base, quick = d[field(plan, k.LAST, column)], math.sqrt(d[field(plan, k.FAST2, column)])
+    base, fast = d[field(plan, k.LAST, column)], math.sqrt(d[field(plan, k.FAST2, column)])
     scale, phase = math.sqrt(d[field(plan, k.SLOW2, column)]), d[plan[k.CLOCK] + k.PHASE]
     whole = math.sqrt(d[field(plan, k.RMS2, column)])
     d[at + plan[k.I_BASE] + j], d[at + plan[k.I_SCALE] + j] = base, scale
@@ -272,15 +272,15 @@ def forecast_target(plan, d, q, at, j, out):
         for variant in range(k.VARIANTS):
             w, x = weights_at(plan, j, h, variant), at + plan[k.I_X] + j * plan[k.WIDTH]
             change = scale * v.dot(d, w, d, x, plan[k.WIDTH])
-            limit = d[plan[k.SETTINGS] + k.GUARD] * root * (max(quick, whole) if variant else quick)
+            limit = d[plan[k.SETTINGS] + k.GUARD] * root * (max(fast, whole) if variant else fast)
             said = mixing.said_at(plan, at, i) + k.MODEL + variant
             d[said] = trust(plan, d, i, variant) * clipped(change, limit)
         mixing.simple_experts(plan, d, q, j, h, at)
         d[at + plan[k.I_CHANGE] + i] = d[pair(plan, k.CHANGE, i)]
-        limit = d[plan[k.SETTINGS] + k.GUARD] * root * quick
+        limit = d[plan[k.SETTINGS] + k.GUARD] * root * fast
         limit = max(limit, mixing.SLACK * d[pair(plan, k.REACH, i)])
         value = base + clipped(mixing.mixed(plan, d, i, at), limit)
-        half, sigma = conformal.half_width(plan, d, i, phase, 2.0 * quick * root)
+        half, sigma = conformal.half_width(plan, d, i, phase, 2.0 * fast * root)
         d[at + plan[k.I_VALUE] + i], d[at + plan[k.I_HALF_WIDTH] + i] = value, half
         d[at + plan[k.I_SIGMA] + i] = sigma
         tell(plan, i, value, half, out)

@@ -71,7 +71,7 @@ def learn(plan, d, spread, pace):
 
 @kernel
 def downdate(d, P, x, T, by, scale):
-    """P = scale (P - by x x'), symmetric to the last bit."""
+    """Replace P by scale (P - by x x'), symmetric to the last bit."""
     for j in range(T):
         for i in range(j + 1):
             value = scale * (d[P + j * T + i] - by * d[x + j] * d[x + i])
@@ -81,7 +81,7 @@ def downdate(d, P, x, T, by, scale):
 
 @kernel
 def restart(d, P, T):
-    """P = 1."""
+    """Begin P anew as the identity."""
     for j in range(T):
         for i in range(T):
             d[P + j * T + i] = 1.0 if i == j else 0.0

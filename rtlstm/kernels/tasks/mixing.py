@@ -52,13 +52,13 @@ KEEP = 0.9998  # γ: the memory of the least squares
 
 @kernel
 def sign(x):
-    """-1, 0 or 1."""
+    """Return the sign of a number: -1, 0 or 1."""
     return (1.0 if x > 0.0 else 0.0) - (1.0 if x < 0.0 else 0.0)
 
 
 @kernel
 def begin_mix(plan, d, j):
-    """Begin anew with target j."""
+    """Begin the mixture of target j anew, all weights equal."""
     T, H = plan[k.TARGETS], plan[k.HORIZONS]
     d[plan[k.LEVEL] + k.LEVELS * T + j] = 0.0
     for i in range(j, H * T, T):

@@ -177,7 +177,7 @@ def rescale(plan, d, j):
 
 @kernel
 def apply_pending(plan, d, j):
-    """Make the downdate that waits."""
+    """Apply the downdate of the covariance that waits."""
     n, u = plan[k.WIDTH], plan[k.PENDING] + j * plan[k.WIDTH]
     downdate(d, covariance_at(plan, j), u, d[plan[k.PENDING_FACTOR] + j], n)
     d[plan[k.PENDING_FACTOR] + j] = 0.0
@@ -185,7 +185,7 @@ def apply_pending(plan, d, j):
 
 @kernel
 def downdate(d, P, u, by, n):
-    """P -= by u u' on the stored blocks."""
+    """Subtract by u u' from P, on the stored blocks."""
     for i in range(n):
         first = i // BLOCK * BLOCK
         v.axpy(d, row_at(P, n, i) + first, -by * d[u + i], d, u + first, n - first)

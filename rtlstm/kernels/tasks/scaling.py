@@ -224,15 +224,15 @@ def look_for_sentinel(plan, d, j, x):
 def observe_change(plan, d, j, n, change2):
     """The scales of the changes of column j, of which this is the n-th, squared."""
     slow, fast = d[plan[k.SETTINGS] + k.SLOW_RATE], d[plan[k.SETTINGS] + k.FAST_RATE]
-    quick, calm = field(plan, k.FAST2, j), field(plan, k.SLOW2, j)
+    fast2, slow2 = field(plan, k.FAST2, j), field(plan, k.SLOW2, j)
     whole = field(plan, k.RMS2, j)
     jump2 = change2 if n <= WARM or d[whole] == 0.0 else min(change2, RARE * d[whole])
     d[whole] += max(slow, 1.0 / n) * (jump2 - d[whole])
     if n > 5.0:
-        change2 = min(change2, 9.0 * d[quick])
+        change2 = min(change2, 9.0 * d[fast2])
     floor = max(1e-12 * d[field(plan, k.VAR, j)], FLOOR * d[whole])
-    d[quick] = max(d[quick] + max(fast, 1.0 / n) * (change2 - d[quick]), floor)
-    d[calm] = max(d[calm] + max(slow, 1.0 / n) * (change2 - d[calm]), floor)
+    d[fast2] = max(d[fast2] + max(fast, 1.0 / n) * (change2 - d[fast2]), floor)
+    d[slow2] = max(d[slow2] + max(slow, 1.0 / n) * (change2 - d[slow2]), floor)
 
 
 @kernel
@@ -320,11 +320,11 @@ def begin_anew(plan, d, j):
 
 @kernel
 def clipped(x, limit):
-    """x held within ± limit."""
+    """Return x, clipped to ± limit."""
     return min(max(x, -limit), limit)
 
 
 @kernel
 def inverse_root(square):
-    """1 / sqrt(square), and 0 where there is no scale."""
+    """Return 1 / sqrt(square), or 0 where there is no scale."""
     return 1.0 / math.sqrt(square) if square > 0.0 else 0.0

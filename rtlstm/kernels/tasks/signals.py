@@ -62,7 +62,7 @@ def follow(d, at, value, pace):
 
 @kernel
 def follow_errors(d, at, pace):
-    """Error, bias and joint."""
+    """Update the signals of errors: their size, their bias and their joint oddness."""
     d[at + a.T_ERRORS] += 1.0
     n, r = d[at + a.T_ERRORS], d[at + a.T_RESIDUAL]
     size, given = math.log1p(abs(r)), math.log1p(abs(d[at + a.T_GIVEN]))

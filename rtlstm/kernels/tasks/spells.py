@@ -75,7 +75,7 @@ def move(d, at):
 
 @kernel
 def go_on(d, at, row, share, bound):
-    """A row within a spell."""
+    """Go on with a spell that lasts: its peak, its length, and whether it ends here."""
     if share < d[at + a.S_PEAK_SHARE]:
         d[at + a.S_PEAK], d[at + a.S_PEAK_SHARE] = row, share
     if share <= HYSTERESIS * bound:

@@ -71,7 +71,7 @@ def predict_row(plan, lab, net, f, d, q, sample, out):
 
 @kernel
 def learns(plan, q):
-    """1 if this row and its label are learned from."""
+    """Return 1 if this row and its label are learned from, else 0."""
     return q[plan[k.COUNTS] + k.LEARNING]
 
 

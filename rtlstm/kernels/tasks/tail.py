@@ -40,14 +40,14 @@ def write_share(d, at):
 
 @kernel
 def bin_of(odd):
-    """The bin of an oddness."""
+    """Return the bin of the histogram that an oddness falls into."""
     place = (odd - a.LOWEST) / a.BIN
     return int(min(place, a.BINS - 1.0)) if place > 0.0 else 0  # NaN, too, is no index
 
 
 @kernel
 def tail_bin(d, at):
-    """(first bin of the tail, share of rows in it)."""
+    """Return the first bin of the tail and the share of rows in it."""
     i, mass = a.BINS - 1, d[at + a.HISTOGRAM_AT + a.BINS - 1]
     while i > 0 and mass + d[at + a.HISTOGRAM_AT + i - 1] < TOP:
         i -= 1
@@ -57,7 +57,7 @@ def tail_bin(d, at):
 
 @kernel
 def mean_excess(d, at, top, mass):
-    """Of the rows in the tail, over its lower edge."""
+    """Return the mean excess of the rows in the tail over its lower edge."""
     total = 0.0
     for i in range(top, a.BINS):
         total += d[at + a.HISTOGRAM_AT + i] * (i - top + 0.5) * a.BIN

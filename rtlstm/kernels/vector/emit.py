@@ -120,7 +120,7 @@ class Emitter:
         return self.call("fabs", value)
 
     def maximum(self, a: Any, b: Any) -> Value:
-        """The larger, NaN if either is."""
+        """Emit the larger of two values, NaN if either is."""
         return self.call("maximum", a, b)
 
     def sqrt(self, value: Value) -> Value:
@@ -139,7 +139,7 @@ class Emitter:
         return element if self.lanes == 1 else ir.VectorType(element, self.lanes)
 
     def at(self, array: Slice, offset: Value) -> Value:
-        """Load one element."""
+        """Emit the load of one element."""
         return self._load(array, offset, array.element)
 
     def load(self, array: Slice, offset: Value) -> Value:
@@ -318,7 +318,7 @@ class Emitter:
         return Value(self, self.builder.shuffle_vector(a.llvm, b.llvm, mask))
 
     def total(self, value: Value, fold: Any) -> Value:
-        """Fold all lanes into one."""
+        """Emit the sum of all lanes of a vector."""
         while self.width(value) > 1:
             value = self.halve(value, fold)
         return value
@@ -330,7 +330,7 @@ class Emitter:
         return self.shuffle(even, odd, order[:n]), self.shuffle(even, odd, order[n:])
 
     def unriffle(self, first: Value, second: Value) -> tuple[Value, Value]:
-        """The even and the odd places of two vectors."""
+        """Emit the elements at even and at odd places of two vectors."""
         n = self.width(first)
         return tuple(self.shuffle(first, second, range(i, 2 * n, 2)) for i in (0, 1))  # type: ignore[return-value]
 
@@ -339,7 +339,7 @@ class Emitter:
         return [v for a, b in zip(vectors[::2], vectors[1::2]) for v in function(a, b)]
 
     def halve(self, value: Value, fold: Any) -> Value:
-        """Fold the upper half of the lanes into the lower."""
+        """Emit the sum of the upper and the lower half of the lanes."""
         half = self.width(value) // 2
         if half == 1:
             low, high = (self.builder.extract_element(value.llvm, I64(i)) for i in (0, 1))

@@ -24,7 +24,7 @@ from rtlstm.kernels.vector.primitive import Array, Plan, primitive
 
 @kernel
 def weight(w: Array, index: int) -> Any:
-    """w[index] as a float, for the twins."""
+    """Return w[index] as a float, for the interpreted twins of the primitives."""
     if w.itemsize == 2:
         return np.uint32(np.uint32(w[index]) << 16).view(np.float32)
     return w[index]
