@@ -17,7 +17,14 @@ from rtlstm.stream.rows import Rows
 from rtlstm.stream.source import Closing, Sample
 from rtlstm.stream.time_columns import Table
 from rtlstm.stream.time_names import says_summary
-from rtlstm.stream.values import check_known, number, number_reader, units_in, value_kind
+from rtlstm.stream.values import (
+    check_known,
+    number,
+    number_reader,
+    numbers_among,
+    units_in,
+    value_kind,
+)
 
 LOOK = 1000
 """Lines that are looked at before the first row, as far as they are there without waiting."""
@@ -149,7 +156,7 @@ class CsvSource(Closing):
         self._clock = reading.clock
         self._when = _picker(reading.clock.places) if reading.clock else None
         words = [word.strip() for word in self._options.missing]
-        self._sentinels = np.array(sorted({float(word) for word in words if _is_plain(word)}))
+        self._sentinels = numbers_among(words)
         self._words = frozenset((*(word.lower() for word in words), *reading.missing))
         group = self._options.group
         self._key = None if group is None else list(layout.names).index(group)
@@ -317,14 +324,6 @@ def _must_be_text(looked: Sequence[tuple[int, str]], where: str) -> None:
     first = looked[0][1] if looked else ""
     if "\0" in first or any(char < " " and char not in "\t\r\n\f\v" for char in first):
         raise SourceError(f"{where}: the first line is not text; a header of a CSV was expected")
-
-
-def _is_plain(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def _picker(places: Sequence[int]) -> Callable[[list[str]], Sequence[str]]:

@@ -51,11 +51,6 @@ class Feed:
                 return b""
             self._unpacker.put(piece)
 
-    @property
-    def file(self) -> IO[bytes]:
-        """The file behind it, from which nothing may have been read yet."""
-        return self._file
-
     def close(self) -> None:
         """Close what was opened here; a file that was handed in stays open."""
         if self._owned:

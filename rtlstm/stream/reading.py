@@ -144,8 +144,6 @@ def _check(
     check_names(table.where, columns)
     names = list(table.names)
     for name in columns:
-        if names.count(name) > 1:
-            raise SourceError(f"{table.where}: column {name!r} occurs twice; nothing was read")
         if name in names and kinds.get(names.index(name)) == "text":
             raise SourceError(
                 f"{table.where}: column {name!r} is text and no numbers; leave it out of --columns"

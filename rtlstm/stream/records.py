@@ -15,7 +15,7 @@ from rtlstm.stream.reading import Options, Reading, decide
 from rtlstm.stream.rejects import Rejects
 from rtlstm.stream.source import Closing, Sample
 from rtlstm.stream.time_columns import Table
-from rtlstm.stream.values import check_known, number, units_in
+from rtlstm.stream.values import check_known, number, numbers_among, units_in
 
 Record = dict[str, Any]
 TRIED = 20
@@ -136,7 +136,7 @@ class RecordSource(Closing):
         self._known = {*reading.columns, *names}
         words = [word.strip().lower() for word in self._options.missing]
         self._words = frozenset((*words, *reading.missing))
-        self._sentinels = np.array(sorted({float(w) for w in words if _plain(w)}))
+        self._sentinels = numbers_among(words)
 
     # ------------------------------------------------------------------ records
     def _sample(self, record: Record) -> Sample | None:
@@ -284,11 +284,3 @@ def _without_rare(reading: Reading, texts: Mapping[str, Sequence[str]]) -> Readi
         places=tuple(p for p, name in zip(reading.places, reading.columns) if name in keep),
         left_out={**reading.left_out, **dict.fromkeys(sorted(rare), "rare")},
     )
-
-
-def _plain(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True

@@ -1,8 +1,12 @@
 """How cells of text are numbers, a column's name as a unit, and names as a choice of columns."""
 
+import contextlib
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from rtlstm.errors import SourceError
 from rtlstm.inputs.cells import GROUPS, MISSING, PLAIN, TRUTHS, is_missing, number, without_unit
@@ -18,6 +22,15 @@ def comma_number(cell: str) -> float:
 def number_reader(decimal: str) -> Callable[[str], float]:
     """What turns a plain number of this decimal mark into one; raises `ValueError` for others."""
     return float if decimal == "." else comma_number
+
+
+def numbers_among(words: Iterable[str]) -> np.ndarray[Any, Any]:
+    """The words that are numbers, ascending and each once, float64."""
+    found = set()
+    for word in words:
+        with contextlib.suppress(ValueError):
+            found.add(float(word))
+    return np.array(sorted(found))
 
 
 def decimal_mark(cells: Iterable[str], separator: str) -> str:
