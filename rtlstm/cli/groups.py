@@ -51,10 +51,11 @@ class Groups:
             out=self._outputs.out and f"{self._outputs.out}/{name}.csv",
         )
         old = self._resume and self._resume / f"{name}.safetensors"
-        from rtlstm.cli.stream import load_forecaster, new_forecaster
+        from rtlstm.cli.stream import check_same, load_forecaster, new_forecaster
 
         if old is not None and old.exists():
             forecaster = load_forecaster(old)
+            check_same(forecaster, self._options)
         else:
             old, forecaster = None, new_forecaster(self._source, self._options)
         return Run(forecaster, outputs, resumed=old)
@@ -121,3 +122,7 @@ def check_groups(outputs: Outputs, options: dict[str, Any]) -> None:
             raise click.UsageError(f"{option} {path}: with --group it is a folder, not a file")
         if path is not None and not Path(path).parent.is_dir():
             raise click.UsageError(f"{path}: there is no directory {Path(path).parent}")
+    if options["resume"] and not options["resume"].is_dir():
+        raise click.UsageError(
+            f"--resume {options['resume']}: with --group it is a folder of models"
+        )

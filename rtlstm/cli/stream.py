@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 RULES = ("truncated", "snap1", "uoro", "rtrl", "hybrid")
 _AT_LEAST_1 = click.IntRange(min=1)
 _FILE = click.Path(dir_okay=False, path_type=Path)
+_MODEL = click.Path(path_type=Path)  # a file, or with --group a folder of files
 
 
 def _horizon(
@@ -55,10 +56,10 @@ def _horizon(
 @click.option("--out", metavar="CSV", help="Write each row's forecasts; - is standard output.")
 @click.option("--truth", is_flag=True, help="Write targets and anomaly beside the forecasts.")
 @click.option("--append", is_flag=True, help="Go on behind the rows that --out has.")
-@click.option("--save", type=_FILE, help="Write the learner at the end.")
+@click.option("--save", type=_MODEL, help="Write the learner at the end.")
 @click.option("--every", type=_AT_LEAST_1, metavar="N", help="Write it every N rows, too.")
-@click.option("--resume", type=_FILE, help="Go on with a learner that was saved.")
-@click.option("--resume-or-start", "service", type=_FILE, help="Resume and save this.")
+@click.option("--resume", type=_MODEL, help="Go on with a learner that was saved.")
+@click.option("--resume-or-start", "service", type=_MODEL, help="Resume and save this.")
 @click.option("--continue", "again", is_flag=True, help="Skip the rows that it has learned.")
 @click.option("--onnx", type=_FILE, help="Write the forecaster as ONNX and compare the two.")
 @click.option("--plot", type=_FILE, help="Draw the run.")
@@ -147,13 +148,16 @@ def _prepare(source: str, options: dict[str, Any]) -> tuple[Outputs, "Forecaster
         return outputs, None
     old = load_forecaster(options["resume"]) if options["resume"] else None
     if old is not None:
-        _check_same(old, options)
+        check_same(old, options)
     check_outputs(outputs, source)
     return outputs, old
 
 
 def _check(source: str, outputs: Outputs, options: dict[str, Any]) -> None:
     """Raise UsageError for options that do not go together."""
+    for name in ("resume", "save"):
+        if options[name] and options[name].is_dir() and not options["group"]:
+            raise click.UsageError(f"--{name} {options[name]}: is a directory, not a file")
     if outputs.every and not outputs.save:
         raise click.UsageError("--every says how often to write --save, which is not given")
     if options["again"] and not (options["resume"] or options["service"]):
@@ -190,7 +194,7 @@ def load_forecaster(path: Path) -> "Forecaster":
     return model
 
 
-def _check_same(old: "Forecaster", options: dict[str, Any]) -> None:
+def check_same(old: "Forecaster", options: dict[str, Any]) -> None:
     """Raise UsageError for an option that says otherwise than the model that is gone on with."""
     horizon = options["horizon"]
     steps = list(range(1, horizon + 1)) if isinstance(horizon, int) else horizon and sorted(horizon)

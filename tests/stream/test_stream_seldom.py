@@ -8,7 +8,6 @@ import io
 import json
 import sys
 import tarfile
-import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -106,6 +105,7 @@ def test_hours_of_half_days_end_at_twelve() -> None:
 
 
 # ------------------------------------------------------------------ packed and foreign files
+@pytest.mark.filterwarnings("ignore:Feather V1:DeprecationWarning")
 def test_arrow_in_forms_that_cannot_be_mapped(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow")
     values = np.column_stack([np.arange(5000.0), np.arange(5000.0) ** 2])
@@ -115,8 +115,7 @@ def test_arrow_in_forms_that_cannot_be_mapped(tmp_path: Path) -> None:
         writer.write_table(table, max_chunksize=700)
     content = [stream.getvalue()]
     feather = pytest.importorskip("pyarrow.feather")
-    with warnings.catch_warnings(), contextlib.suppress(ValueError):  # a pyarrow without version 1
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with contextlib.suppress(ValueError):  # a pyarrow that writes version 1 no more
         feather.write_feather(table, str(tmp_path / "one"), version=1)
         content.append((tmp_path / "one").read_bytes())
     for data in content:
