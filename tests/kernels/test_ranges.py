@@ -73,7 +73,7 @@ def twin(values: np.ndarray, errors: np.ndarray) -> list[float]:
 def kernel_news(values: np.ndarray, errors: np.ndarray) -> list[float]:
     d = np.zeros(ranges.FIELDS + ranges.NEWS_LEN)
     pairs = zip(values, errors, strict=True)
-    return [ranges.announce(d, ranges.FIELDS, ranges.watch(d, 0, x, e, 1)) for x, e in pairs]
+    return [ranges.announce(d, ranges.FIELDS, ranges.watch(d, 0, x, e, 1), 1.0) for x, e in pairs]
 
 
 @pytest.mark.parametrize("kind", ["calm", "spikes", "shift", "constant", "far from 0"])

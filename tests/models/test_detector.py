@@ -73,6 +73,17 @@ def test_the_score_is_the_share_of_rows_that_are_less_odd() -> None:
     assert len(np.unique(scores)) > 4500  # no two rows tie, the oddest least of all
 
 
+@pytest.mark.parametrize("base", ["load", "walk", "seasonal"])
+def test_an_event_raises_one_alarm_until_it_is_much_more_alarming(base: str) -> None:
+    rows = streams.clean(base, 3000)
+    rows[2000:] = rows[1990]  # stuck for good: a little odder at every row
+    alarms = rtlstm.Detector(["c"]).run(rows).alarms
+    heard = np.flatnonzero(alarms > 0.0)
+    strength = -np.log1p(-alarms[heard])
+    near = np.diff(heard) <= 100
+    assert heard.size and np.all(strength[1:][near] >= 1.199 * strength[:-1][near])
+
+
 def test_why_names_the_column_and_the_part() -> None:
     rows = np.stack([stream(2000, seed) for seed in range(3)], axis=1)
     d = detector(3)

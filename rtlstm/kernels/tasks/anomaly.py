@@ -31,6 +31,7 @@ from rtlstm.kernels.tasks.scaling import HUGE
 MOST = 30.0  # largest surprise
 LEAST = -2.0
 BOLD = 4.0
+AGAIN = 1.2  # times as alarming as the last alarm, within HOLD rows of it, a row is one anew
 
 
 @kernel
@@ -58,7 +59,7 @@ def see(plan, d, q, row, learn):
             error = value - d[plan[k.EXPECTED] + j]
             b = ranges.watch(d, at + a.RANGES_AT, value, error, learn)
         most = max(most, b)
-    d[shared + a.S_NEWS] = ranges.announce(d, shared + a.NEWS_AT, most)
+    d[shared + a.S_NEWS] = ranges.announce(d, shared + a.NEWS_AT, most, 1.0)
     d[shared + a.S_ODDNESS] = oddness(plan, d)
     tail.write_share(d, shared)
     alarm(d, shared)
@@ -98,11 +99,11 @@ def oddness(plan, d):
 
 @kernel
 def alarm(d, at):
-    """How alarming a row is, p / (1 + b / NEWS)^BOLD less than 1: of all that is odd, what was
-    never seen before counts most. 0 if a row of late was as alarming.
+    """Write how alarming a row is, p / (1 + b / NEWS)^BOLD less than 1: of all that is odd, what
+    was never seen before counts most. 0 if a row of late was about as alarming, by the logarithm.
     """
     strength = BOLD * math.log1p(d[at + a.S_NEWS] / a.NEWS) - math.log(d[at + a.S_SHARE])
-    heard = ranges.announce(d, at + a.ALARM_AT, strength)
+    heard = ranges.announce(d, at + a.ALARM_AT, strength, AGAIN)
     d[at + a.S_ALARM] = -math.expm1(-heard)
 
 

@@ -137,12 +137,15 @@ def follow(d, at, y, left):
 
 
 @kernel
-def announce(d, at, b):
-    """b, or 0 if a row of late had as much; d[at] holds HELD and AGE."""
+def announce(d, at, b, again):
+    """Return b, or 0 where b is no more than `again` times the largest of the last HOLD rows.
+
+    The largest one that was announced, and its age, lie at d[at] (NEWS_LEN).
+    """
     d[at + AGE] += 1.0
     if d[at + AGE] > HOLD:
         d[at + LARGEST] = 0.0
-    if b <= d[at + LARGEST]:
+    if b <= again * d[at + LARGEST]:
         return 0.0
     d[at + LARGEST], d[at + AGE] = b, 0.0
     return b
