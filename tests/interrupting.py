@@ -26,14 +26,19 @@ class Interrupt(KeyboardInterrupt):
 
 
 @cache
-def handler(code: Any, offset: int) -> Any:
-    """Where an exception at an instruction goes on in its function, None if it leaves it.
+def table(code: Any) -> dict[int, tuple[bool, Any]]:
+    """Of each instruction of a function: whether Python looks there, and its handler.
 
-    A trace function raises at the instruction behind the one that looked; where that would go
-    another way than the signal itself, it must not.
+    The handler is where an exception there goes on, None if it leaves the function. A trace
+    function raises at the instruction behind the one that looked; where that would go another way
+    than the signal itself, it must not.
     """
-    table = dis._parse_exception_table(code)  # type: ignore[attr-defined]
-    return next((e.target for e in table if e.start <= offset < e.end), None)
+    ranges = dis._parse_exception_table(code)  # type: ignore[attr-defined]
+    found = {}
+    for offset in range(0, len(code.co_code), 2):
+        handler = next((e.target for e in ranges if e.start <= offset < e.end), None)
+        found[offset] = dis.opname[code.co_code[offset]] in LOOKED, handler
+    return found
 
 
 class Interrupter:
@@ -41,27 +46,32 @@ class Interrupter:
 
     def __init__(self, n: int) -> None:
         self.left, self.raised = n, False
-        self.last: tuple[Any, int, str] = None, 0, ""
+        self.frame: Any = None  # of the last instruction
+        self.looked, self.handler = False, None
 
     def __call__(self, frame: Any, event: str, _: Any) -> Any:
-        if not frame.f_code.co_filename.startswith(ROOT):
+        code = frame.f_code
+        if not code.co_filename.startswith(ROOT):
             return None
-        if frame.f_code.co_name == "_dismiss":  # of a thing that is thrown away meanwhile
+        if code.co_name == "_dismiss":  # of a thing that is thrown away meanwhile
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        if event == "opcode":
-            where, offset, name = self.last
-            here = frame.f_lasti
-            looked = name in LOOKED and (
-                where is not frame or handler(frame.f_code, offset) == handler(frame.f_code, here)
-            )
-            self.last = frame, here, dis.opname[frame.f_code.co_code[here]]
+        instructions = table(code)
+
+        def step(frame: Any, event: str, _: Any) -> Any:
+            if event != "opcode":
+                return step
+            looks, handler = instructions[frame.f_lasti]
+            looked = self.looked and (self.frame is not frame or self.handler == handler)
+            self.frame, self.looked, self.handler = frame, looks, handler
             if looked and not self.raised:
                 self.left -= 1
                 if self.left < 0:
                     self.raised = True
                     raise Interrupt
-        return self
+            return step
+
+        return step
 
 
 def interrupted(call: Callable[[], Any], n: int) -> bool:

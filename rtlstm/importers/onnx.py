@@ -80,8 +80,17 @@ def import_onnx(path: str | os.PathLike[str]) -> Network:
     for one, other in zip(found[0], found[1], strict=True):
         if not _equal(one, other):
             raise SpecError(f"{path} computes weights from the length of the sequence")
+    _check_types(model, path)
     *layers, head = found[0]
     return build_network(layers, head)
+
+
+def _check_types(model: onnx.ModelProto, path: str | os.PathLike[str]) -> None:
+    """Raise SpecError unless types and shapes of all values fit each other, as in a runtime."""
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except Exception as error:  # the checker and shape inference each have kinds of their own
+        raise SpecError(f"{path} is not a graph that a runtime takes: {error}") from None
 
 
 def _equal(one: Any, other: Any) -> bool:

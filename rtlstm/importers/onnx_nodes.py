@@ -38,8 +38,8 @@ def imported_layer(node: onnx.NodeProto, constants: Mapping[str, Array]) -> Impo
     units = R.shape[-1]
     if W.ndim != 3 or R.ndim != 3 or len(W) != 1 or len(R) != 1:
         raise _error(node, f"W {W.shape} and R {R.shape} are not of one direction")
-    if attributes.get("hidden_size", units) != units:
-        raise _error(node, f"its hidden_size is {attributes['hidden_size']}, and R has {units}")
+    if attributes.get("hidden_size") != units:
+        raise _error(node, f"its hidden_size is {attributes.get('hidden_size')}, R has {units}")
     order = KINDS[node.op_type].onnx
     if W.shape[1] != len(order) * units or R.shape[1] != len(order) * units:
         raise _error(node, f"W {W.shape} and R {R.shape} do not fit {len(order)} gates")

@@ -19,9 +19,11 @@ MOST = 1 << 24  # elements of what a graph computes from its own constants
 
 def _axes(inputs: list[Any], attributes: Attributes, rank: int) -> tuple[int, ...]:
     """Axes as an input (opset 13 on) or an attribute (before); there is no default here."""
-    axes = attributes.get("axes") if len(inputs) < 2 or inputs[1] is None else inputs[1].reshape(-1)
+    axes = attributes.get("axes") if len(inputs) < 2 or inputs[1] is None else inputs[1]
     if axes is None:
         raise ValueError("which axes go depends on the length of the sequence")
+    if np.ndim(axes) != 1:
+        raise ValueError("axes that are not a list")
     found = tuple(int(axis) + rank * (axis < 0) for axis in axes)
     if len(set(found)) < len(found) or not all(0 <= axis < rank for axis in found):
         raise ValueError(f"axes {[int(axis) for axis in axes]} of {rank}")
@@ -42,12 +44,9 @@ def _squeeze(inputs: list[Any], attributes: Attributes) -> Array:
 
 
 def _unsqueeze(inputs: list[Any], attributes: Attributes) -> Array:
-    axes = attributes.get("axes") if len(inputs) < 2 else inputs[1].reshape(-1)
-    if axes is None:
-        raise ValueError("no axes")
-    return np.expand_dims(
-        inputs[0], _axes([None], {"axes": axes}, inputs[0].ndim + len(list(axes)))
-    )
+    axes = attributes.get("axes") if len(inputs) < 2 else inputs[1]
+    rank = inputs[0].ndim + np.size(() if axes is None else axes)
+    return np.expand_dims(inputs[0], _axes([None], {"axes": axes}, rank))
 
 
 def _flatten(inputs: list[Any], attributes: Attributes) -> Array:

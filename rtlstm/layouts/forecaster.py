@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from rtlstm.kernels.tasks import anomaly_plan, joint
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.kernels.tasks.packing import RIDGE_ROWS, diagonal, packed
 from rtlstm.layouts.arena import ArenaLayout, padded
-from rtlstm.layouts.learner import LearnerLayout, LearnerSpec
-from rtlstm.layouts.learner import lay_out as learner_layout
+from rtlstm.layouts.learner import LearnerLayout, LearnerSpec, lay_out_open
+from rtlstm.layouts.network import LAYOUTS
 from rtlstm.spec import Layer, NetworkSpec
 from rtlstm.training import Adam, Rule
 
@@ -167,7 +168,7 @@ def check_missing_values(values: Sequence[float]) -> None:
         )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class ForecasterLayout:
     """The plans of a forecaster and of the learner inside, and its arena."""
 
@@ -177,9 +178,10 @@ class ForecasterLayout:
     arena: ArenaLayout
 
 
+@lru_cache(LAYOUTS)
 def lay_out(spec: ForecasterSpec) -> ForecasterLayout:
     """Lay a forecaster out: its learner just as alone, then what forecasting adds."""
-    learner = learner_layout(spec.learner)
+    learner = lay_out_open(spec.learner)
     arena = learner.arena
     horizons = spec.all_horizons
     plan = np.full(k.HEADER_LEN + len(horizons) + len(spec.targets), -1, np.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -129,7 +130,7 @@ def _in_range(value: Any, low: float, high: float) -> bool:
     return number and low <= value < high
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class LearnerLayout:
     """The plan and arena of a learner, and where its queue of late labels lies."""
 
@@ -142,11 +143,21 @@ class LearnerLayout:
     total: int  # f: (THETA_LEN) of a training layout, where gradients are summed up; else -1
 
 
+@lru_cache(layout.LAYOUTS)
 def lay_out(spec: LearnerSpec, training: bool = False) -> LearnerLayout:
-    """Lay a learner out: first its network just as alone, then what learning adds.
+    """Lay a learner out; equal specifications share one layout, which nobody may change.
 
-    training: with what `Learner.fit` needs beyond a stream of samples: a mask in every frame if
-    there is dropout before the head, and a place to sum gradients up.
+    Loading a file asks for it twice: for the tensors that there must be, and for the learner.
+    """
+    return lay_out_open(spec, training)
+
+
+def lay_out_open(spec: LearnerSpec, training: bool = False) -> LearnerLayout:
+    """Lay a learner out in an arena of its own, in which a larger model can reserve more.
+
+    First its network just as alone, then what learning adds. training: with what `Learner.fit`
+    needs beyond a stream of samples: a mask in every frame if there is dropout before the head,
+    and a place to sum gradients up.
     """
     arena = ArenaLayout()
     net = layout.network(spec.network, arena, training and spec.dropout[1] > 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from rtlstm.kernels import tables
 from rtlstm.layouts.arena import Arena, ArenaLayout, ArrayLayout, padded
 from rtlstm.spec import GRU, LSTM, RNN, Layer, NetworkSpec, Squash
 
+LAYOUTS = 16  # that are kept, of the specifications used last
 FEW_INPUTS = 16  # inputs, or a quarter of the units: see `float32_rows`
 CELLS: dict[type, int] = {LSTM: p.LSTM, GRU: p.GRU, RNN: p.RNN}
 HEADS = {
@@ -41,6 +43,17 @@ class NetworkLayout:
         """Write the constants that the kernels read."""
         for offset, values in self.constants.items():
             arena.f[offset : offset + len(values)] = values
+
+
+@lru_cache(LAYOUTS)
+def alone(spec: NetworkSpec) -> tuple[NetworkLayout, ArenaLayout]:
+    """Lay a network out in an arena of its own; equal specifications share one layout.
+
+    Nobody may change it. Loading a file asks for it twice: for the tensors that there must be, and
+    for the network.
+    """
+    arena = ArenaLayout()
+    return network(spec, arena), arena
 
 
 def network(spec: NetworkSpec, arena: ArenaLayout, mask: bool = False) -> NetworkLayout:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from rtlstm.kernels import plan as p
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.kernels.tasks import supervised_plan as w
 from rtlstm.layouts.learner import LIMIT, LearnerLayout
+from rtlstm.layouts.network import LAYOUTS
 from rtlstm.schedules import MAX_LR
 from rtlstm.training import SGD, Adam, RMSProp
 
@@ -109,6 +111,7 @@ def unfit(legal: Legal | None, arrays: Mapping[str, Array]) -> str | None:
 
 
 # --------------------------------------------------------------------------- learners
+@lru_cache(LAYOUTS)
 def learner(layout: LearnerLayout) -> Legal:
     """Ranges of a learner's arrays, its network's included."""
     spec, plan = layout.spec, layout.plan
@@ -217,6 +220,7 @@ CLOCK = table(
 )
 
 
+@lru_cache(LAYOUTS)
 def forecaster(layout: ForecasterLayout) -> Legal:
     """Ranges of a forecaster's arrays, its learner's included."""
     inner, plan = learner(layout.learner), layout.plan
@@ -235,6 +239,7 @@ def forecaster(layout: ForecasterLayout) -> Legal:
 
 
 # --------------------------------------------------------------------------- labels
+@lru_cache(LAYOUTS)
 def supervised(layout: SupervisedLayout) -> Legal:
     """Ranges of a classifier's or regressor's arrays, its learner's included."""
     inner, plan, delay = learner(layout.learner), layout.plan, layout.spec.delay

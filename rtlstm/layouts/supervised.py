@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ from rtlstm.kernels.tasks.packing import RIDGE_ROWS, diagonal, packed
 from rtlstm.layouts.arena import Arena, ArenaLayout, padded
 from rtlstm.layouts.forecaster import CLIP, FORGET, MAX_COLUMNS, check_names
 from rtlstm.layouts.forecaster import SETTINGS as FORECASTER_SETTINGS
-from rtlstm.layouts.learner import LearnerLayout, LearnerSpec
-from rtlstm.layouts.learner import lay_out as learner_layout
+from rtlstm.layouts.learner import LearnerLayout, LearnerSpec, lay_out_open
+from rtlstm.layouts.network import LAYOUTS
 from rtlstm.spec import Layer, NetworkSpec
 from rtlstm.training import Adam, Rule
 
@@ -126,7 +127,7 @@ def _regressors(spec: SupervisedSpec) -> dict[int, int]:
     }
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class SupervisedLayout:
     """The plans of its columns, its labels and the learner inside, and its arena."""
 
@@ -154,9 +155,10 @@ class SupervisedLayout:
             arena.q[plan[w.COUNTERS] + w.LAST_CLASS] = K
 
 
+@lru_cache(LAYOUTS)
 def lay_out(spec: SupervisedSpec, numbers: bool) -> SupervisedLayout:
     """Lay it out: its learner just as alone, then what predictions and labels need."""
-    learner = learner_layout(spec.learner)
+    learner = lay_out_open(spec.learner)
     arena = learner.arena
     plan, lab = np.full(w.HEADER_LEN, -1, np.int64), np.full(k.HEADER_LEN, -1, np.int64)
     for entry, value in _regressors(spec).items():

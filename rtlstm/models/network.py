@@ -16,7 +16,7 @@ from rtlstm.kernels.native.bind import bind
 from rtlstm.kernels.native.capi import address
 from rtlstm.kernels.native.fastcall import FastCall
 from rtlstm.layouts import network as layout
-from rtlstm.layouts.arena import Arena, ArenaLayout, ArrayLayout, arena_bytes
+from rtlstm.layouts.arena import Arena, ArrayLayout, arena_bytes
 from rtlstm.models import initialize as initial
 from rtlstm.models.base import Model
 from rtlstm.models.locks import Lock
@@ -87,9 +87,8 @@ class Network(Model):
         self._f: Array
         self._h: Array
         self._plan: Array
-        arena = ArenaLayout()
-        self._layout = layout.network(spec, arena)
-        self._saved = dict(arena.saved)
+        self._layout, arena = layout.alone(spec)
+        self._saved = arena.saved
         size = arena_bytes(arena.sizes, spec.dtype)
         if size > MEMORY_LIMIT:
             raise LimitError(
@@ -293,9 +292,7 @@ class Network(Model):
     @classmethod
     def saved_arrays(cls, spec: NetworkSpec) -> tuple[Mapping[str, ArrayLayout], str]:
         """See :meth:`Model.saved_arrays`."""
-        arena = ArenaLayout()
-        layout.network(spec, arena)
-        return arena.saved, spec.dtype
+        return layout.alone(spec)[1].saved, spec.dtype
 
     def _own_size(self) -> int:
         return int(self._plan[p.FRAME] + self._plan[p.FRAME_LEN])

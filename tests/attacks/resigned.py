@@ -6,6 +6,7 @@ survived. A case that is not kills the process or is printed with what is needed
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 import sys
@@ -23,14 +24,15 @@ if __name__ == "__main__":
 import rtlstm
 
 if __name__ == "__main__":
-    from hostile import entries, seal
+    from hostile import dump, entries, frame
     from trying import memory_folder, try_cases
 else:
-    from attacks.hostile import entries, seal
+    from attacks.hostile import dump, entries, frame
     from attacks.trying import memory_folder, try_cases
 
 RNG = np.random.default_rng(11)
 X, Y = RNG.normal(size=(40, 2)), RNG.normal(size=(40, 1))
+MARK = "digest" * 10 + "here"  # as long as one
 CODES = {"F64": "<f8", "I64": "<i8", "F32": "<f4", "U16": "<u2", "U8": "u1"}
 WHOLE = (
     *(-1, 0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 100, 10**6, 10**9, 2**31, 2**53, 2**62),
@@ -122,7 +124,7 @@ def _changed(tree: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 
 class Attack:
-    """Changes one model's file, case by case."""
+    """Changes one model's file, case by case; what does not change is written down once."""
 
     def __init__(self, model: Any, folder: Path) -> None:
         self.path = folder / f"{type(model).__name__}.rtlstm"
@@ -133,36 +135,55 @@ class Attack:
         self.names = [name for name, array in self.tensors.items() if array.size]
         whole = [name for name in self.names if self.tensors[name].dtype.kind == "i"]
         self.names += 6 * whole  # which is where the indices are
+        self.tree = entries(self.tensors)
+        self.data = b"".join(array.tobytes() for array in self.tensors.values())
+        self.heads = self._heads(self.spec)
 
     def write(self, rng: np.random.Generator) -> str:
         """Write the next case; returns what was changed."""
-        tensors, spec = dict(self.tensors), self.spec
+        data, heads = bytearray(self.data), self.heads
         if rng.random() < 0.3:
             path = self.fields[rng.integers(len(self.fields))]
             value = ODD[rng.integers(len(ODD))]
-            spec, what = _changed(spec, path, value), f"spec {path} = {value!r}"
+            heads = self._heads(_changed(self.spec, path, value))
+            what = f"spec {path} = {value!r}"
         else:
             what = ""
             for _ in range(1 + int(rng.random() < 0.2)):
-                name = self.names[rng.integers(len(self.names))]
-                array = tensors[name].copy()
-                values = REAL if array.dtype.kind == "f" else WHOLE
-                value = values[rng.integers(len(values))]
-                at = int(rng.integers(array.size))
-                if array.dtype.kind == "u":
-                    value = int(value) & 0xFF
-                with np.errstate(all="ignore"):
-                    if rng.random() < 0.1:
-                        array.reshape(-1)[:] = value
-                    else:
-                        array.reshape(-1)[at] = value
-                tensors[name] = array
-                what += f"{name}[{at}] = {value} "
-        text = json.dumps(spec, sort_keys=True, separators=(",", ":"))
-        data = b"".join(array.tobytes() for array in tensors.values())
-        meta = {**self.meta, "spec": text, "digest": ""}
-        self.path.write_bytes(seal(entries(tensors), data, meta))
+                what += self._number(data, rng)
+        bare, begin, end = heads
+        digest = hashlib.sha256(bare)
+        digest.update(data)
+        with open(self.path, "wb") as file:
+            file.writelines((begin, digest.hexdigest().encode(), end, data))
         return what
+
+    def _heads(self, spec: Any) -> tuple[bytes, bytes, bytes]:
+        """The header that is signed, and what stands before and behind the digest in a file."""
+        text = json.dumps(spec, sort_keys=True, separators=(",", ":"))
+        made = [
+            frame(dump({"__metadata__": {**self.meta, "spec": text, "digest": d}, **self.tree}))
+            for d in ("", MARK)
+        ]
+        begin, end = made[1].split(MARK.encode())
+        return made[0], begin, end
+
+    def _number(self, data: bytearray, rng: np.random.Generator) -> str:
+        """Change one number of a tensor, or all of them; returns which."""
+        name = self.names[rng.integers(len(self.names))]
+        like = self.tensors[name]
+        array = np.frombuffer(data, like.dtype, like.size, self.tree[name]["data_offsets"][0])
+        values = REAL if array.dtype.kind == "f" else WHOLE
+        value = values[rng.integers(len(values))]
+        at = int(rng.integers(array.size))
+        if array.dtype.kind == "u":
+            value = int(value) & 0xFF
+        with np.errstate(all="ignore"):
+            if rng.random() < 0.1:
+                array[:] = value
+            else:
+                array[at] = value
+        return f"{name}[{at}] = {value} "
 
 
 def use(model: Any) -> None:

@@ -112,7 +112,14 @@ def test_one_object(case: str) -> None:
 
 
 def pair(fleet: rtlstm.Fleet) -> dict[Any, bytes]:
-    return {key: fleet.learner(key).snapshot() for key in fleet.keys}
+    """All that each learner is made of, after what an interrupt left was made good."""
+    fleet.snapshot()
+    sizes = fleet._one.arena.sizes
+    rows = {key: fleet._row_of[key] for key in fleet.keys}
+    return {
+        key: b"".join(fleet._matrix(name)[row, :size].tobytes() for name, size in sizes.items())
+        for key, row in rows.items()
+    }
 
 
 FLEETS: dict[str, Callable[[rtlstm.Fleet], Any]] = {
