@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from rtlstm.kernels.compiler.contexts import (
     interned_flags,
     nonnegative_indices,
 )
+from rtlstm.kernels.compiler.counting import short_counts
 from rtlstm.kernels.compiler.entries import ENTRIES, Entry
 from rtlstm.kernels.compiler.jit import signature_of
 from rtlstm.kernels.compiler.library import symbol
@@ -94,7 +96,8 @@ def lower(entry: Entry, dtypes: tuple[str, ...], optimised: bool = True) -> tupl
         py_func, targetoptions=options, pipeline_class=_AheadCompiler if optimised else _RawCompiler
     )
     signature = signature_of(entry, dtypes)
-    with gc_paused(), nonnegative_indices():
+    counts = nullcontext() if optimised else short_counts()
+    with gc_paused(), nonnegative_indices(), counts:
         made.compile(signature)
         found = made.overloads[signature]
         found.library._ensure_finalized()  # links, and optimises, all that it calls

@@ -32,6 +32,7 @@ __all__ = [
     "interned_flags",
     "nonnegative_indices",
     "remembered_operators",
+    "replaced",
 ]
 
 
@@ -112,7 +113,7 @@ def interned_flags(flags: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
     """Give an attribute another value while numba's lock is held, so that nobody else compiles."""
     with global_compiler_lock:
         original = getattr(owner, name)
@@ -129,7 +130,7 @@ def nonnegative_indices() -> AbstractContextManager[None]:
     To ask each one took 250 of 1,600 instructions of a step of 16 units, and kept LLVM from joining
     the elements of a loop.
     """
-    return _replaced(slicing, "fix_index", lambda builder, index, size: index)
+    return replaced(slicing, "fix_index", lambda builder, index, size: index)
 
 
 @contextlib.contextmanager
@@ -151,7 +152,7 @@ _get_call_type = types.Function.get_call_type
 
 def remembered_operators() -> AbstractContextManager[None]:
     """Look up once what an operator or function makes of numbers and of arrays of them."""
-    return _replaced(types.Function, "get_call_type", _remembered_call_type)
+    return replaced(types.Function, "get_call_type", _remembered_call_type)
 
 
 def _remembered_call_type(self: Any, context: Any, args: Any, kws: Any) -> Any:

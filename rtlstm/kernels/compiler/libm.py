@@ -116,14 +116,13 @@ entry:
 {_of_doubles("tanh", "tanhf")}"""
 
 
-# (1 + tanh(x / 2)) / 2, as the kernels' plain loops have it: numba computes it in double precision,
-# which a chip without it makes of hundreds of instructions.
+# (1 + tanh(x / 2)) / 2, as the kernels' plain loops have it, is one exponential and a division.
 _HALF = r"5\.000000e-01"
 LOGISTIC = re.compile(
-    rf"(?P<a>%\S+) = fmul [a-z ]*double (?P<x>\S+), {_HALF}\s+"
-    r"(?P<b>%\S+) = call [a-z ]*double @tanh\(double (?P=a)\)\s+"
-    rf"(?P<c>%\S+) = fmul [a-z ]*double (?P=b), {_HALF}\s+"
-    rf"(?P<d>%\S+) = fadd [a-z ]*double (?P=c), {_HALF}\n"
+    rf"(?P<a>%\S+) = fmul [a-z ]*float (?P<x>\S+), {_HALF}\s+"
+    r"(?P<b>%\S+) = (?:tail )?call [a-z ]*float @tanhf\(float (?P=a)\)\s+"
+    rf"(?P<c>%\S+) = fmul [a-z ]*float (?P=b), {_HALF}\s+"
+    rf"(?P<d>%\S+) = fadd [a-z ]*float (?P=c), {_HALF}\n"
 )
 
 
@@ -138,7 +137,7 @@ entry:
   %result = fdiv float {bits(1.0)}, %below
   ret float %result
 }}
-{_of_doubles("rtlstm_logistic", "rtlstm_logisticf")}"""
+"""
 
 
 def with_own_functions(text: str) -> str:
@@ -148,5 +147,5 @@ def with_own_functions(text: str) -> str:
     text = re.sub(rf"^declare .*@({names}|{kept})\(.*$", "", text, flags=re.M)
     for theirs, ours in (("exp.f32", "expf"), ("tanh.f32", "tanhf"), ("tanh.f64", "tanh")):
         text = text.replace(f"@llvm.{theirs}(", f"@{ours}(")
-    text = LOGISTIC.sub(r"\g<d> = call double @rtlstm_logistic(double \g<x>)\n", text)
+    text = LOGISTIC.sub(r"\g<d> = call float @rtlstm_logisticf(float \g<x>)\n", text)
     return text + own_expf() + own_tanhf() + own_logistic()

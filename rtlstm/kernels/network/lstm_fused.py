@@ -110,7 +110,8 @@ def _opened(w, a, peephole, j, c):
     """One gate that is there, from its pre-activation."""
     if peephole >= 0:
         a += w[peephole + j] * c
-    return 0.5 + 0.5 * math.tanh(0.5 * a)
+    half = w.dtype.type(0.5)
+    return half + half * math.tanh(half * a)
 
 
 @primitive(_lstm_cells, inline=False)
@@ -123,13 +124,14 @@ def lstm_cells(plan: Plan, at: int, w: Array, f: Array, fr: int) -> None:
     a, group_i, group_f = fr + plan[at + p.F_A], plan[at + p.G_I], plan[at + p.G_F]
     a_i, a_f = a + plan[at + p.GROUP_COL + group_i], a + plan[at + p.GROUP_COL + group_f]
     a_z, a_o = a + plan[at + p.GROUP_COL + plan[at + p.G_Z]], a + plan[at + p.O_COL]
+    one = f.dtype.type(1.0)
     for j in range(plan[at + p.NP]):
         cp = f[fr + plan[at + p.F_CP] + j]
-        i = forget = o = 1.0
+        i = forget = o = one
         if group_i >= 0:
             i = _opened(w, f[a_i + j], plan[at + p.GROUP_PEEP + group_i], j, cp)
         if plan[at + p.COUPLED]:
-            forget = 1.0 - i
+            forget = one - i
         elif group_f >= 0:
             forget = _opened(w, f[a_f + j], plan[at + p.GROUP_PEEP + group_f], j, cp)
         z = _squashed(plan, at, w, f[a_z + j], p.G_KIND, p.G_CONST)

@@ -80,13 +80,15 @@ def _logistic(e: Emitter, f: Slice, dst: Value, src: Value, n: Value) -> None:
 @primitive(_logistic)
 def logistic(f: Array, dst: int, src: int, n: int) -> None:
     """f[dst + j] = 1 / (1 + exp(-f[src + j])); dst may be src."""
+    half = f.dtype.type(0.5)
     for j in range(n):
-        f[dst + j] = 0.5 + 0.5 * math.tanh(0.5 * f[src + j])
+        f[dst + j] = half + half * math.tanh(half * f[src + j])
 
 
 # ---------------------------------------------------------------- squashing functions
 # `emit` and `emit_slope` write what both need once and return the function of a vector; `value` and
 # `slope` are the same of one number, as kernels. The slope is that where the function has value y.
+# Literals are of the number's type: a chip without double precision computes it in software.
 Function = Callable[[Value], Value]
 
 
@@ -107,7 +109,7 @@ class Identity:
 
     @staticmethod
     def slope(y: float, alpha: float, beta: float) -> float:
-        return 1.0
+        return type(y)(1.0)
 
 
 class Tanh:
@@ -145,11 +147,12 @@ class Logistic:
 
     @staticmethod
     def value(v: float, alpha: float, beta: float) -> float:
-        return 0.5 + 0.5 * math.tanh(0.5 * v)
+        half = type(v)(0.5)
+        return half + half * math.tanh(half * v)
 
     @staticmethod
     def slope(y: float, alpha: float, beta: float) -> float:
-        return y * (1.0 - y)
+        return y * (type(y)(1.0) - y)
 
 
 class Relu:
@@ -165,11 +168,11 @@ class Relu:
 
     @staticmethod
     def value(v: float, alpha: float, beta: float) -> float:
-        return 0.0 if v < 0.0 else v
+        return type(v)(0.0) if v < 0.0 else v
 
     @staticmethod
     def slope(y: float, alpha: float, beta: float) -> float:
-        return 1.0 if y > 0.0 else 0.0
+        return type(y)(1.0) if y > 0.0 else type(y)(0.0)
 
 
 SQUASHES = [resolve(row.kernel) for row in tables.SQUASHES]  # by the number that a plan holds

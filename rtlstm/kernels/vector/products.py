@@ -31,16 +31,32 @@ def weight(w: Array, index: int) -> Any:
 
 
 @kernel
+def rows_add(w: Array, W: int, stride: int, f: Array, u: int, a: int, K: int, R: int) -> None:
+    """f[a + r] += sum_k f[u + k] * w[W + k*stride + r], for the twins.
+
+    Four sums at a time, which a chip keeps in registers: 3 instructions a weight on a Cortex-M4,
+    where one by one takes 12.
+    """
+    for r in range(0, R, 4):
+        first, second, third, fourth = f[a + r], f[a + r + 1], f[a + r + 2], f[a + r + 3]
+        for k in range(K):
+            x, at = f[u + k], W + k * stride + r
+            first += x * weight(w, at)
+            second += x * weight(w, at + 1)
+            third += x * weight(w, at + 2)
+            fourth += x * weight(w, at + 3)
+        f[a + r], f[a + r + 1], f[a + r + 2], f[a + r + 3] = first, second, third, fourth
+
+
+@kernel
 def two_parts(
     h: Array, W: int, w: Array, V: int, M: int, f: Array, u: int, a: int, K: int, R: int
 ) -> None:
     """A product whose first M rows stand in w, for the twins."""
     for r in range(R):
         f[a + r] = 0.0
-    for k in range(K):
-        for r in range(R):
-            v = w[V + k * R + r] if k < M else weight(h, W + (k - M) * R + r)
-            f[a + r] += f[u + k] * v
+    rows_add(w, V, R, f, u, a, M, R)
+    rows_add(h, W, R, f, u + M, a, K - M, R)
 
 
 Part = tuple[
@@ -185,9 +201,7 @@ def matvec(w: Array, W: int, f: Array, u: int, a: int, K: int, R: int) -> None:
     """f[a + r] = sum_k f[u + k] * w[W + k*R + r] for r < R; a does not overlap u or the matrix."""
     for r in range(R):
         f[a + r] = 0.0
-    for k in range(K):
-        for r in range(R):
-            f[a + r] += f[u + k] * weight(w, W + k * R + r)
+    rows_add(w, W, R, f, u, a, K, R)
 
 
 @primitive(_matvec_add, inline=False)
@@ -197,9 +211,7 @@ def matvec_add(w: Array, W: int, stride: int, f: Array, u: int, a: int, K: int, 
     Parts in the order of the rows add up to the bits of the whole; a overlaps neither u nor the
     matrix.
     """
-    for k in range(K):
-        for r in range(R):
-            f[a + r] += f[u + k] * weight(w, W + k * stride + r)
+    rows_add(w, W, stride, f, u, a, K, R)
 
 
 @primitive(_matvec_two, inline=False)
@@ -343,5 +355,6 @@ def _axpy(e: Emitter, f: Slice, y: Value, alpha: Value, g: Slice, x: Value, n: V
 @primitive(_axpy)
 def axpy(f: Array, y: int, alpha: float, g: Array, x: int, n: int) -> None:
     """f[y + j] += alpha * g[x + j]; the slices may be the same."""
+    alpha = f.dtype.type(alpha)
     for j in range(n):
         f[y + j] += alpha * g[x + j]

@@ -42,10 +42,10 @@ def _trace_row(
 @primitive(_trace_row)
 def trace_row(f: Array, E: int, phi: int, kappa: int, u: float, n: int) -> None:
     """E[j] = phi[j] * E[j] + kappa[j] * u, and 0 where that is subnormal."""
-    tiny = np.finfo(f.dtype).tiny
+    tiny, zero = np.finfo(f.dtype).tiny, f.dtype.type(0.0)
     for j in range(n):
         e = f[phi + j] * f[E + j] + f[kappa + j] * u
-        f[E + j] = 0.0 if abs(e) < tiny else e
+        f[E + j] = zero if abs(e) < tiny else e
 
 
 def _trace_row_norm(
@@ -61,11 +61,11 @@ def _trace_row_norm(
 @primitive(_trace_row_norm)
 def trace_row_norm(f: Array, E: int, phi: int, kappa: int, u: float, err: int, n: int) -> float:
     """As trace_row; returns sum_j (E[j] * err[j])**2, the row's part of the gradient's norm."""
-    tiny = np.finfo(f.dtype).tiny
-    total = f.dtype.type(0.0)
+    tiny, zero = np.finfo(f.dtype).tiny, f.dtype.type(0.0)
+    total = zero
     for j in range(n):
         e = f[phi + j] * f[E + j] + f[kappa + j] * u
-        f[E + j] = 0.0 if abs(e) < tiny else e
+        f[E + j] = zero if abs(e) < tiny else e
         total += (f[E + j] * f[err + j]) ** 2
     return total
 
@@ -103,22 +103,22 @@ def sgd_row(f: Array, w: int, g: int, m: int, n: int, c: int) -> None:
     f[c:c+4] = lr, clip scale, momentum, nesterov (0 or 1).  torch.optim.SGD without dampening.
     """
     lr, clip, momentum, nesterov = f[c], f[c + 1], f[c + 2], f[c + 3]
-    tiny = np.finfo(f.dtype).tiny
+    tiny, zero = np.finfo(f.dtype).tiny, f.dtype.type(0.0)
     for j in range(n):
         grad = clip * f[g + j]
         mean = momentum * f[m + j] + grad
-        f[m + j] = 0.0 if abs(mean) < tiny else mean
+        f[m + j] = zero if abs(mean) < tiny else mean
         f[w + j] -= lr * (mean if nesterov == 0.0 else momentum * mean + grad)
 
 
 @kernel
-def _rest(share: float) -> Any:
+def _rest(f: Array, share: float) -> Any:
     """1 - share, of which LLVM cannot see that it is that.
 
     It would make m + (1 - share) (g - m) of share m + (1 - share) g, since sums may be reordered:
     NaN in place of infinity where both are infinite.
     """
-    return max(1.0 - share, 0.0)
+    return max(f.dtype.type(1.0) - share, f.dtype.type(0.0))
 
 
 def _rmsprop(e: Emitter, constants: list[Value], gradient: Value, v: Value) -> tuple[Value, ...]:
@@ -134,12 +134,12 @@ def rmsprop_row(f: Array, w: int, g: int, v: int, n: int, c: int) -> None:
     f[c:c+4] = lr, clip scale, alpha, eps.  torch.optim.RMSprop without momentum, not centred.
     """
     lr, clip, alpha, eps = f[c], f[c + 1], f[c + 2], f[c + 3]
-    rest = _rest(alpha)
-    tiny = np.finfo(f.dtype).tiny
+    rest = _rest(f, alpha)
+    tiny, zero = np.finfo(f.dtype).tiny, f.dtype.type(0.0)
     for j in range(n):
         grad = clip * f[g + j]
         square = alpha * f[v + j] + rest * grad * grad
-        f[v + j] = 0.0 if square < tiny else square
+        f[v + j] = zero if square < tiny else square
         f[w + j] -= lr * grad / (np.sqrt(square) + eps)
 
 
@@ -161,12 +161,12 @@ def adam_row(f: Array, w: int, g: int, m: int, v: int, n: int, c: int) -> None:
     """
     lr_t, clip, beta1, beta2 = f[c], f[c + 1], f[c + 2], f[c + 3]
     eps, root_t = f[c + 4], f[c + 5]
-    rest1, rest2 = _rest(beta1), _rest(beta2)
-    tiny = np.finfo(f.dtype).tiny
+    rest1, rest2 = _rest(f, beta1), _rest(f, beta2)
+    tiny, zero = np.finfo(f.dtype).tiny, f.dtype.type(0.0)
     for j in range(n):
         grad = clip * f[g + j]
         mean = beta1 * f[m + j] + rest1 * grad
         square = beta2 * f[v + j] + rest2 * grad * grad
-        f[m + j] = 0.0 if abs(mean) < tiny else mean
-        f[v + j] = 0.0 if square < tiny else square
+        f[m + j] = zero if abs(mean) < tiny else mean
+        f[v + j] = zero if square < tiny else square
         f[w + j] -= lr_t * mean / (np.sqrt(square) * root_t + eps)

@@ -47,6 +47,7 @@ def _scale(e: Emitter, f: Slice, dst: Value, s: Value, n: Value) -> None:
 @primitive(_scale)
 def scale(f: Array, dst: int, s: float, n: int) -> None:
     """f[dst + j] *= s."""
+    s = f.dtype.type(s)
     for j in range(n):
         f[dst + j] *= s
 
@@ -58,8 +59,9 @@ def _one_minus(e: Emitter, f: Slice, dst: Value, a: Value, n: Value) -> None:
 @primitive(_one_minus)
 def one_minus(f: Array, dst: int, a: int, n: int) -> None:
     """f[dst + j] = 1 - f[a + j]; dst may be a."""
+    one = f.dtype.type(1.0)
     for j in range(n):
-        f[dst + j] = 1.0 - f[a + j]
+        f[dst + j] = one - f[a + j]
 
 
 def _mul(e: Emitter, f: Slice, dst: Value, a: Value, b: Value, n: Value) -> None:
