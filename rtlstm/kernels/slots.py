@@ -14,6 +14,7 @@ BUFFERS = {
     "f": "floats of the network's dtype",
     "h": "matrices in the storage dtype: that of f, or bfloat16",
     "d": "float64",
+    "c": "covariances: f of a forecaster, d of a classifier or regressor",
     "q": "int64",
     "plan": "int64, further on in this plan",
     "state": "floats, relative to the base of a state",

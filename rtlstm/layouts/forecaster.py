@@ -283,10 +283,15 @@ def _least_squares(plan: Array, arena: ArenaLayout) -> None:
     horizons = int(plan[k.CROSS_HORIZONS])
     for entry, shape, name in (
         (k.COVARIANCE, (T, packed(D)), "readout.covariance"),
-        (k.CSCALE, (T,), "readout.scale"),
         (k.PENDING, (T, D), "readout.pending"),
-        (k.PENDING_FACTOR, (T,), "readout.pending.factor"),
         (k.RIDGE, (D,), None),
+        (k.SWEEP_X, (D,), None),
+        (k.SWEEP_Y, (D,), None),
+    ):
+        plan[entry] = arena.reserve("f", *shape, save=name)
+    for entry, shape, name in (
+        (k.CSCALE, (T,), "readout.scale"),
+        (k.PENDING_FACTOR, (T,), "readout.pending.factor"),
         (k.PRIOR, (D,), "readout.prior"),
         (k.WEIGHTS, (T, k.VARIANTS, H, D), "readout.weights"),
         (k.LAST_ERROR, (horizons, T), "errors.last"),
@@ -328,7 +333,7 @@ def _network_buffers(plan: Array, arena: ArenaLayout, learner: LearnerLayout) ->
     plan[k.HIDDEN] = arena.reserve("f", int(plan[k.UNITS]), save="network.output")
 
 
-def prepare(layout: ForecasterLayout, d: Array, q: Array) -> None:
+def prepare(layout: ForecasterLayout, f: Array, d: Array, q: Array) -> None:
     """Write what a forecaster starts with where that is not 0."""
     plan, spec = layout.plan, layout.spec
     settings = d[plan[k.SETTINGS] : plan[k.SETTINGS] + k.SETTINGS_LEN]
@@ -356,7 +361,7 @@ def prepare(layout: ForecasterLayout, d: Array, q: Array) -> None:
     d[plan[k.EXPECTED] :][:T] = d[plan[k.FORETOLD] :][:T] = math.nan
     prior = d[plan[k.PRIOR] : plan[k.PRIOR] + D]
     prior[:] = _prior(plan)
-    d[plan[k.COVARIANCE] :][: T * packed(D)].reshape(T, -1)[:, diagonal(D)] = prior
+    f[plan[k.COVARIANCE] :][: T * packed(D)].reshape(T, -1)[:, diagonal(D)] = prior
     d[plan[k.CSCALE] : plan[k.CSCALE] + T] = 1.0
     q[plan[k.SLOT] : plan[k.SLOT] + k.SEASONAL] = -1
     q[plan[k.PICK] :][: T * int(plan[k.PAIRS])] = -1

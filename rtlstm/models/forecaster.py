@@ -107,7 +107,7 @@ class Forecaster(Model):
         self.spec, self._lock = spec, self.network._lock
         self._arena, self._plan, self._net = arena, plan.plan, plan.learner.plan
         self._saved, self._layout = plan.arena.saved, plan
-        prepare(plan, arena.d, arena.q)
+        prepare(plan, arena.f, arena.d, arena.q)
         parts = self._net, arena.f, arena.d, arena.q
         self._kernels = Kernels("forecaster", self._plan, *parts)
         self._rule = embedded.LearningStep(spec.rule, self._net, self._plan, arena)
@@ -236,10 +236,10 @@ class Forecaster(Model):
     @property
     def covariance(self) -> Array:
         """Covariance of the readout weights (targets, regressors, regressors), noise 1."""
-        plan, d = self._plan, self._arena.d.copy()
+        plan, f, d = self._plan, self._arena.f.copy(), self._arena.d
         T, n = int(plan[k.TARGETS]), int(plan[k.WIDTH])
-        covariance = Kernels("covariance", plan, d)
-        stored = d[plan[k.COVARIANCE] :][: T * packing.packed(n)].reshape(T, -1)
+        covariance = Kernels("covariance", plan, f, d.copy())
+        stored = f[plan[k.COVARIANCE] :][: T * packing.packed(n)].reshape(T, -1)
         for j in range(T):
             covariance.settle(j)
             stored[j] *= d[plan[k.CSCALE] + j]

@@ -36,34 +36,34 @@ class Bench:
         self.layout = outlook.lay_out(SPEC)
         self.plan = self.layout.plan
         arena = Arena(self.layout.arena.sizes, "float32")
-        self.d, self.q = arena.d, arena.q
-        outlook.prepare(self.layout, self.d, self.q)
+        self.f, self.d, self.q = arena.f, arena.d, arena.q
+        outlook.prepare(self.layout, self.f, self.d, self.q)
         self.n = int(self.plan[k.WIDTH])
 
     def follow(self, X: Array, Y: Array) -> Array:
         """Every row of X, its truths Y (T, H) at once; the weights (H, D) at the end."""
-        follow(self.plan, self.d, self.q, X, Y)
+        follow(self.plan, self.f, self.d, self.q, X, Y)
         start = self.plan[k.WEIGHTS]
         return self.d[start : start + len(SPEC.horizons) * self.n].reshape(-1, self.n)
 
     @property
     def covariance(self) -> Array:
-        d, plan, n = self.d.copy(), self.plan, self.n
-        rls.apply_pending(plan, d, 0)
-        P = packing.unpacked(d[plan[k.COVARIANCE] :][: packing.packed(n)], n)
-        return P * d[plan[k.CSCALE]]
+        f, plan, n = self.f.copy(), self.plan, self.n
+        rls.apply_pending(plan, f, self.d.copy(), 0)
+        P = packing.unpacked(f[plan[k.COVARIANCE] :][: packing.packed(n)], n)
+        return P * self.d[plan[k.CSCALE]]
 
 
-def _follow(plan: Array, d: Array, q: Array, X: Array, Y: Array) -> None:
+def _follow(plan: Array, f: Array, d: Array, q: Array, X: Array, Y: Array) -> None:
     n, x = plan[k.WIDTH], plan[k.ISSUED] + plan[k.I_X]
     g, w = plan[k.ISSUED] + plan[k.I_GAIN], plan[k.WEIGHTS]
     for t in range(len(X)):
         d[x : x + n] = X[t]
-        rls.gain(plan, d, q, 0, x, g)
+        rls.gain(plan, f, d, q, 0, x, g)
         for h in range(Y.shape[1]):
             error = Y[t, h] - (d[w + h * n : w + h * n + n] * X[t]).sum()
             d[w + h * n : w + h * n + n] += error * d[g : g + n]
-        rls.ridge(plan, d, 0, t)
+        rls.ridge(plan, f, d, 0, t)
 
 
 follow = _follow if config.DISABLE_JIT else numba.njit(_follow)
@@ -103,20 +103,21 @@ def test_it_is_the_textbook_s_formula() -> None:
     bench = Bench()
     W = bench.follow(X, Y)
     expected, P = textbook(X, Y)
-    np.testing.assert_allclose(W, expected, rtol=1e-9, atol=1e-11)
-    np.testing.assert_allclose(bench.covariance, P, rtol=1e-8, atol=1e-13)
+    np.testing.assert_allclose(W, expected, rtol=1e-5, atol=1e-6)  # P in single precision
+    np.testing.assert_allclose(bench.covariance, P, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.core
-def test_the_sweep_is_its_twin() -> None:
+@pytest.mark.parametrize(("dtype", "near"), [("float32", 1e-4), ("float64", 1e-12)])
+def test_the_sweep_is_its_twin(dtype: str, near: float) -> None:
     n, rng = 24, np.random.default_rng(1)
-    ours = rng.normal(size=n * n + 3 * n)
+    ours = rng.normal(size=n * n + 3 * n).astype(dtype)
     theirs = ours.copy()
     arguments = (0, n * n, 0.3, n * n + n, n * n + 2 * n, n)
     run = rls.sweep if config.DISABLE_JIT else numba.njit(lambda d: rls.sweep(d, *arguments))
     run(ours, *arguments) if config.DISABLE_JIT else run(ours)
     inspect.unwrap(rls.sweep)(theirs, *arguments)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(ours, theirs, rtol=near, atol=near)
 
 
 @pytest.mark.skipif(config.DISABLE_JIT, reason="a long run")
@@ -146,7 +147,7 @@ def test_it_stays_sound_with_silent_and_collinear_columns() -> None:
 @pytest.mark.core
 def test_an_unsound_covariance_begins_anew() -> None:
     bench = Bench()
-    bench.d[bench.plan[k.COVARIANCE]] = -1e9
+    bench.f[bench.plan[k.COVARIANCE]] = -1e9
     X, Y = draws(3)
     bench.follow(X, Y)
     assert bench.q[bench.plan[k.COUNTS] + k.RESETS] == 1

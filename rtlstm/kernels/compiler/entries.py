@@ -119,7 +119,7 @@ ENTRIES: tuple[Entry, ...] = (
     _task("forecaster.make", "make_forecasts_at", FORECASTER, "learn", "out"),
     _task("forecaster.repeat", "repeat_forecasts_at", FORECASTER, "out"),
     _task("forecaster.reset_network", "reset_forecaster_at", FORECASTER),
-    _task("covariance.settle", "settle_at", (PLAN, DOUBLE_BUFFER), "target"),
+    _task("covariance.settle", "settle_at", (PLAN, FLOAT_BUFFER, DOUBLE_BUFFER), "target"),
     _task("supervised.predict", "predict_row_at", SUPERVISED, *LABELLED),
     _task("supervised.learn", "learn_label_at", SUPERVISED),
     _task("supervised.reset_network", "reset_supervised_at", SUPERVISED),

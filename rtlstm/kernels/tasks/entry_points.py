@@ -74,11 +74,11 @@ def reset_forecaster_at(at, numbers):
 
 
 @kernel
-def settle_at(at, target):
-    """Apply the update that waits, as `rls.apply_pending`; at: a table of plan and d."""
-    ends = views.ints_at(at, 4)
-    plan, d = views.ints_at(ends[0], ends[1]), views.doubles_at(ends[2], ends[3])
-    rls.apply_pending(plan, d, target)
+def settle_at(at, numbers, target):
+    """Apply the update that waits, as `rls.apply_pending`; at: a table of plan, f and d."""
+    ends = views.ints_at(at, 6)
+    plan, f = views.ints_at(ends[0], ends[1]), views.numbers_at(ends[2], ends[3], numbers)
+    rls.apply_pending(plan, f, views.doubles_at(ends[4], ends[5]), target)
     return p.OK
 
 

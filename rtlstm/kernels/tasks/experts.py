@@ -152,7 +152,7 @@ def learn(plan, f, d, q, e, place):
     n, K, at = plan[k.WIDTH], plan[w.OUTPUTS], plan[w.WAITING] + place * plan[w.WAITING_ROW]
     s, by, far = predict_expert(plan, d, q, e, place), 1.0, 1.0
     if not (math.isfinite(s) and s >= 0.0):
-        rls.reset_covariance(plan, d, e)
+        rls.reset_covariance(plan, d, d, e)
         q[plan[w.VERSION] + e] += 1
         q[plan[w.COUNTERS] + w.RESETS] += 1
         return
@@ -173,8 +173,8 @@ def learn(plan, f, d, q, e, place):
     d[plan[k.PENDING_FACTOR] + e] = by * reach(e) ** 2 * by_all
     d[plan[k.CSCALE] + e] = scale / forget
     if scale > rls.MAX_SCALE:
-        rls.rescale(plan, d, e)
-    rls.ridge(plan, d, e, q[plan[w.COUNTERS] + w.LABELS])
+        rls.rescale(plan, d, d, e)
+    rls.ridge(plan, d, d, e, q[plan[w.COUNTERS] + w.LABELS])
     q[plan[w.VERSION] + e] += 1
 
 

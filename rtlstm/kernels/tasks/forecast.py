@@ -65,12 +65,12 @@ def take_row(plan, net, f, d, q, row, time, learn):
     if learn:
         follow_scales(plan, d)
         selection.correlate(plan, d, q)
-        selection.choose(plan, d, q)
+        selection.choose(plan, f, d, q)
         calendar.update_autocorrelation(plan, d, q)
         if calendar.find_season(plan, d, q):
             for j in range(plan[k.TARGETS]):
-                rls.forget_columns(plan, d, j, plan[k.AT_SEASONAL], plan[k.AT_OTHERS])
-                rls.forget_columns(plan, d, j, plan[k.AT_CALENDAR], plan[k.AT_STEP])
+                rls.forget_columns(plan, f, d, j, plan[k.AT_SEASONAL], plan[k.AT_OTHERS])
+                rls.forget_columns(plan, f, d, j, plan[k.AT_CALENDAR], plan[k.AT_STEP])
     calendar.write_calendar(plan, d, q)
     mixing.update_levels(plan, d, learn)
     features.network_input(plan, f, d, q)
@@ -223,8 +223,8 @@ def make_forecasts(plan, net, f, d, q, learn, out):
         x = at + plan[k.I_X] + j * plan[k.WIDTH]
         features.regressors(plan, f, d, q, j, x, plan[k.HIDDEN])
         if learn:
-            rls.gain(plan, d, q, j, x, at + plan[k.I_GAIN] + j * plan[k.WIDTH])
-            rls.ridge(plan, d, j, taken)
+            rls.gain(plan, f, d, q, j, x, at + plan[k.I_GAIN] + j * plan[k.WIDTH])
+            rls.ridge(plan, f, d, j, taken)
         forecast_target(plan, d, q, at, j, out)
     q[plan[k.LEARNABLE] + place] = 2 if learn else 1
     q[counts + k.LEARNED] += learn

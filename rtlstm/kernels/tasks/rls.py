@@ -16,6 +16,10 @@ forgotten: every RIDGE_ROWS rows one coordinate in turn sees a made-up observati
 the information of the prior, in every direction, and P stays below PRIOR / CYCLE. The blocks on
 and above the diagonal alone are stored, packed block row by block row, which halves what a sweep
 must fetch; those on the diagonal are whole, and made symmetric in time.
+
+A forecaster keeps P in single precision, in f, which halves it again; a classifier or regressor in
+d. c is the array that holds P, the downdate that waits and the ridge's scratch. What bounds P from
+above and 1/P from below also keeps what rounding adds to it small: see tests/kernels/test_rls.py.
 """
 
 from __future__ import annotations
@@ -39,7 +43,7 @@ def _sweep(
 ) -> None:
     """Four rows at a time, their sums in registers; the part right of the diagonal block also
     adds to y what stands below the diagonal by symmetry."""
-    e.lanes = 8 if e.registers >= 32 else 4
+    e.lanes = 8 if e.single or e.registers >= 32 else 4
 
     def four(first: int, block: Value, base: Value) -> None:
         rows = [block + first + r for r in range(4)]
@@ -119,47 +123,51 @@ def entry_at(P, n, i, j):
 
 
 @kernel
-def reset_covariance(plan, d, j):
+def reset_covariance(plan, c, d, j):
     """The covariance of target j as it begins: the prior."""
     n = plan[k.WIDTH]
     P = covariance_at(plan, j)
-    v.fill(d, P, 0.0, n * (n + BLOCK) // 2)
+    v.fill(c, P, 0.0, n * (n + BLOCK) // 2)
     for i in range(n):
-        d[row_at(P, n, i) + i] = d[plan[k.PRIOR] + i]
+        c[row_at(P, n, i) + i] = d[plan[k.PRIOR] + i]
     d[plan[k.CSCALE] + j] = 1.0
     d[plan[k.PENDING_FACTOR] + j] = 0.0
-    v.fill(d, plan[k.PENDING] + j * n, 0.0, n)
+    v.fill(c, plan[k.PENDING] + j * n, 0.0, n)
 
 
 @kernel
-def gain(plan, d, q, j, x, g):
+def gain(plan, f, d, q, j, x, g):
     """The gain of the regressors at d[x] into d[g] (WIDTH); the downdate of P waits for the next.
 
     Regressors of high leverage x'P x count for less (Mallows' weights), so that one far row cannot
     use up the covariance. A covariance found unsound begins anew, which is counted.
     """
     n, settings, u = plan[k.WIDTH], plan[k.SETTINGS], plan[k.PENDING] + j * plan[k.WIDTH]
-    forget = d[settings + k.FORGET]
-    sweep(d, covariance_at(plan, j), u, d[plan[k.PENDING_FACTOR] + j], x, g, n)
+    sx, sy, forget = plan[issued.SWEEP_X], plan[issued.SWEEP_Y], d[settings + k.FORGET]
+    for i in range(n):
+        f[sx + i] = d[x + i]
+    sweep(f, covariance_at(plan, j), u, d[plan[k.PENDING_FACTOR] + j], sx, sy, n)
+    for i in range(n):
+        d[g + i] = f[sy + i]
     scale = d[plan[k.CSCALE] + j]
     leverage = scale * v.dot(d, g, d, x, n)
     if not (math.isfinite(leverage) and leverage >= 0.0):
-        reset_covariance(plan, d, j)
+        reset_covariance(plan, f, d, j)
         q[plan[k.COUNTS] + k.RESETS] += 1
         v.fill(d, g, 0.0, n)
         return
     share = max(1.0, leverage / d[settings + k.LEVERAGE])
     by = scale / (forget * share + leverage)
-    v.copy(d, u, d, g, n)
+    v.copy(f, u, f, sy, n)
     d[plan[k.PENDING_FACTOR] + j] = by
     v.scale(d, g, by, n)
     d[plan[k.CSCALE] + j] = scale / forget
     if scale > MAX_SCALE:
-        rescale(plan, d, j)
+        rescale(plan, f, d, j)
 
 
 @kernel
-def rescale(plan, d, j):
+def rescale(plan, c, d, j):
     """Carry out the division by λ that was put off, and make the diagonal blocks symmetric.
 
     Their halves are rounded apart, and nothing but this holds the difference back: it grows by
@@ -167,61 +175,63 @@ def rescale(plan, d, j):
     """
     n, scale = plan[k.WIDTH], d[plan[k.CSCALE] + j]
     P = covariance_at(plan, j)
-    v.scale(d, P, scale, n * (n + BLOCK) // 2)
+    v.scale(c, P, scale, n * (n + BLOCK) // 2)
     for i in range(n):
-        for c in range(i // BLOCK * BLOCK, i):
-            d[row_at(P, n, i) + c] = d[row_at(P, n, c) + i]
+        for m in range(i // BLOCK * BLOCK, i):
+            c[row_at(P, n, i) + m] = c[row_at(P, n, m) + i]
     d[plan[k.PENDING_FACTOR] + j] *= scale
     d[plan[k.CSCALE] + j] = 1.0
 
 
 @kernel
-def apply_pending(plan, d, j):
+def apply_pending(plan, c, d, j):
     """Apply the downdate of the covariance that waits."""
     n, u = plan[k.WIDTH], plan[k.PENDING] + j * plan[k.WIDTH]
-    downdate(d, covariance_at(plan, j), u, d[plan[k.PENDING_FACTOR] + j], n)
+    downdate(c, covariance_at(plan, j), u, d[plan[k.PENDING_FACTOR] + j], n)
     d[plan[k.PENDING_FACTOR] + j] = 0.0
 
 
 @kernel
-def downdate(d, P, u, by, n):
+def downdate(c, P, u, by, n):
     """Subtract by u u' from P, on the stored blocks."""
     for i in range(n):
         first = i // BLOCK * BLOCK
-        v.axpy(d, row_at(P, n, i) + first, -by * d[u + i], d, u + first, n - first)
+        v.axpy(c, row_at(P, n, i) + first, -by * c[u + i], c, u + first, n - first)
 
 
 @kernel
-def ridge(plan, d, j, row):
+def ridge(plan, c, d, j, row):
     """The made-up observation of one coordinate, when it is this target's turn."""
     if (row + j) % RIDGE_ROWS != 0:
         return
     n, i = plan[k.WIDTH], (row + j) // RIDGE_ROWS % plan[k.WIDTH]
     P, column, scale = covariance_at(plan, j), plan[k.RIDGE], d[plan[k.CSCALE] + j]
-    for c in range(n):
-        d[column + c] = d[entry_at(P, n, i, c)]
+    for m in range(n):
+        c[column + m] = c[entry_at(P, n, i, m)]
     waits = plan[k.PENDING] + j * n  # downdates commute: this one need not be made first
-    v.axpy(d, column, -d[plan[k.PENDING_FACTOR] + j] * d[waits + i], d, waits, n)
+    v.axpy(c, column, -d[plan[k.PENDING_FACTOR] + j] * c[waits + i], c, waits, n)
     weight = (1.0 - d[plan[k.SETTINGS] + k.CYCLE]) / d[plan[k.PRIOR] + i]
-    by = weight * scale / (1.0 + weight * scale * d[column + i])
-    downdate(d, P, column, by, n)
+    by = weight * scale / (1.0 + weight * scale * c[column + i])
+    downdate(c, P, column, by, n)
     for h in range(plan[k.LEAST_SQUARES_OUTPUTS]):
         w = plan[k.WEIGHTS] + (j * plan[k.LEAST_SQUARES_OUTPUTS] + h) * n
-        v.axpy(d, w, -by * d[w + i], d, column, n)
+        step = by * d[w + i]
+        for m in range(n):
+            d[w + m] -= step * c[column + m]
 
 
 @kernel
-def forget_columns(plan, d, j, first, last):
+def forget_columns(plan, c, d, j, first, last):
     """Begin anew with the regressors first … last - 1 of target j, whose meaning has changed."""
     n, H = plan[k.WIDTH], plan[k.LEAST_SQUARES_OUTPUTS]
-    apply_pending(plan, d, j)
-    rescale(plan, d, j)
+    apply_pending(plan, c, d, j)
+    rescale(plan, c, d, j)
     P = covariance_at(plan, j)
     for i in range(first, last):
-        for c in range(n):
-            d[entry_at(P, n, i, c)] = 0.0
-            d[entry_at(P, n, c, i)] = 0.0
-        d[row_at(P, n, i) + i] = d[plan[k.PRIOR] + i]
+        for m in range(n):
+            c[entry_at(P, n, i, m)] = 0.0
+            c[entry_at(P, n, m, i)] = 0.0
+        c[row_at(P, n, i) + i] = d[plan[k.PRIOR] + i]
     for h in range(H):
         v.fill(d, plan[k.WEIGHTS] + (j * H + h) * n + first, 0.0, last - first)
     for r in range(plan[issued.RING]):

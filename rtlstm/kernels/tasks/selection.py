@@ -65,7 +65,7 @@ def remember_error(plan, d, j, h, error):
 
 
 @kernel
-def choose(plan, d, q):
+def choose(plan, f, d, q):
     """When it is time to: the pair of rows that says most of each target's errors, if any does."""
     row, T = q[plan[k.COUNTS] + k.TAKEN] + 1, plan[k.TARGETS]
     if row < FIRST_LOOK or (row & (row - 1)) != 0:
@@ -78,7 +78,7 @@ def choose(plan, d, q):
             if found >= 0:
                 q[slot] = found
                 first = plan[k.AT_PICKED] + 2 * i
-                rls.forget_columns(plan, d, j, first, first + 2)
+                rls.forget_columns(plan, f, d, j, first, first + 2)
     v.fill(d, plan[k.CROSS], 0.0, plan[k.CROSS_HORIZONS] * T * k.PICK_LAGS * plan[k.COLUMNS])
     v.fill(d, plan[k.CROSS_SQUARES], 0.0, plan[k.CROSS_HORIZONS] * T)
 

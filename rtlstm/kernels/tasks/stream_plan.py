@@ -41,11 +41,12 @@ TARGET_ROW = _array(
     "d", "T", "targets of the row that can be learned from, NaN where there is none"
 )
 EXPECTED = _array("d", "T", "forecast of the row to come")
-COVARIANCE = _array("d", "E, packed", "blocks on and above the diagonal, divided by CSCALE")
+# Of a forecaster in f, of a classifier or regressor in d.
+COVARIANCE = _array("c", "E, packed", "blocks on and above the diagonal, over CSCALE")
 CSCALE = _array("d", "E", "factor of the covariance")
-PENDING = _array("d", "E, WIDTH", "vector of the downdate that the next sweep makes")
+PENDING = _array("c", "E, WIDTH", "vector of the downdate that the next sweep makes")
 PENDING_FACTOR = _array("d", "E", "factor of that downdate")
-RIDGE = _array("d", "WIDTH", "scratch of the ridge")
+RIDGE = _array("c", "WIDTH", "scratch of the ridge")
 PRIOR = _array("d", "WIDTH", "prior variance of the weights")
 WEIGHTS = _array("d", "E, L, WIDTH", "weights of the least squares")
 LEARN_INPUT = _array("f", "INPUTS", "the network's input at the step that it learns from next")
