@@ -476,7 +476,7 @@ def test_a_misspelt_option_is_named() -> None:
 
 def test_what_is_too_large_is_refused_before_it_is_allocated() -> None:
     with pytest.raises(rtlstm.LimitError, match="bytes"):
-        Forecaster([str(i) for i in range(4000)], layers=rtlstm.LSTM(400))
+        Forecaster([str(i) for i in range(4000)], layers=rtlstm.LSTM(800))
 
 
 def test_it_says_what_it_is_and_not_what_it_saw() -> None:
