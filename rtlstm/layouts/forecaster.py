@@ -281,14 +281,10 @@ def joint_size(targets: int) -> int:
 def _least_squares(plan: Array, arena: ArenaLayout) -> None:
     T, H, D = int(plan[k.TARGETS]), int(plan[k.HORIZONS]), int(plan[k.WIDTH])
     horizons = int(plan[k.CROSS_HORIZONS])
-    for entry, shape, name in (
-        (k.COVARIANCE, (T, packed(D)), "readout.covariance"),
-        (k.PENDING, (T, D), "readout.pending"),
-        (k.RIDGE, (D,), None),
-        (k.SWEEP_X, (D,), None),
-        (k.SWEEP_Y, (D,), None),
-    ):
-        plan[entry] = arena.reserve("f", *shape, save=name)
+    plan[k.COVARIANCE] = arena.reserve("f", T, packed(D), save="readout.covariance")
+    plan[k.PENDING] = arena.reserve("f", T, D, save="readout.pending")
+    for scratch in (k.RIDGE, k.SWEEP_X, k.SWEEP_Y):
+        plan[scratch] = arena.reserve("f", D)
     for entry, shape, name in (
         (k.CSCALE, (T,), "readout.scale"),
         (k.PENDING_FACTOR, (T,), "readout.pending.factor"),
