@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,9 @@ MAX_START = 1e6  # of initial weights and constants of squashing functions: fini
 
 def is_finite_number(value: object) -> bool:
     """Whether a value is a finite int or float, and no bool."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max  # of a whole number too, which may have any size
 
 
 def made(kind: Any, values: Mapping[str, Any]) -> Any:

@@ -50,7 +50,10 @@ class exponential(Schedule):
     def __call__(self, step: int) -> float:
         """The rate after `step` updates."""
         power = step // self.every if self.stairs else step / self.every
-        return float(self.lr * self.decay**power)
+        try:
+            return float(self.lr * self.decay**power)
+        except OverflowError:  # of a decay above 1; `rate_at` refuses the rate
+            return math.inf
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ class cosine(Schedule):
 
     def __post_init__(self) -> None:
         _positive("cosine", lr=self.lr, steps=self.steps)
-        if not 0.0 <= self.final <= self.lr:
+        number = isinstance(self.final, int | float) and not isinstance(self.final, bool)
+        if not number or not 0.0 <= self.final <= self.lr:
             raise SpecError(f"cosine: final must be in [0, lr], got {self.final!r}")
 
     def __call__(self, step: int) -> float:

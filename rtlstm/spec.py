@@ -41,7 +41,8 @@ def _check_size(name: str, value: object, largest: int) -> None:
 
 def _check_flag(name: str, value: object, allowed: tuple[object, ...]) -> None:
     # identity for True and False, since 1 == True would slip through a plain `in`
-    if not any(value is a or (isinstance(a, str) and value == a) for a in allowed):
+    named = isinstance(value, str) and value in allowed
+    if not named and not any(value is a for a in allowed):
         raise SpecError(f"{name} must be one of {allowed}, got {value!r}")
 
 

@@ -129,7 +129,7 @@ class Rule:
 
     def __post_init__(self) -> None:
         rows = {row.name: row for row in tables.RULES}
-        if self.name not in rows:
+        if not isinstance(self.name, str) or self.name not in rows:
             names = ", ".join(rows)
             raise SpecError(f"rule must be one of {names} or TBPTT(k), got {self.name!r}")
         window = rows[self.name].window

@@ -104,7 +104,7 @@ class ForecasterSpec:
             ("times", self.times, TIMES),
             ("point", self.point, POINTS),
         ):
-            if value not in known:
+            if not isinstance(value, str) or value not in known:
                 raise SpecError(f"{name} must be one of {', '.join(known)}, got {value!r}")
         if self.rule.name == "bptt":
             raise SpecError(

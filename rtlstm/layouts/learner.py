@@ -22,13 +22,14 @@ from rtlstm.training import Optimizer, Rule, optimizer_from, optimizer_row
 
 Array = np.ndarray[Any, Any]
 MAX_DELAY = 1_000_000
+TINY, HUGE = 1e-300, 1e300  # between which a setting lies that kernels divide by
 LIMIT = {"float32": 1e18, "float64": 1e150}  # a longer step of a weight is a fault, not learning
 
 
 def loss_row(loss: Any, head: str | None) -> tables.LossRow:
     """The row of a loss; raises SpecError if there is none, or it is not defined for the head."""
     for row in tables.LOSSES:
-        if row.name == loss:
+        if isinstance(loss, str) and row.name == loss:
             if row.heads and head not in row.heads:
                 raise SpecError(f"{loss} needs a {' or '.join(row.heads)} head, got {head!r}")
             return row
@@ -62,9 +63,8 @@ class LearnerSpec:
         for name, value in (("clip", self.clip), ("huber_delta", self.huber_delta)):
             if name == "clip" and value is None:
                 continue
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if value is None or not number or not 0 < value < math.inf:
-                raise SpecError(f"{name} must be a finite number above 0, got {value!r}")
+            if not _in_range(value, TINY, HUGE):
+                raise SpecError(f"{name} must be a number from {TINY} to {HUGE}, got {value!r}")
         for name, whole, most in (("delay", self.delay, MAX_DELAY), ("seed", self.seed, 2**63 - 1)):
             if isinstance(whole, bool) or not isinstance(whole, int) or not 0 <= whole <= most:
                 raise SpecError(f"{name} must be a whole number from 0 to {most}, got {whole!r}")
@@ -81,11 +81,14 @@ class LearnerSpec:
         object.__setattr__(self, "dropout", tuple(map(float, pair)))
         if pair[1] and self.network.head is None:
             raise SpecError("dropout before the head needs a head: dropout=(rate, 0)")
-        if not _in_range(self.input_noise, 0.0, math.inf):
+        if not _in_range(self.input_noise, 0.0, HUGE):
             raise SpecError(f"input_noise must be a finite number >= 0, got {self.input_noise!r}")
         if self.average is not None and not _in_range(self.average, 0.0, 1.0):
             raise SpecError(f"average must be a number in [0, 1), or None, got {self.average!r}")
-        object.__setattr__(self, "frozen", tuple(self.frozen))
+        patterns = self.frozen if isinstance(self.frozen, list | tuple) else (None,)
+        if not all(isinstance(pattern, str) for pattern in patterns):
+            raise SpecError(f"frozen is a list of patterns of names, got {self.frozen!r}")
+        object.__setattr__(self, "frozen", tuple(patterns))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary for a file; :meth:`from_dict` is its inverse."""

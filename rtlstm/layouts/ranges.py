@@ -19,7 +19,7 @@ import numpy as np
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.kernels.tasks import supervised_plan as w
-from rtlstm.layouts.learner import LIMIT, LearnerLayout
+from rtlstm.layouts.learner import HUGE, LIMIT, TINY, LearnerLayout
 from rtlstm.layouts.network import LAYOUTS
 from rtlstm.schedules import MAX_LR
 from rtlstm.training import SGD, Adam, RMSProp
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 MOST = 2**62  # of a counter: with this one, none overflows in an object's lifetime
 INFINITY = math.inf
-TINY = 1e-300
 
 
 @dataclass(frozen=True)
@@ -180,7 +179,7 @@ def _settings(layout: LearnerLayout) -> dict[int, Range]:
         p.D_HYPER3: hyper,
         p.D_POWER1: fraction,
         p.D_POWER2: fraction,
-        p.D_DELTA: Range(TINY, 1e300),
+        p.D_DELTA: Range(TINY, HUGE),
     }
 
 

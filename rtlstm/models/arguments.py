@@ -66,6 +66,21 @@ def as_row_options(owner: type, options: RowOptions) -> dict[str, Any]:
     return fields
 
 
+def as_names(what: str, names: Any) -> tuple[str, ...]:
+    """Return names as a tuple; raises SpecError for a single string, or what is no list."""
+    return as_list(what, names, "names")
+
+
+def as_list(what: str, values: Any, of: str) -> tuple[Any, ...]:
+    """Return values as a tuple; raises SpecError for a single text, or what is no list of any."""
+    try:
+        if isinstance(values, str | bytes):
+            raise TypeError
+        return tuple(values)
+    except TypeError:
+        raise SpecError(f"{what} is a list of {of}, got {values!r}") from None
+
+
 def as_horizons(horizon: Any) -> tuple[int, ...]:
     """Return 1 … n for a number n, or the given horizons as a tuple."""
     most = MAX_HORIZON
@@ -88,5 +103,5 @@ def _numbers(values: Any) -> tuple[float, ...]:
     """The numbers that stand for missing cells; what is not a number is left to be refused."""
     try:
         return tuple(float(value) for value in values)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise SpecError(f"missing_values must be numbers, got {values!r}") from None

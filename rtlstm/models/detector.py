@@ -20,6 +20,7 @@ from rtlstm.layouts.ranges import Legal
 from rtlstm.models.arguments import ForecasterOptions
 from rtlstm.models.base import Model
 from rtlstm.models.forecaster import LAYERS, Forecaster
+from rtlstm.parts import is_finite_number
 
 Array = np.ndarray[Any, Any]
 LOUD = 0.01  # smallest share that a reason is told with
@@ -177,6 +178,8 @@ class Detector(Model):
     ) -> None:
         """Make a detector that has seen nothing."""
         chosen: dict[str, Any] = {"lags": 29, "layers": LAYERS, "missing": "forecast", **options}
+        if not isinstance(spells, Spells | None):
+            raise SpecError(f"spells is a Spells or None, got {spells!r}")
         forecaster = Forecaster(columns, targets, 1, **chosen)
         self._wrap(DetectorSpec(forecaster.spec, rate, threshold, spells or Spells()), forecaster)
 
@@ -375,7 +378,7 @@ class Detector(Model):
 
 def _number(value: Any) -> bool:
     """Whether a value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return is_finite_number(value)
 
 
 __all__ = ["Detection", "Detections", "Detector", "DetectorSpec", "Reason", "Spell", "Spells"]

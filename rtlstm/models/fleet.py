@@ -19,9 +19,10 @@ from rtlstm.layouts.arena import Arena, ArrayLayout, arena_bytes
 from rtlstm.layouts.learner import clear_state, lay_out
 from rtlstm.layouts.ranges import Legal
 from rtlstm.models import initialize as initial
+from rtlstm.models.arguments import as_list
 from rtlstm.models.crew import Crew
 from rtlstm.models.fitting import run_rows, split
-from rtlstm.models.keys import FleetSpec, key_tensors, keys_from
+from rtlstm.models.keys import MAX_KEYS, FleetSpec, key_tensors, keys_from
 from rtlstm.models.learner import Learner
 from rtlstm.models.locks import Lock
 from rtlstm.models.members import Members, stacked, strides_of
@@ -57,9 +58,13 @@ class Fleet(Members):
         max_keys: int | None = None,
         seeds: Iterable[int] | None = None,
     ) -> None:
-        if isinstance(keys, bool) or (isinstance(keys, int) and keys < 0):
-            raise SpecError(f"a fleet has 0 learners or more, got {keys!r}")
-        named = range(keys) if isinstance(keys, int) else tuple(keys)
+        if not isinstance(learner, Learner):
+            raise SpecError(f"a fleet needs an rtlstm.Learner, got {learner!r}")
+        if isinstance(keys, bool) or (isinstance(keys, int) and not 0 <= keys <= MAX_KEYS):
+            raise SpecError(f"a fleet has 0 to {MAX_KEYS} learners, got {keys!r}")
+        named = (
+            range(keys) if isinstance(keys, int) else as_list("keys", keys, "strings or integers")
+        )
         if learner.spec.delay:
             raise SpecError("a fleet learns labels with their samples: Learner(delay=0)")
         if callable(learner.spec.optimizer.lr):
@@ -67,9 +72,9 @@ class Fleet(Members):
         with learner._lock:
             self._build(FleetSpec(learner.spec, named, max_keys), learner._arena, threads)
         if seeds is not None:
-            self._start_from(list(seeds))
+            self._start_from(as_list("seeds", seeds, "whole numbers"))
 
-    def _start_from(self, seeds: list[int]) -> None:
+    def _start_from(self, seeds: tuple[Any, ...]) -> None:
         """Initial weights and random numbers of each learner from a seed of its own."""
         if len(seeds) != len(self):
             raise SpecError(f"{len(self)} learners need as many seeds, got {len(seeds)}")

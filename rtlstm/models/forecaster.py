@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
-from rtlstm.errors import SampleError, SpecError
+from rtlstm.errors import SampleError
 from rtlstm.inputs.frames import frame_of
 from rtlstm.inputs.records import as_batch, as_row, as_time, time_of
 from rtlstm.kernels import plan as p
@@ -22,8 +22,9 @@ from rtlstm.layouts.forecaster import ForecasterSpec, lay_out, prepare
 from rtlstm.layouts.ranges import Legal
 from rtlstm.models import embedded
 from rtlstm.models import initialize as initial
-from rtlstm.models.arguments import RowOptions, as_horizons, as_row_options
+from rtlstm.models.arguments import RowOptions, as_horizons, as_names, as_row_options
 from rtlstm.models.base import Model
+from rtlstm.parts import is_finite_number
 from rtlstm.spec import LSTM, Layer
 from rtlstm.training import Rule, rule_of
 
@@ -83,18 +84,16 @@ class Forecaster(Model):
         coverage: float = 0.9,
         **options: Unpack[RowOptions],
     ) -> None:
-        if isinstance(columns, str) or isinstance(targets, str):
-            raise SpecError("columns and targets are lists of names, not one string")
-        names = tuple(columns)
+        names = as_names("columns", columns)
         spec = ForecasterSpec(
             names,
-            names if targets is None else tuple(targets),
+            names if targets is None else as_names("targets", targets),
             as_horizons(horizon),
             lags,
             embedded.as_layers(layers),
             rule_of(rule),
             seed,
-            float(coverage) if isinstance(coverage, int | float) else coverage,
+            float(coverage) if is_finite_number(coverage) else coverage,
             **as_row_options(Forecaster, options),
         )
         self._build(spec)

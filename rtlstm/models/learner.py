@@ -10,7 +10,7 @@ from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
-from rtlstm.errors import LimitError
+from rtlstm.errors import LimitError, SpecError
 from rtlstm.inputs.arrays import (
     as_rows,
     as_sample,
@@ -32,6 +32,7 @@ from rtlstm.models.fitting import run_rows, run_sequences
 from rtlstm.models.late import LateLabels
 from rtlstm.models.network import GIL_RELEASE_NS, Network, raise_for_status, step_nanoseconds
 from rtlstm.models.trainable import MAX_CHUNK
+from rtlstm.parts import is_finite_number
 from rtlstm.schedules import rate_at
 from rtlstm.training import Adam, Optimizer, Rule, rule_of
 
@@ -80,6 +81,10 @@ class Learner(LateLabels):
         unknown = set(training) - set(TrainingOptions.__annotations__)
         if unknown:
             raise TypeError(f"Learner() got an unexpected keyword argument {min(unknown)!r}")
+        if not isinstance(net, Network):
+            raise SpecError(f"a learner needs an rtlstm.Network, got {net!r}")
+        if memory_limit is not None and not is_finite_number(memory_limit):
+            raise SpecError(f"memory_limit is a number of bytes or None, got {memory_limit!r}")
         if optimizer is None:
             optimizer = Adam()
         self.spec = LearnerSpec(

@@ -15,8 +15,8 @@ from rtlstm.inputs.records import as_row
 from rtlstm.kernels.tasks import supervised_plan as w
 from rtlstm.layouts.forecaster import check_names
 from rtlstm.layouts.supervised import SupervisedSpec
-from rtlstm.models.arguments import SupervisedOptions
-from rtlstm.models.supervised import LAYERS, SupervisedModel, as_names
+from rtlstm.models.arguments import SupervisedOptions, as_names
+from rtlstm.models.supervised import LAYERS, SupervisedModel
 from rtlstm.spec import Layer
 
 Array = np.ndarray[Any, Any]

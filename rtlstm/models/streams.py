@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rtlstm.errors import SampleError, SpecError, StateError
+from rtlstm.errors import LimitError, SampleError, SpecError, StateError
 from rtlstm.inputs.arrays import as_rows, output_array, outside
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.native.bind import BoundKernel, bind
 from rtlstm.kernels.native.capi import address
-from rtlstm.layouts.arena import Arena, ArenaLayout
+from rtlstm.layouts.arena import Arena, ArenaLayout, arena_bytes
 
 if TYPE_CHECKING:
     from rtlstm.models.network import Network
 
 Array = np.ndarray[Any, Any]
 MAX_STREAMS = 1 << 24
+MEMORY_LIMIT = 4 << 30  # bytes
 
 
 class Streams:
@@ -37,6 +38,12 @@ class Streams:
         frame = arena.reserve("f", min(count, p.STREAM_GROUP), int(plan[p.FRAME_LEN]))
         # of the states as they are, of the next ones, and of scratch; the states take turns
         self._offsets = np.array([[one, other, frame], [other, one, frame]])
+        nbytes = arena_bytes(arena.sizes, net.spec.dtype)
+        if nbytes > MEMORY_LIMIT:
+            raise LimitError(
+                f"{count} streams would hold {nbytes} bytes, more than {MEMORY_LIMIT};"
+                " nothing was allocated"
+            )
         self._arena = Arena(arena.sizes, net.spec.dtype)
         self._now, self._lock = 0, net._lock
         self._made: BoundKernel | None = None

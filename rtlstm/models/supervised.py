@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from rtlstm.errors import SampleError, SpecError, StateError
+from rtlstm.errors import SampleError, StateError
 from rtlstm.inputs.records import UNCHANGED, as_batch, as_row, as_time, time_of
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.native.bind import Kernels
@@ -22,7 +22,7 @@ from rtlstm.layouts.ranges import Legal
 from rtlstm.layouts.supervised import SupervisedSpec, lay_out
 from rtlstm.models import embedded
 from rtlstm.models import initialize as initial
-from rtlstm.models.arguments import SupervisedOptions, check_names_of
+from rtlstm.models.arguments import SupervisedOptions, as_names, check_names_of
 from rtlstm.models.base import Model
 from rtlstm.spec import LSTM, Layer
 from rtlstm.training import rule_of
@@ -320,10 +320,3 @@ class _Row:
             addresses = (address(array) for array in (self.values, model._time, self.truth))
             model._kernels.predict(*addresses, len(self.truth), address(self.out))
         model._settle()
-
-
-def as_names(what: str, names: Any) -> tuple[str, ...]:
-    """Return names as a tuple; raises SpecError for a single string."""
-    if isinstance(names, str) or not isinstance(names, Sequence):
-        raise SpecError(f"{what} is a list of names, got {names!r}")
-    return tuple(names)

@@ -63,7 +63,8 @@ def _targets(learner: Learner, steps: int, rng: np.random.Generator) -> Array:
     if spec.loss == "cross_entropy":
         if spec.network.head == "softmax":
             return np.eye(n, dtype=np.float32)[rng.integers(n, size=steps)]
-        return rng.integers(2, size=(steps, n)).astype(np.float32)
+        bits: Array = rng.integers(2, size=(steps, n)).astype(np.float32)
+        return bits
     return np.tanh(rng.normal(size=(steps, n))).astype(np.float32)
 
 
