@@ -146,12 +146,20 @@ class LearnerLayout:
     total: int  # f: (THETA_LEN) of a training layout, where gradients are summed up; else -1
 
 
-@lru_cache(layout.LAYOUTS)
 def lay_out(spec: LearnerSpec, training: bool = False) -> LearnerLayout:
     """Lay a learner out; equal specifications share one layout, which nobody may change.
 
     Loading a file asks for it twice: for the tensors that there must be, and for the learner.
     """
+    try:
+        hash(spec)
+    except TypeError:  # a learning rate that is a function of the user's need not have one
+        return lay_out_open(spec, training)
+    return _shared(spec, training)
+
+
+@lru_cache(layout.LAYOUTS)
+def _shared(spec: LearnerSpec, training: bool) -> LearnerLayout:
     return lay_out_open(spec, training)
 
 

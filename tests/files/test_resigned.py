@@ -15,7 +15,7 @@ from paths import TESTS
 import rtlstm
 from rtlstm.layouts import ranges
 
-CASES = int(os.environ.get("RTLSTM_RESIGNED_CASES", "1000"))
+CASES = int(os.environ.get("RTLSTM_RESIGNED_CASES", "10000"))
 
 
 def test_no_resigned_file_does_harm() -> None:

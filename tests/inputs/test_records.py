@@ -123,7 +123,8 @@ def test_the_time_that_goes_with_a_row() -> None:
 
 
 TIMES: list[tuple[Any, float]] = [
-    (None, math.nan), (np.datetime64("NaT"), math.nan), (T, T), (int(T), T), (-5, -5.0), (0, 0.0),
+    (None, math.nan), (np.datetime64("NaT", "s"), math.nan), (T, T), (int(T), T), (-5, -5.0),
+    (0, 0.0),
     (T * 1e3, T), (int(T) * 10**6, T), (int(T) * 10**9, T), (-T * 1e3, -T),
     (np.float32(8.0), 8.0), (np.int64(T), T), (MOMENT, T),
     (MOMENT.replace(tzinfo=dt.UTC), T),

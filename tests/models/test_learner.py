@@ -265,3 +265,24 @@ def test_fit_learns_a_recorded_sequence() -> None:
     learner = rtlstm.Learner(net, "bptt", rtlstm.Adam(0.05), loss="cross_entropy")
     losses = learner.fit(sequences, passes=60)
     assert losses[-1] < 0.2 * losses[0]
+
+
+class Rates:
+    """A schedule that compares by what it holds, and so has no hash."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+
+    def __call__(self, updates: int) -> float:
+        return self.rate
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rates) and other.rate == self.rate
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_a_schedule_needs_no_hash() -> None:
+    learner, (X, Y) = make(optimizer=rtlstm.SGD(Rates(0.1))), stream(4)
+    fixed = make(optimizer=rtlstm.SGD(0.1))
+    assert (learner.run(X, Y) == fixed.run(X, Y)).all()
