@@ -68,14 +68,14 @@ def as_row_options(owner: type, options: RowOptions) -> dict[str, Any]:
 
 def as_names(what: str, names: Any) -> tuple[str, ...]:
     """Return names as a tuple; raises SpecError for a single string, or what is no list."""
+    if isinstance(names, str | bytes):
+        raise SpecError(f"{what} is a list of names, got {names!r}")
     return as_list(what, names, "names")
 
 
 def as_list(what: str, values: Any, of: str) -> tuple[Any, ...]:
-    """Return values as a tuple; raises SpecError for a single text, or what is no list of any."""
+    """Return values as a tuple; raises SpecError for what is no list of any."""
     try:
-        if isinstance(values, str | bytes):
-            raise TypeError
         return tuple(values)
     except TypeError:
         raise SpecError(f"{what} is a list of {of}, got {values!r}") from None
