@@ -12,6 +12,7 @@ import numpy as np
 
 from rtlstm.errors import SpecError
 from rtlstm.inputs.records import as_batch
+from rtlstm.kernels.native.capi import address
 from rtlstm.kernels.tasks import anomaly_plan as a
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.layouts.arena import ArrayLayout
@@ -227,12 +228,14 @@ class Detector(Model):
         scores, alarms = np.empty((2, len(table)))
         flags = np.zeros(len(table), np.bool_)
         found: list[Spell] = []
-        take, row, out = self.forecaster._take, self._row, np.zeros(self.forecaster._shape)
+        take, row, learn = self.forecaster._take, self._row.data, bool(learn)
+        out = np.zeros(self.forecaster._shape)
+        at, size, out_at, held = address(table), table.strides[0], address(out), (table, out)
         with self._lock:
             self._finish()
             first, lasts = int(row[a.S_ROWS]), row[a.S_INSIDE] > 0.0
-            for t, values in enumerate(table):
-                take(values, float(seconds[t]), bool(learn), out)
+            for t in range(len(table)):
+                take((at + t * size, out_at), float(seconds[t]), learn, held)
                 scores[t], flags[t], alarms[t] = row[a.S_SCORE], row[a.S_FLAG], row[a.S_ALARM]
                 lasted, lasts = lasts, row[a.S_INSIDE] > 0.0
                 if lasted and not lasts:

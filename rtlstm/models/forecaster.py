@@ -113,7 +113,11 @@ class Forecaster(Model):
         self._shape = (3, len(spec.horizons), len(spec.targets))
         self._counts = arena.q[self._plan[k.COUNTS] :][: k.COUNTS_LEN]
         self._clock = arena.d[self._plan[k.CLOCK] :][: k.CLOCK_LEN]
+        # The counters as Python's own integers, which are read in a third of the time.
+        self._q, self._counts_at = arena.q.data, int(self._plan[k.COUNTS])
+        self._last_time = self._clock[k.TIME : k.TIME + 1].data
         self._time = np.zeros(1)  # where the kernels read the time of a row
+        self._time_at = address(self._time)
 
     @classmethod
     def from_spec(cls, spec: ForecasterSpec) -> Forecaster:
@@ -146,7 +150,9 @@ class Forecaster(Model):
         seconds = as_time(time_of(row, time))
         out = np.zeros(self._shape)
         with self._lock:
-            self._take(values, seconds, bool(learn), out, unknown)
+            self._take(
+                (address(values), address(out)), seconds, bool(learn), (values, out), unknown
+            )
             return Forecast(out[0], out[1], out[2], float(self._clock[k.ANOMALY]))
 
     def run(self, rows: Any, times: Any = None, learn: bool = True, as_frame: bool = False) -> Any:
@@ -165,10 +171,11 @@ class Forecaster(Model):
         if as_frame and frame is None:
             raise SampleError("as_frame is for rows that come as a table; nothing was changed")
         forecasts = np.empty((len(table), *self._shape[1:]))
-        out = np.zeros(self._shape)
+        out, learn = np.zeros(self._shape), bool(learn)
+        at, size, out_at, held = address(table), table.strides[0], address(out), (table, out)
         with self._lock:
-            for t, values in enumerate(table):
-                self._take(values, float(seconds[t]), bool(learn), out)
+            for t in range(len(table)):
+                self._take((at + t * size, out_at), float(seconds[t]), learn, held)
                 forecasts[t] = out[0]
         if frame is not None and as_frame:
             names = [f"{target}+{h}" for h in self.horizons for target in self.targets]
@@ -176,24 +183,29 @@ class Forecaster(Model):
         return forecasts
 
     def _take(
-        self, values: Array, seconds: float, learn: bool, out: Array, unknown: int = 0
+        self, places: tuple[int, int], seconds: float, learn: bool, held: Any, unknown: int = 0
     ) -> None:
-        """Take in one row; after an interrupt it has been taken, or was not begun."""
+        """Take in one row; after an interrupt it has been taken, or was not begun.
+
+        places: addresses of the row (columns,) and of the forecasts to write (3, horizons, targets)
+        in the arrays that are held.
+        """
         self._finish()
-        late = seconds <= self._clock[k.TIME]
+        late = seconds <= self._last_time[0]
         if late and self.spec.times == "raise":
             raise SampleError(
                 f"a row's time must come after the last one's, got {seconds} after"
-                f" {self._clock[k.TIME]}; nothing was changed"
+                f" {self._last_time[0]}; nothing was changed"
             )
-        row = _Row(self, values, seconds, learn, out)
-        row.counts = {k.UNKNOWN_FIELDS: self._counts[k.UNKNOWN_FIELDS] + unknown}
+        row = _Row(self, places, seconds, learn, held)
+        if unknown:
+            row.count(k.UNKNOWN_FIELDS, unknown)
         if late:
             row.drop = self.spec.times == "drop"
-            which = k.DROPPED_TIMES if row.drop else k.ACCEPTED_TIMES
-            row.counts[which] = self._counts[which] + 1
+            row.count(k.DROPPED_TIMES if row.drop else k.ACCEPTED_TIMES, 1)
         self._whole(row.work)
-        self._heed()
+        if self._q[p.Q_IN_ROW] >= p.PATIENCE:
+            self._heed()
 
     def _step(self) -> None:
         if self._rule.run():
@@ -325,36 +337,49 @@ class Forecaster(Model):
 class _Row:
     """A row on its way through the kernels; `work` can be begun again at any point.
 
-    counts: what counters of the forecaster will be when it is through; drop: the row is not taken.
+    counts: what counters of the forecaster will be when it is through; drop: the row is not taken;
+    held: the arrays that its addresses lie in.
     """
 
+    __slots__ = ("before", "counts", "drop", "forecaster", "held", "learn", "places", "seconds")
+
     def __init__(
-        self, forecaster: Forecaster, values: Array, seconds: float, learn: bool, out: Array
+        self,
+        forecaster: Forecaster,
+        places: tuple[int, int],
+        seconds: float,
+        learn: bool,
+        held: Any,
     ) -> None:
-        self.forecaster, self.values, self.seconds = forecaster, values, seconds
-        self.learn, self.out, self.drop = learn, out.reshape(-1), False
-        self.counts: dict[int, Any] = {}
+        self.forecaster, self.places, self.seconds = forecaster, places, seconds
+        self.learn, self.held, self.drop = learn, held, False
+        self.counts: tuple[tuple[int, int], ...] = ()
         self.before = self._progress()
 
+    def count(self, which: int, more: int) -> None:
+        """Have a counter be larger by so many when the row is through."""
+        at = self.forecaster._counts_at + which
+        self.counts += ((at, self.forecaster._q[at] + more),)
+
     def _progress(self) -> tuple[int, int]:
-        counts = self.forecaster._counts
-        return int(counts[k.TAKEN] + counts[k.STAGE]), int(counts[k.SKIPPED_ROWS])
+        q, at = self.forecaster._q, self.forecaster._counts_at
+        return q[at + k.TAKEN] + q[at + k.STAGE], q[at + k.SKIPPED_ROWS]
 
     def work(self) -> None:
         """Arrive, make the rule's step, issue forecasts; or repeat the last ones."""
-        it = self.forecaster
-        q = it._arena.q
-        for which, count in self.counts.items():
-            it._counts[which] = count
+        it, (row_at, out_at) = self.forecaster, self.places
+        q, at = it._q, it._counts_at
+        for which, count in self.counts:
+            q[which] = count
         if self._progress() == self.before and not self.drop:
             it._time[0] = self.seconds
-            it._kernels.take(address(self.values), address(it._time), self.learn)
-        if it._counts[k.STAGE]:
-            if q[p.Q_STEPS] == it._counts[k.STEPS_BEFORE]:
+            it._kernels.take(row_at, it._time_at, self.learn)
+        if q[at + k.STAGE]:
+            if q[p.Q_STEPS] == q[at + k.STEPS_BEFORE]:
                 it._step()
-            it._kernels.make(self.learn, address(self.out))
+            it._kernels.make(self.learn, out_at)
         elif self.drop or self._progress()[1] != self.before[1]:
-            it._kernels.repeat(address(self.out))
+            it._kernels.repeat(out_at)
 
 
 def _brief(horizons: tuple[int, ...]) -> str:
