@@ -147,7 +147,8 @@ class DetectorSpec:
                     " one, with rate= in place of threshold="
                 )
             forecaster = ForecasterSpec.from_dict(plain["forecaster"])
-            return cls(forecaster, plain["rate"], plain["threshold"], Spells(**plain["spells"]))
+            values = {name: value for name, value in plain.items() if name != "forecaster"}
+            return cls(forecaster, **values | {"spells": Spells(**plain["spells"])})
         except (KeyError, TypeError) as error:
             raise SpecError(f"not the description of a detector: {error}") from None
 
