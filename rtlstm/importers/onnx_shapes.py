@@ -14,6 +14,7 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 Attributes = Mapping[str, Any]
+ENDLESS = (1 << 31) - 1  # from here on a slice has no end, whatever the length
 MOST = 1 << 24  # elements of what a graph computes from its own constants
 
 
@@ -56,14 +57,19 @@ def _flatten(inputs: list[Any], attributes: Attributes) -> Array:
     return inputs[0].reshape(math.prod(shape[:axis]), math.prod(shape[axis:]))  # type: ignore[no-any-return]
 
 
+def _slice_of_any(inputs: list[Any], attributes: Attributes) -> Array:
+    """A slice that cuts no longer array at other places than the one that is tried."""
+    array, starts, ends, axes, _ = _cuts(inputs, attributes)
+    for start, end, axis in zip(starts, ends, axes, strict=True):
+        size = array.shape[int(axis)]
+        for place in (int(start), int(end)):
+            if size < abs(place) < ENDLESS:
+                raise ValueError(f"it cuts at {place}, which longer sequences reach")
+    return _slice(inputs, attributes)
+
+
 def _slice(inputs: list[Any], attributes: Attributes) -> Array:
-    if len(inputs) == 1:
-        inputs = [inputs[0], *(np.array(attributes[n]) for n in ("starts", "ends"))]
-        if "axes" in attributes:
-            inputs.append(np.array(attributes["axes"]))
-    array, starts, ends, axes, steps = (*inputs, None, None)[:5]
-    axes = range(len(starts)) if axes is None else axes
-    steps = np.ones(len(starts), int) if steps is None else steps
+    array, starts, ends, axes, steps = _cuts(inputs, attributes)
     where = [slice(None)] * array.ndim
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         stop: int | None = int(end)
@@ -71,6 +77,17 @@ def _slice(inputs: list[Any], attributes: Attributes) -> Array:
             stop = None
         where[int(axis)] = slice(int(start), stop, int(step))
     return array[tuple(where)]  # type: ignore[no-any-return]
+
+
+def _cuts(inputs: list[Any], attributes: Attributes) -> tuple[Any, ...]:
+    """Array, starts, ends, axes and steps, which inputs say, or attributes (before opset 10)."""
+    if len(inputs) == 1:
+        inputs = [inputs[0], *(np.array(attributes[n]) for n in ("starts", "ends"))]
+        if "axes" in attributes:
+            inputs.append(np.array(attributes["axes"]))
+    array, starts, ends, axes, steps = (*inputs, None, None)[:5]
+    axes = range(len(starts)) if axes is None else axes
+    return array, starts, ends, axes, np.ones(len(starts), int) if steps is None else steps
 
 
 def _gather(inputs: list[Any], attributes: Attributes) -> Array:
@@ -132,12 +149,17 @@ MOVES: dict[str, Callable[[list[Any], Attributes], Array]] = {
     "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze,
     "Flatten": _flatten,
-    "Slice": _slice,
+    "Slice": _slice_of_any,
     "Gather": _gather,
 }
 """On a value that depends on the input, all others constant."""
 
-FOLDS = MOVES | {"Concat": _concat, "Expand": _expand, "ConstantOfShape": _constant_of_shape}
+FOLDS = MOVES | {
+    "Slice": _slice,
+    "Concat": _concat,
+    "Expand": _expand,
+    "ConstantOfShape": _constant_of_shape,
+}
 """On constants alone."""
 
 SHAPE = _shape
