@@ -32,7 +32,7 @@ from rtlstm.errors import (
     StorageError,
     TruncatedFileError,
 )
-from rtlstm.files import store
+from rtlstm.files import header, store
 
 DTYPES = ["float64", "int64", "float32", "uint16", "uint8"]
 GOOD = hostile.good()
@@ -338,7 +338,7 @@ def test_a_spec_above_a_limit_is_a_file_that_does_not_fit(tmp_path: Path) -> Non
 MEASURE = """
 import resource, sys
 import numpy as np
-from rtlstm.files import store
+from rtlstm.files import header, store
 size, path = int(sys.argv[1]), sys.argv[2]
 want = {"a": (np.float32, (size // 8,)), "b": (np.float32, (size // 8,))}
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -472,3 +472,27 @@ def test_links_are_followed_when_reading_and_bytes_are_paths(tmp_path: Path) -> 
     (tmp_path / "link").symlink_to("m")
     assert_same(store.read(tmp_path / "link", expect)[2], hostile.TENSORS)
     assert_same(store.read(bytes(tmp_path / "m"), expect)[2], hostile.TENSORS)
+
+
+SAID = {
+    "one byte short": "it has 372 bytes, its header asks for 373; nothing was loaded",
+    "one byte long": "it has 374 bytes, its header asks for 373; nothing was loaded",
+    "a space more": (
+        "at offset 0: b'I\\x01\\x00\\x00\\x00\\x00\\x00\\x00{\"__meta' where"
+        " b'H\\x01\\x00\\x00\\x00\\x00\\x00\\x00{\"__meta' should be; nothing was loaded"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_is_wrong_is_told_by_the_byte(name: str, tmp_path: Path) -> None:
+    (tmp_path / "m").write_bytes(hostile.HEADERS[name][0])
+    with pytest.raises(ModelFileError) as caught:
+        store.read(tmp_path / "m", expect)
+    assert str(caught.value) == f"model file {str(tmp_path / 'm')!r}: {SAID[name]}"
+
+
+def test_json_may_be_nested_32_deep() -> None:
+    assert header._loads(b'{"a":' + b"[" * 31 + b"]" * 31 + b"}", "text")
+    with pytest.raises(errors.ForeignFileError, match="its text is nested deeper than 32"):
+        header._loads(b'{"a":' + b"[" * 32 + b"]" * 32 + b"}", "text")
