@@ -114,6 +114,7 @@ TABLE = {
     "flush": lambda n: [("f", A, B, n), ("f", A, A, n)],
     "dot": lambda n: [("f", A, "f", B, n)],
     "axpy": lambda n: [("f", A, 0.3, "f", B, n), ("f", A, 0.3, "f", A, n)],
+    "exp_add": lambda n: [("f", A, B, -2.0, 30.0, n - cut) for cut in range(4)],
     "logistic": lambda n: [("f", A, B, n), ("f", B, B, n)],
     "squash": _kinds,
     "squash_slope": _kinds,

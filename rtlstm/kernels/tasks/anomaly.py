@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 
+from rtlstm.kernels import vector as v
 from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.tasks import anomaly_plan as a
 from rtlstm.kernels.tasks import forecast_plan as k
@@ -82,14 +83,10 @@ def oddness(plan, d):
     """The row's oddness, from the surprises of all targets and its news."""
     T, shared = plan[k.TARGETS], plan[k.ODDNESS]
     sums = shared + a.SUMS_AT
-    for s in range(a.SIDES):
-        d[sums + s] = 0.0
+    v.fill(d, sums, 0.0, a.SIDES)
     for j in range(T):
         z = plan[k.WATCH] + j * a.FIELDS + a.SURPRISE_AT
-        for s in range(a.SIGNALS):
-            d[sums + 2 * s] += math.exp(min(max(d[z + 2 * s], LEAST), MOST))
-            if a.LOW[s] > 0.0:
-                d[sums + 2 * s + 1] += math.exp(min(max(d[z + 2 * s + 1], LEAST), MOST))
+        v.exp_add(d, sums, z, LEAST, MOST, a.SIDES)
     total = 0.0
     for s in range(a.SIGNALS):
         total += a.HIGH[s] * math.sqrt(d[sums + 2 * s] / T)

@@ -10,7 +10,7 @@ Each primitive is declared with its twin, a plain loop that says what it does.  
 runs under NUMBA_DISABLE_JIT=1 and NUMBA_BOUNDSCHECK=1; otherwise LLVM code over explicit vectors.
 """
 
-from rtlstm.kernels.vector.activations import logistic, squash, squash_slope
+from rtlstm.kernels.vector.activations import exp_add, logistic, squash, squash_slope
 from rtlstm.kernels.vector.blocked import flush, outers_add, rows_dots
 from rtlstm.kernels.vector.emit import LANES
 from rtlstm.kernels.vector.products import (
@@ -51,6 +51,7 @@ __all__ = [
     "blend",
     "copy",
     "dot",
+    "exp_add",
     "fetch",
     "fill",
     "flush",

@@ -85,6 +85,24 @@ def logistic(f: Array, dst: int, src: int, n: int) -> None:
         f[dst + j] = half + half * math.tanh(half * f[src + j])
 
 
+def _exp_add(
+    e: Emitter, f: Slice, dst: Value, src: Value, low: Value, high: Value, n: Value
+) -> None:
+    def add(j: Value) -> None:
+        v = e.load(f, src + j)
+        _, more = exponential(e, e.where(v > high, high, e.where(v < low, low, v)))
+        e.store(f, dst + j, e.load(f, dst + j) + (more - 1.0))
+
+    e.sweep(n, add, odd=True)
+
+
+@primitive(_exp_add)
+def exp_add(f: Array, dst: int, src: int, low: float, high: float, n: int) -> None:
+    """f[dst + j] += exp(f[src + j]), that held within low and high (|·| ≤ 87); n arbitrary."""
+    for j in range(n):
+        f[dst + j] += math.exp(min(max(f[src + j], low), high))
+
+
 # ---------------------------------------------------------------- squashing functions
 # `emit` and `emit_slope` write what both need once and return the function of a vector; `value` and
 # `slope` are the same of one number, as kernels. The slope is that where the function has value y.

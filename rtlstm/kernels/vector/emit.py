@@ -98,12 +98,14 @@ class Emitter:
         return self.call("fmuladd", a, b, c)
 
     def power_of_two(self, shifted: Value) -> Value:
-        """2**k as a float, where k stands in the lowest bits of the float vector `shifted`."""
+        """2**k as a float, where k stands in the lowest bits of `shifted`, a float or vector."""
         b, width, point, bias = self.builder, 32, 23, 127
         if not self.single:
             width, point, bias = 64, 52, 1023
         kind = shifted.llvm.type
-        bits = ir.VectorType(ir.IntType(width), kind.count)
+        bits = ir.IntType(width)
+        if isinstance(kind, ir.VectorType):
+            bits = ir.VectorType(bits, kind.count)
         moved = b.shl(b.bitcast(shifted.llvm, bits), self.coerce(point, bits))
         return Value(self, b.bitcast(b.add(moved, self.coerce(bias << point, bits)), kind))
 
