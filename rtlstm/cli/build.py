@@ -22,17 +22,17 @@ import rtlstm
     help="Also what these build a program with.",
 )
 @click.option("--speed", is_flag=True, help="For speed, not for size.")
+@click.option("--owned", is_flag=True, help="The state is a struct of yours: any number of models.")
 def build(
     model: str,
     target: str | None,
     triple: str | None,
-    cpu: str,
-    features: str,
-    abi: str,
     out: str,
     name: str,
     project: str | None,
     speed: bool,
+    owned: bool,
+    **processor: str,
 ) -> None:
     """Compile a saved Network, Learner, Forecaster or Detector for a chip, learning included."""
     from rtlstm.export import device
@@ -42,9 +42,9 @@ def build(
         raise click.UsageError("give --target or --triple")
     if target and target not in TARGETS:
         raise click.UsageError(f"no target {target!r}: there are {', '.join(TARGETS)}")
-    wanted = TARGETS[target] if target else Target(str(triple), cpu, features, abi)
+    wanted = TARGETS[target] if target else Target(str(triple), **processor)
     loaded = rtlstm.load(model)
-    path = device.build(loaded, out, name, wanted, not speed, project)
+    path = device.build(loaded, out, name, wanted, not speed, project, owned)
     click.echo(f"{path}: {path.stat().st_size} bytes; sizes and use: {Path(out) / 'README.md'}")
 
 

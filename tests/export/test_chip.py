@@ -76,6 +76,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         device.Job(found["network"], room / name, "chip", TARGETS["cortex-m4"], project=name)
         for name in PROJECTS
     ]
+    jobs += [
+        device.Job(found["learner"], room / "owned", "chip", TARGETS["native"], owned=True),
+        device.Job(found["network"], room / "told", "chip", TARGETS["cortex-m4"], measured=True),
+    ]
     device.build_all(jobs)
     assert before == {kind: model.snapshot() for kind, model in found.items()}
     return room
@@ -107,6 +111,43 @@ def test_the_readme_tells_the_sizes(built: Path) -> None:
         text = (built / f"{kind}-cortex-m4" / "README.md").read_text()
         size = re.search(r"\| code \| (\d+) \|", text)
         assert size and 0 < int(size[1]) <= most
+
+
+@pytest.mark.skipif(bool(MACHINES["cortex-m4"].missing), reason="needs qemu and a compiler")
+def test_the_readme_tells_stack_and_instructions(built: Path) -> None:
+    text = (built / "told" / "README.md").read_text()
+    found = {
+        what: int(number)
+        for what, number in re.findall(r"\| (\w+) of a step, .* \| (\d+) \|", text)
+    }
+    assert 0 < found["stack"] <= 1024
+    assert 1000 < found["instructions"] <= 1.3 * 12_929  # the same by hand, in C: tools/chips sizes
+    assert "not measured" in (built / "network-cortex-m4" / "README.md").read_text()
+
+
+TWO = """#include <stdio.h>
+#include "chip.h"
+static chip_t one, two, fresh;
+int main(void) {
+    static float x[CHIP_INPUTS] = {1.0f}, target[CHIP_OUTPUTS] = {1.0f}, y[CHIP_OUTPUTS];
+    static unsigned char state[CHIP_STATE_BYTES];
+    chip_init(&one), chip_init(&two), chip_init(&fresh);
+    for (int t = 0; t < 20; t++) chip_learn(&one, x, target, y);
+    int apart = memcmp(&one, &fresh, sizeof one) != 0 && memcmp(&two, &fresh, sizeof two) == 0;
+    chip_export(&one, state), chip_import(&two, state);
+    printf("%d %d\\n", apart, memcmp(&one, &two, sizeof one) == 0);
+    return 0;
+}
+"""
+
+
+@pytest.mark.skipif(bool(MACHINES["native"].missing), reason="needs cc")
+def test_models_in_structs_know_nothing_of_each_other(built: Path) -> None:
+    room = built / "owned"
+    assert MACHINES["native"].difference(room, "chip") <= BARS["learner"]
+    source = room / "two.c"
+    source.write_text(TWO)
+    assert run(MACHINES["native"].program(room, "chip", source)).split() == ["1", "1"]
 
 
 @pytest.mark.skipif(bool(MACHINES["native"].missing), reason="needs cc")
@@ -206,6 +247,8 @@ def test_what_is_not_built_is_refused(tmp_path: Path) -> None:
             device.build(model, tmp_path / "out", "chip", TARGET)
     with pytest.raises(rtlstm.SpecError, match="name"):
         device.build(network(), tmp_path / "out", "2 chips", TARGET)
+    with pytest.raises(rtlstm.SpecError, match="load it once for each"):
+        device.build(network(), tmp_path / "out", "chip", TARGETS["wasm32"], owned=True)
     assert not (tmp_path / "out").exists()
     network().save(tmp_path / "net")
     for given in (["--target", "z80"], [], ["--target", "wasm32", "--triple", "x"]):

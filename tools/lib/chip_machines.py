@@ -8,21 +8,12 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parents[2] / "tests" / "device"
-SEMIHOSTING = ("-nographic", "-semihosting-config", "enable=on,target=native")
-COUNTED = ("-icount", "shift=0")  # an instruction is a nanosecond of the machine's clock
+from rtlstm.export.device.emulated import COUNTED, SEMIHOSTING, compiler, emulator, source
+from rtlstm.export.device.emulated import MACHINES as CORTEX
+
 PICOLIBC = ("--specs=picolibc.specs", "--oslib=semihost", "--crt0=semihost",
             "-Wl,--defsym=__flash=0x80000000", "-Wl,--defsym=__flash_size=4M",
             "-Wl,--defsym=__ram=0x80400000", "-Wl,--defsym=__ram_size=16M")  # fmt: skip
-
-
-def arm(cpu: str, *flags: str) -> tuple[str, ...]:
-    """How a program for a bare Cortex-M of qemu is made."""
-    return ("arm-none-eabi-gcc", f"-mcpu={cpu}", "-mthumb", *flags, "--specs=rdimon.specs",
-            "-Wl,--section-start=.vectors=0x0", str(HERE / "cortex_m.c"))  # fmt: skip
-
-
-HARD = "-mfloat-abi=hard"
 
 
 @dataclass(frozen=True)
@@ -65,16 +56,9 @@ def run(command: list[str]) -> str:
     return done.stdout + done.stderr  # where semihosting writes single characters
 
 
-QEMU_ARM = ("qemu-system-arm", *SEMIHOSTING)
 QEMU_RISCV = (*SEMIHOSTING, "-M", "virt", "-bios", "none", "-kernel")
 MACHINES: dict[str, Machine] = {
-    "cortex-m3": Machine(arm("cortex-m3"), (*QEMU_ARM, "-M", "mps2-an385", "-kernel")),
-    "cortex-m4": Machine(
-        arm("cortex-m4", "-mfpu=fpv4-sp-d16", HARD), (*QEMU_ARM, "-M", "mps2-an386", "-kernel")
-    ),
-    "cortex-m7": Machine(
-        arm("cortex-m7", "-mfpu=fpv5-sp-d16", HARD), (*QEMU_ARM, "-M", "mps2-an500", "-kernel")
-    ),
+    **{cpu: Machine(compiler(cpu), emulator(cpu)) for cpu in CORTEX},
     "riscv32": Machine(
         ("riscv64-unknown-elf-gcc", "-march=rv32imafc", "-mabi=ilp32f", *PICOLIBC),
         ("qemu-system-riscv32", *QEMU_RISCV),
@@ -95,12 +79,10 @@ MACHINES: dict[str, Machine] = {
 }  # fmt: skip
 
 
-def measured(machine: Machine, room: Path, name: str, call: str) -> tuple[int, int]:
-    """Bytes of stack and instructions of a step on a Cortex-M; call: the step, in C."""
-    source = room / f"{name}_measure.c"
-    text = (HERE / "measure.c").read_text()
-    source.write_text(text.replace("MODEL_H", f'"{name}.h"').replace("MODEL_STEP", call))
+def measured(machine: Machine, room: Path, name: str, parts: dict[str, str]) -> tuple[int, int]:
+    """Bytes of stack and instructions of a step on a Cortex-M; parts: see `emulated.source`."""
+    place = room / f"{name}_measure.c"
+    place.write_text(source(name, parts))
     counting = Machine(machine.compiler, (machine.emulator[0], *COUNTED, *machine.emulator[1:]))
-    said = run(counting.program(room, name, source))
-    stack, instructions = said.split()
+    stack, instructions = run(counting.program(room, name, place)).split()
     return int(stack), int(instructions)

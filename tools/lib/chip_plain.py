@@ -8,8 +8,8 @@ import chip_machines as machines
 
 HEADER = """#include <math.h>
 void plain_step(const float *x, float *y);
-#define INIT (void)0
 """
+PARTS = {"OWN": "", "SIZE": "16", "INIT": "(void)0", "STEP": "plain_step(x, y)"}
 SOURCE = """#include <math.h>
 #include "plain.h"
 enum { I = 4, N = 16, O = 2, K = I + N + 1 };
@@ -47,6 +47,6 @@ def told(machine: machines.Machine, room: Path) -> str:
         (place / "plain.c").write_text(SOURCE)
         made = machine.compiler[:1] + tuple(f for f in machine.compiler[1:] if f[:2] == "-m")
         machines.run([*made, flag, "-c", str(place / "plain.c"), "-o", str(place / "plain.o")])
-        stack, instructions = machines.measured(machine, place, "plain", "plain_step(x, y)")
+        stack, instructions = machines.measured(machine, place, "plain", PARTS)
         lines.append(f"{'plain C ' + flag:<24}{'':>25}{stack:>8}{instructions:>14}")
     return "\n".join(lines)

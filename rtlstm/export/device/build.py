@@ -13,14 +13,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from rtlstm.errors import MissingExtraError, SpecError, StateError
-from rtlstm.export.device import projects, readme, wasm
+from rtlstm.export.device import emulated, projects, readme, wasm
 from rtlstm.export.device.header import header
 from rtlstm.export.device.recording import STEPS, Recording, record
 from rtlstm.export.device.request import Program, program
@@ -33,8 +33,9 @@ class Job:
     """A model to be built: where to, by what name, for which target.
 
     target: LLVM's triple, processor, features and calling convention; the last may be left out.
-    small: for size, else for speed. project: one of `projects.PROJECTS`, or none. steps, fresh: of
-    the self-test, as `recording.record` has them.
+    small: for size, else for speed. project: one of `projects.PROJECTS`, or none. owned: the state
+    is a struct of the caller's. measured: count instructions and stack of a step in an emulator, if
+    there is one, for the README. steps, fresh: of the self-test, as `recording.record` has them.
     """
 
     model: Model
@@ -43,6 +44,8 @@ class Job:
     target: Sequence[str]
     small: bool = True
     project: str | None = None
+    owned: bool = False
+    measured: bool = False
     steps: int = STEPS
     fresh: int = 0
     program: Program = field(init=False)
@@ -54,7 +57,9 @@ class Job:
         if self.project and (self.project not in projects.PROJECTS or self.target[0][:4] == "wasm"):
             raise SpecError(f"no project {self.project!r} for this target; nothing was written")
         object.__setattr__(self, "target", (*self.target, "", "", "")[:4])
-        object.__setattr__(self, "program", program(self.model))
+        if self.owned and self.target[0][:4] == "wasm":
+            raise SpecError("a WebAssembly module holds one model: load it once for each")
+        object.__setattr__(self, "program", replace(program(self.model), owned=self.owned))
 
 
 def build(
@@ -64,15 +69,17 @@ def build(
     target: Sequence[str],
     small: bool = True,
     project: str | None = None,
+    owned: bool = False,
 ) -> Path:
     """Write NAME.o, NAME.h, NAME_selftest.c and README.md into a directory; returns NAME.o.
 
     target: LLVM's triple, processor, features, calling convention. small: for size, else for speed.
-    project: "cmake", "arduino", "esp-idf" or "zephyr" adds what these build a program with. For
+    project: "cmake", "arduino", "esp-idf" or "zephyr" adds what these build a program with. owned:
+    the state is a struct NAME_t of the caller's, any number of them; else there is one, inside. For
     WebAssembly there are NAME.wasm, NAME.mjs and NAME.d.ts instead of the header. Raises SpecError
     for what is not built for chips, StateError where compiling fails.
     """
-    return build_all([Job(model, out, name, target, small, project)])[0]
+    return build_all([Job(model, out, name, target, small, project, owned, measured=True)])[0]
 
 
 def build_all(jobs: Sequence[Job]) -> list[Path]:
@@ -121,5 +128,8 @@ def _write(job: Job, made: bytes, recorded: Recording) -> Path:
         (room / f"{name}_selftest.c").write_text(selftest(job.program, recorded, name))
         if job.project:
             projects.write(job.project, job.program, room, name, job.target, made)
-    (room / "README.md").write_text(readme.readme(job.program, name, job.target, made))
+    found = None
+    if job.measured and job.target[1] in emulated.MACHINES:
+        found = emulated.measured(job.program, made, name, job.target[1])
+    (room / "README.md").write_text(readme.readme(job.program, name, job.target, made, found))
     return path

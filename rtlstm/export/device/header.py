@@ -9,14 +9,13 @@ C_TYPES = {"float32": "float", "float64": "double", "int64": "int64_t", "uint16"
 
 def header(program: Program, name: str) -> str:
     """The text of NAME.h."""
-    upper = name.upper()
-    externs = "\n".join(
-        f"extern {C_TYPES[values.dtype.name]} {name}_{key}[{len(values)}];"
-        for key, values in program.buffers.items()
-    )
+    upper, owned = name.upper(), program.owned
     sizes = "\n".join(f"#define {upper}_{key} {size}" for key, size in program.sizes.items())
-    functions = "\n".join(function.declared(name) for function in program.functions)
-    return f"""/* Made by rtlstm. There is one {name}, and no lock around it. */
+    functions = "\n".join(function.declared(name, owned) for function in program.functions)
+    own = f"{name}_t *own" if owned else ""
+    also = f"{own}, " if owned else ""
+    about = f"Any number of {name}_t" if owned else f"There is one {name}"
+    return f"""/* Made by rtlstm. {about}, and no lock around it. */
 #ifndef {upper}_H
 #define {upper}_H
 #include <stdint.h>
@@ -26,16 +25,16 @@ def header(program: Program, name: str) -> str:
 #ifdef __cplusplus
 extern "C" {{
 #endif
-{externs}
+{_buffers(program, name)}
 /* As it was when it was built: call it first. */
-void {name}_init(void);
+void {name}_init({own or "void"});
 {functions}
 {_values(program, name)}/* What it holds, {upper}_STATE_BYTES long, for rtlstm import-state. */
-static inline void {name}_export(void *to) {{
+static inline void {name}_export({f"const {also}" if owned else ""}void *to) {{
     unsigned char *at = (unsigned char *)to;
 {_copies(program, name, "at, {0}")}
 }}
-static inline void {name}_import(const void *from) {{
+static inline void {name}_import({also}const void *from) {{
     const unsigned char *at = (const unsigned char *)from;
 {_copies(program, name, "{0}, at")}
 }}
@@ -46,20 +45,33 @@ static inline void {name}_import(const void *from) {{
 """
 
 
+def _buffers(program: Program, name: str) -> str:
+    """The buffers: variables of the object's, or a struct of the caller's."""
+    kinds = {key: C_TYPES[values.dtype.name] for key, values in program.buffers.items()}
+    if program.owned:
+        members = " ".join(f"{kinds[key]} {key}[{len(v)}];" for key, v in program.buffers.items())
+        return f"typedef struct {name}_t {{ {members} }} {name}_t;"
+    return "\n".join(
+        f"extern {kinds[key]} {name}_{key}[{len(v)}];" for key, v in program.buffers.items()
+    )
+
+
 def _copies(program: Program, name: str, way: str) -> str:
     """Lines that copy all buffers to or from `at`."""
     lines = []
     for key in program.buffers:
-        own = f"{name}_{key}"
+        own = f"own->{key}" if program.owned else f"{name}_{key}"
         lines.append(f"    memcpy({way.format(own)}, sizeof {own}); at += sizeof {own};")
     return "\n".join(lines)
 
 
 def _values(program: Program, name: str) -> str:
     """What can be asked after a row."""
+    own = f"const {name}_t *own" if program.owned else "void"
+    first = "own->" if program.owned else f"{name}_"
     lines = [
-        f"/* {comment}. */\nstatic inline double {name}_{key}(void)"
-        f" {{ return {name}_{buffer}[{place}]; }}\n"
+        f"/* {comment}. */\nstatic inline double {name}_{key}({own})"
+        f" {{ return {first}{buffer}[{place}]; }}\n"
         for key, (buffer, place, comment) in program.values.items()
     ]
     return "".join(lines)

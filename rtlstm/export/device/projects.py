@@ -9,29 +9,29 @@ from rtlstm.export.device.archive import archive
 from rtlstm.export.device.request import Program
 
 C_LOOP = """    static float x[{U}_INPUTS], y[{U}_OUTPUTS];
-    {name}_step(x, y);
+    {name}_step({also}x, y);
 """
 LEARN_LOOP = """    static float x[{U}_INPUTS], target[{U}_OUTPUTS], y[{U}_OUTPUTS];
-    {name}_learn(x, target, y);
+    {name}_learn({also}x, target, y);
 """
 ROW_LOOP = """    static double row[{U}_COLUMNS], y[3 * {U}_HORIZONS * {U}_TARGETS];
-    {name}_update(row, 0.0 / 0.0, 1, y);
+    {name}_update({also}row, 0.0 / 0.0, 1, y);
 """
 LOOPS = {"network": C_LOOP, "learner": LEARN_LOOP}
 MAIN = """#include <stdio.h>
 #include "{name}.h"
 
-int main(void) {{
-    {name}_init();
+{room}int main(void) {{
+    {name}_init({own});
 {loop}    printf("%d\\n", (int)(1000 * y[0]));
     return 0;
 }}
 """
 ARDUINO = """#include <{name}.h>
 
-void setup() {{
+{room}void setup() {{
     Serial.begin(115200);
-    {name}_init();
+    {name}_init({own});
 }}
 
 void loop() {{
@@ -108,12 +108,15 @@ def write(
     project: str, program: Program, room: Path, name: str, target: Sequence[str], made: bytes
 ) -> None:
     """Write the files of a project around NAME.h, and libNAME.a where its tools look for it."""
-    loop = LOOPS.get(program.kind, ROW_LOOP).format(name=name, U=name.upper())
+    own, also = ("&own", "&own, ") if program.owned else ("", "")
+    struct = f"static {name}_t own;\n\n" if program.owned else ""
+    loop = LOOPS.get(program.kind, ROW_LOOP).format(name=name, U=name.upper(), also=also)
+    given = {"name": name, "loop": loop, "kind": program.kind, "own": own, "room": struct}
     for path, text in PROJECTS[project].items():
         place = room / path.format(name=name)
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text.format(name=name, loop=loop, kind=program.kind))
-    defined = [f"{name}_{key}" for key in (*program.buffers, "init")]
+        place.write_text(text.format(**given))
+    defined = [f"{name}_{key}" for key in (*(() if program.owned else program.buffers), "init")]
     defined += [f"{name}_{function.name}" for function in program.functions]
     place = room
     if project == "arduino":

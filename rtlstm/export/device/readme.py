@@ -6,6 +6,7 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from rtlstm.export.device.emulated import Measured
 from rtlstm.export.device.recording import STEPS
 from rtlstm.export.device.request import Program
 
@@ -49,19 +50,32 @@ def _undefined(symbols: bytes, names: bytes, wide: bool) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def readme(program: Program, name: str, target: Sequence[str], made: bytes) -> str:
+def readme(
+    program: Program,
+    name: str,
+    target: Sequence[str],
+    made: bytes,
+    measured: Measured | None = None,
+) -> str:
     """The text of README.md."""
     found = sizes(made)
     needs = ", ".join(f"`{other}`" for other in found.needs) or "nothing"
-    functions = "\n".join(f.declared(name) for f in program.functions)
-    chip = f"""| | bytes |
+    functions = "\n".join(f.declared(name, program.owned) for f in program.functions)
+    first = "once"
+    if program.owned:
+        first = f"for each `{name}_t`, which is yours, once"
+    stack, instructions = measured or ("not measured", "not measured")
+    chip = f"""| | bytes, or as it says |
 | --- | --- |
 | code | {found.code} |
 | constants: the plan and the first weights | {found.constants} |
+| flash: both | {found.code + found.constants} |
 | RAM: weights, state and all that learning holds | {program.state_bytes} |
+| stack of a step, beside what the C library takes | {stack} |
+| instructions of a step, counted by qemu | {instructions} |
 
 Link `{name}.o`; of the C library, or of the compiler's own, it asks for {needs}. Call `{name}_init`
-once, then:
+{first}, then:
 
 ```c
 {functions}

@@ -36,17 +36,11 @@ class Function:
     parameters: Sequence[tuple[str, str, str]]
     more: dict[str, Any]
 
-    def declared(self, model: str) -> str:
-        """Its declaration in C."""
-        of = ", ".join(
-            f"double {own}"
-            if kind == "double"
-            else f"{c} *{own}"
-            if kind == "ptr"
-            else f"{c} {own}"
-            for kind, c, own in self.parameters
-        )
-        return f"/* {self.comment} */\nint {model}_{self.name}({of or 'void'});"
+    def declared(self, model: str, owned: bool = False) -> str:
+        """Its declaration in C; owned: over a struct of the caller's."""
+        of = [f"{model}_t *own"] if owned else []
+        of += [f"{c} *{own}" if kind == "ptr" else f"{c} {own}" for kind, c, own in self.parameters]
+        return f"/* {self.comment} */\nint {model}_{self.name}({', '.join(of) or 'void'});"
 
     def request(self) -> dict[str, Any]:
         """As the compiler reads it."""
@@ -67,6 +61,7 @@ class Program:
     functions: list[Function]
     sizes: dict[str, int]
     values: dict[str, tuple[str, int, str]] = field(default_factory=dict)
+    owned: bool = False  # the caller has the buffers, in a struct, and as many of them as it likes
 
     @property
     def buffers(self) -> dict[str, Array]:
@@ -84,6 +79,7 @@ class Program:
             "name": name,
             "target": list(target),
             "small": small,
+            "owned": self.owned,
             "constants": [key for key in self.arrays if key not in BUFFERS],
             "tables": self.tables,
             "functions": [function.request() for function in self.functions],

@@ -13,21 +13,25 @@ Array = np.ndarray[Any, Any]
 BOUND = {"network": 1e-5, "learner": 1e-5, "forecaster": 1e-4, "detector": 1e-4}
 
 CALLS = {
-    "network": "{name}_step(x[t], y)",
-    "learner": "{name}_learn(x[t], target[t], y)",
+    "network": "{name}_step({also}x[t], y)",
+    "learner": "{name}_learn({also}x[t], target[t], y)",
 }
-ROW = """{name}_update(x[t], x[t][{U}_COLUMNS], 1, y) == 3;
-        y[OUTPUTS - 1] = {name}_score()"""
+ROW = """{name}_update({also}x[t], x[t][{U}_COLUMNS], 1, y) == 3;
+        y[OUTPUTS - 1] = {name}_score({own})"""
 
 
 def selftest(program: Program, recorded: Recording, name: str) -> str:
     """The text of NAME_selftest.c, which prints the largest difference; 0 if it is fine."""
     kind = "float" if program.kind in CALLS else "double"
-    call = CALLS.get(program.kind, ROW).format(name=name, U=name.upper())
+    own, also = ("&own", "&own, ") if program.owned else ("", "")
+    call = CALLS.get(program.kind, ROW).format(name=name, U=name.upper(), own=own, also=also)
+    room = f"\n    static {name}_t own;" if program.owned else ""
     tables = [_table("x", kind, recorded.inputs), _table("expected", kind, recorded.answers)]
     if recorded.targets.size:
         tables.insert(1, _table("target", kind, recorded.targets))
-    fresh = f"if (t % {recorded.fresh} == 0) {name}_reset();\n        " if recorded.fresh else ""
+    fresh = (
+        f"if (t % {recorded.fresh} == 0) {name}_reset({own});\n        " if recorded.fresh else ""
+    )
     return f"""/* Recorded steps, some of them faulty: prints the largest difference, relative to
    {recorded.scale:g}; 0 if it is below {BOUND[program.kind]:g} and faults are refused. */
 #include <math.h>
@@ -40,9 +44,9 @@ def selftest(program: Program, recorded: Recording, name: str) -> str:
 #define SELFTEST_STEP(t)
 #endif
 int main(void) {{
-    static {kind} y[OUTPUTS];
+    static {kind} y[OUTPUTS];{room}
     double worst = 0.0;
-    {name}_init();
+    {name}_init({own});
     for (int t = 0; t < STEPS; t++) {{
         {fresh}SELFTEST_STEP(t);
         int refused = {call};

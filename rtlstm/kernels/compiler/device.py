@@ -65,42 +65,71 @@ def runs_of(values: Array) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in zip(starts, ends, strict=True)]
 
 
-def _place(name: str, array: str, kind: str, start: int) -> str:
-    """LLVM code of the address of an element of a buffer, a pointer."""
-    return f"getelementptr ({LLVM_TYPES[kind]}, ptr @{name}_{array}, i64 {start})"
-
-
-def _init(name: str, buffers: dict[str, Array]) -> str:
-    """LLVM code of NAME_init(): all buffers as they were when they were built."""
-    constants, lines = "", []
+def offsets(buffers: dict[str, Array]) -> dict[str, int]:
+    """Where each buffer lies in a struct of them, in bytes, as C lays it out."""
+    places, end = {}, 0
     for key, values in buffers.items():
-        size, kind = values.itemsize, values.dtype.name
-        zero = f"ptr @{name}_{key}, i8 0, i64 {values.nbytes}"
-        lines.append(f"  call void @llvm.memset.p0.i64({zero}, i1 false)")
+        places[key] = -(-end // values.itemsize) * values.itemsize
+        end = places[key] + values.nbytes
+    return places
+
+
+class _Buffers:
+    """Where the buffers of a request lie: each a variable, or all in a struct of the caller's."""
+
+    def __init__(self, request: dict[str, Any], arrays: dict[str, Array]) -> None:
+        self.name, self.owned, self.arrays = request["name"], request["owned"], arrays
+        self.own = {key: v for key, v in arrays.items() if key not in request["constants"]}
+        self.offsets = offsets(self.own) if self.owned else {}
+
+    def place(self, key: str, start: int = 0) -> tuple[str, str]:
+        """LLVM code that finds an element, a line or nothing, and its address, a pointer."""
+        values = self.arrays[key]
+        if key in self.offsets:
+            at = self.offsets[key] + start * values.itemsize
+            made = f"%{key}_{start}_place"
+            return f"  {made} = getelementptr i8, ptr %own, i64 {at}\n", made
+        return (
+            "",
+            f"getelementptr ({LLVM_TYPES[values.dtype.name]}, ptr @{self.name}_{key}, i64 {start})",
+        )
+
+    def parameters(self, *others: str) -> str:
+        """Of a C function: the struct first, where there is one."""
+        return ", ".join([*["ptr %own"] * self.owned, *others])
+
+
+def _init(buffers: _Buffers) -> str:
+    """LLVM code of NAME_init(): all buffers as they were when they were built."""
+    name, constants, lines = buffers.name, "", ""
+    for key, values in buffers.own.items():
+        size, (line, place) = values.itemsize, buffers.place(key)
+        zero = f"ptr {place}, i8 0, i64 {values.nbytes}"
+        lines += f"{line}  call void @llvm.memset.p0.i64({zero}, i1 false)\n"
         for n, (start, end) in enumerate(runs_of(values)):
             own = f"@{name}_{key}_{n}"
             constants += f"{own} = internal constant {_elements(values[start:end])}, align 8\n"
-            given = f"ptr {_place(name, key, kind, start)}, ptr {own}, i64 {(end - start) * size}"
-            lines.append(f"  call void @llvm.memcpy.p0.p0.i64({given}, i1 false)")
+            line, place = buffers.place(key, start) if start else ("", place)
+            given = f"ptr {place}, ptr {own}, i64 {(end - start) * size}"
+            lines += f"{line}  call void @llvm.memcpy.p0.p0.i64({given}, i1 false)\n"
     return f"""{constants}
 declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
-define void @{name}_init() {{
-{chr(10).join(lines)}
+define void @{name}_init({buffers.parameters()}) {{
+{lines}
   ret void
 }}
 """
 
 
-def _clear(name: str, which: dict[str, Any], buffers: dict[str, Array]) -> str:
+def _clear(buffers: _Buffers, which: dict[str, Any]) -> str:
     """LLVM code of NAME_x(): a part of a buffer to zero."""
     key, start, length = which["clears"]
-    values = buffers[key]
-    place = _place(name, key, values.dtype.name, start)
-    zero = f"ptr {place}, i8 0, i64 {length * values.itemsize}"
+    line, place = buffers.place(key, start)
+    zero = f"ptr {place}, i8 0, i64 {length * buffers.arrays[key].itemsize}"
     return f"""
-define i32 @{name}_{which["name"]}() {{
-  call void @llvm.memset.p0.i64({zero}, i1 false)
+define i32 @{buffers.name}_{which["name"]}({buffers.parameters()}) {{
+{line}  call void @llvm.memset.p0.i64({zero}, i1 false)
   ret i32 0
 }}
 """
@@ -123,15 +152,46 @@ def without_host(code: str) -> str:
     return re.sub(destroy, ahead.NEVER_CALLED, code)
 
 
-def _function(name: str, which: dict[str, Any], arrays: dict[str, Array]) -> str:
+def _inside(buffers: _Buffers, which: dict[str, Any], names: list[str]) -> str:
+    """LLVM code around an entry whose buffers lie in a struct: it makes the table, once an entry.
+
+    One function calls each kernel, so that LLVM sees there which plan it is.
+    """
+    own, lines = symbol(which["entry"], tuple(which["dtypes"])), ""
+    for n, key in enumerate(names):
+        line, place = buffers.place(key)
+        line = "" if key in names[:n] else line
+        lines += f"{line}  %at_{n} = ptrtoint ptr {place} to i64\n"
+        for k, value in enumerate((f"%at_{n}", str(len(buffers.arrays[key])))):
+            lines += f"  %room_{n}_{k} = getelementptr i64, ptr %table, i64 {2 * n + k}\n"
+            lines += f"  store i64 {value}, ptr %room_{n}_{k}\n"
+    count = sum(1 for _ in which["arguments"])
+    numbers = [f"i64 %n{n}" for n in range(count)]
+    passed = ["i64 %table_at", *["ptr null"] * len(which["dtypes"]), *numbers]
+    head = ", ".join(["ptr %result, ptr %raised, ptr %own", *numbers])
+    return f"""
+define internal i32 @{buffers.name}_in_{own}({head}) noinline {{
+entry:
+  %table = alloca [{2 * len(names)} x i64]
+{lines}  %table_at = ptrtoint ptr %table to i64
+  %status = call i32 @rtlstm_k_{own}(ptr %result, ptr %raised, {", ".join(passed)})
+  ret i32 %status
+}}
+"""
+
+
+def _function(buffers: _Buffers, which: dict[str, Any]) -> str:
     """LLVM code of one C function, int NAME_x(…), over a table of the request.
 
     Its parameters are pointers ("ptr"), int ("i32") or double; the kernel takes whole numbers: of
     these, of arrays ("@array", "@array+element") and plain ones.
     """
-    kernel = "rtlstm_k_" + symbol(which["entry"], tuple(which["dtypes"]))
+    name, own_symbol = buffers.name, symbol(which["entry"], tuple(which["dtypes"]))
     table = f"i64 ptrtoint (ptr @{name}_{which['table']} to i64)"
-    given, lines = [table, *["ptr null"] * len(which["dtypes"])], []
+    kernel, given = f"rtlstm_k_{own_symbol}", [table, *["ptr null"] * len(which["dtypes"])]
+    if buffers.owned:
+        kernel, given = f"{name}_in_{own_symbol}", ["ptr %own"]
+    lines = []
     for kind, own in which["parameters"]:
         if kind == "ptr":
             lines.append(f"  %{own}_at = ptrtoint ptr %{own} to i64")
@@ -140,16 +200,17 @@ def _function(name: str, which: dict[str, Any], arrays: dict[str, Array]) -> str
         else:
             lines.append(f"  %{own}_room = alloca double\n  store double %{own}, ptr %{own}_room")
             lines.append(f"  %{own}_at = ptrtoint ptr %{own}_room to i64")
-    for argument in which["arguments"]:
+    for n, argument in enumerate(which["arguments"]):
         if isinstance(argument, int):
             given.append(f"i64 {argument}")
         elif argument[0] == "@":
             key, _, start = argument[1:].partition("+")
-            place = _place(name, key, arrays[key].dtype.name, int(start or 0))
-            given.append(f"i64 ptrtoint (ptr {place} to i64)")
+            line, place = buffers.place(key, int(start or 0))
+            lines.append(f"{line}  %given_{n} = ptrtoint ptr {place} to i64")
+            given.append(f"i64 %given_{n}")
         else:
             given.append(f"i64 %{argument}_at")
-    head = ", ".join(f"{kind} %{own}" for kind, own in which["parameters"])
+    head = buffers.parameters(*(f"{kind} %{own}" for kind, own in which["parameters"]))
     return f"""
 define i32 @{name}_{which["name"]}({head}) {{
 entry:
@@ -174,21 +235,24 @@ def lowered(name: str, dtypes: tuple[str, ...]) -> str:
 
 def own_code(request: dict[str, Any], arrays: dict[str, Array]) -> str:
     """Constants, buffers, tables and C functions of a request, as LLVM code."""
-    name, text = request["name"], ""
-    buffers = {key: values for key, values in arrays.items() if key not in request["constants"]}
+    name, text, buffers = request["name"], "", _Buffers(request, arrays)
     for key, values in arrays.items():
         if key in request["constants"]:
             text += f"@{name}_{key} = internal constant {_elements(values)}, align 16\n"
-        else:
+        elif not buffers.owned:
             text += f"@{name}_{key} = global {_elements(np.zeros_like(values))}, align 16\n"
-    for table, names in request["tables"].items():
+    for table, names in request["tables"].items() if not buffers.owned else ():
         ends = [f"i64 ptrtoint (ptr @{name}_{a} to i64), i64 {len(arrays[a])}" for a in names]
         size = 2 * len(names)
         text += f"@{name}_{table} = internal constant [{size} x i64] [{', '.join(ends)}], align 8\n"
+    inside = {}
     for which in request["functions"]:
         made = "clears" in which
-        text += _clear(name, which, buffers) if made else _function(name, which, arrays)
-    return text + _init(name, buffers)
+        text += _clear(buffers, which) if made else _function(buffers, which)
+        if buffers.owned and not made:
+            names = request["tables"][which["table"]]
+            inside[which["entry"], tuple(which["dtypes"])] = _inside(buffers, which, names)
+    return text + "".join(inside.values()) + _init(buffers)
 
 
 def _linked(request: dict[str, Any], arrays: dict[str, Array], machine: Any, triple: str) -> Any:

@@ -1,14 +1,12 @@
 /* Stack and instructions of a step on a Cortex-M of qemu, with -icount shift=0: one instruction is
- * a nanosecond, SysTick counts at 25 MHz. MODEL_H and MODEL_STEP are written in. */
+ * a nanosecond, SysTick counts at 25 MHz. What MODEL_ begins is written in. */
 #include <stdint.h>
 #include <stdio.h>
 #include MODEL_H
-#ifndef INIT
-#define INIT chip_init()
-#endif
 enum { STEPS = 50, PAINTED = 8192, PAINT = 0xA5 };
-static float x[64], target[64], y[64];
-static double row[64], forecasts[64];
+static float x[MODEL_SIZE], target[MODEL_SIZE], y[MODEL_SIZE];
+static double row[MODEL_SIZE], forecasts[MODEL_SIZE];
+MODEL_OWN
 
 static void __attribute__((noinline)) step(void) {
     MODEL_STEP;
@@ -27,9 +25,9 @@ static int __attribute__((noinline)) stack(void) {
 
 int main(void) {
     volatile uint32_t *tick = (volatile uint32_t *)0xE000E010;
-    for (int i = 0; i < 64; i++) x[i] = 0.1f * (float)(i % 7), row[i] = 0.1 * (i % 5);
+    for (int i = 0; i < MODEL_SIZE; i++) x[i] = 0.1f * (float)(i % 7), row[i] = 0.1 * (i % 5);
     (void)x, (void)target, (void)y, (void)forecasts, (void)row;
-    INIT;
+    MODEL_INIT;
     for (int t = 0; t < 50; t++) step();
     int deep = stack();
     tick[1] = 0xFFFFFF, tick[2] = 0, tick[0] = 5;
