@@ -90,6 +90,8 @@ def as_batch(rows: Any, times: Any, columns: tuple[str, ...]) -> tuple[Array, Ar
 def as_table(rows: Any, columns: tuple[str, ...]) -> Array:
     """Rows (T, C) as a C-contiguous float64 array, or raise SampleError."""
     if not isinstance(rows, np.ndarray):
+        if not hasattr(rows, "__iter__"):
+            raise SampleError(f"rows must be several, got {type(rows).__name__}; {UNCHANGED}")
         rows = list(rows)
         named = [isinstance(row, Mapping) for row in rows]
         if any(named):
@@ -140,7 +142,10 @@ def as_time(time: Any) -> float:
     if isinstance(time, float | int) and not isinstance(time, bool):
         if -1e11 < time < 1e11:
             return float(time)
-        seconds = time / epoch_unit(time)[0]
+        try:
+            seconds = time / epoch_unit(time)[0]
+        except OverflowError:  # of a whole number, which may have any size
+            seconds = math.inf
         _check_years(seconds, time)
         return seconds
     if isinstance(time, dt.datetime):

@@ -129,7 +129,7 @@ class Fleet(Members):
         the step, or all as after it. Raises StateError for an unknown key or one given twice.
         """
         keys, X, Y = samples if len(samples) == 3 else (None, *samples)
-        named = None if keys is None else list(keys)
+        named = None if keys is None else list(as_list("keys", keys, "keys"))
         spec, dtype = self._learner.network, np.dtype(self._learner.network.dtype)
         X = as_rows(X, spec.inputs, dtype, "X", checked=False)
         if Y is None:
@@ -173,8 +173,10 @@ class Fleet(Members):
         finite stays as it was before that row, whose prediction is NaN. Learners are shared out
         among the threads one by one.
         """
-        named = None if keys is None else list(keys)
+        named = None if keys is None else list(as_list("keys", keys, "keys"))
         parts = (X, Y) if lengths is None else (X, Y, lengths)
+        if not all(hasattr(part, "__len__") and hasattr(part, "__iter__") for part in parts):
+            raise SampleError("X, Y and lengths have an entry a learner; nothing was changed")
         with self._lock:
             self._finish()
             who = self._who if named is None else self._find(named)

@@ -81,6 +81,8 @@ class Members(Model):
         for a key that exists, LimitError above ``max_keys``.
         """
         check_keys([key])
+        if not isinstance(learner, Learner | None):
+            raise SpecError(f"a learner joins a fleet, not {learner!r}; nothing was changed")
         if learner is not None and _seedless(learner.spec) != _seedless(self._learner):
             raise SpecError("a learner of another specification cannot join; nothing was changed")
         with self._lock:

@@ -113,6 +113,8 @@ class SupervisedModel(Model):
         """Convert the labels of ``count`` rows to (count, outputs); raises SampleError."""
         if labels is None:
             return np.full((count, len(self.spec.outputs)), np.nan)
+        if not hasattr(labels, "__iter__") or (isinstance(labels, np.ndarray) and not labels.ndim):
+            raise SampleError(f"labels must be several, got {type(labels).__name__}; {UNCHANGED}")
         rows = [self._label(label) for label in labels]
         if len(rows) != count:
             raise SampleError(f"expected {count} labels, one a row, got {len(rows)}; {UNCHANGED}")

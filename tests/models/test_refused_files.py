@@ -125,6 +125,27 @@ def test_what_a_fleet_refuses_and_says_of_itself(said: str) -> None:
         FLEETS[said]()
 
 
+AB = {"layers": rtlstm.LSTM(1)}
+CALLS: dict[str, Any] = {
+    "rows must be several": lambda: rtlstm.Forecaster(["a"], **AB).run(3.0),
+    "times must be several": lambda: rtlstm.Forecaster(["a"], **AB).run([[1.0]], 10**400),
+    "time": lambda: rtlstm.Forecaster(["a"], **AB).update([1.0], 10**400),
+    "labels must be several": lambda: rtlstm.Regressor(["a"], ["y"], **AB).run([[1.0]], 3.0),
+    "labels must be several, got ndarray": lambda: rtlstm.Classifier(["a"], 2, **AB).run(
+        [[1.0]], np.array(1)
+    ),
+    "keys is a list": lambda: rtlstm.Fleet(learner(), 2).step(3.5, [[0.0]], None),
+    "an entry a learner": lambda: rtlstm.Fleet(learner(), 2).run(3.0, 3.0),
+    "a learner joins a fleet": lambda: rtlstm.Fleet(learner(), 2).add("c", "d"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("said", CALLS)
+def test_one_thing_where_several_belong(said: str) -> None:
+    with pytest.raises(rtlstm.RtlstmError, match=said):
+        CALLS[said]()
+
+
 def test_streams_say_what_they_are_and_reset_one_by_one() -> None:
     streams = rtlstm.Network(1, rtlstm.LSTM(2), 1).streams(3)
     assert repr(streams).startswith("Streams(3 of Network")
