@@ -221,3 +221,16 @@ def test_times_in_a_series() -> None:
         np.testing.assert_array_equal(records.as_times(times, 2), SECONDS)
     mixed = pandas.Series([5.0, SECONDS[0] * 1e3, SECONDS[1] * 1e3])  # of which most are in ms
     np.testing.assert_array_equal(records.as_times(mixed, 3), [0.005, *SECONDS])
+
+
+@pytest.mark.parametrize("labels", [[-1, 5], [0], [0, 2], [1, 0]])
+def test_only_the_numbers_of_the_places_are_no_labels(labels: list[int]) -> None:
+    with pytest.raises(SampleError, match="none of the columns"):
+        records.as_row(pandas.Series([1.0] * len(labels), labels), ("a", "b"))
+    assert records.as_row(pandas.Series([1.0, 2.0]), ("a", "b"))[0].tolist() == [1.0, 2.0]
+
+
+def test_seconds_end_where_milliseconds_begin() -> None:
+    assert records.as_time(99_999_999_999.5) == 99_999_999_999.5
+    assert records.as_time(1e11) == 1e8
+    assert records.as_time(-1e11) == -1e8

@@ -20,7 +20,7 @@ from types import CodeType
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES, INPUTS = ("tests/files/test_store.py",), ("tests/inputs", "tests/models/test_frames.py")
+FILES, INPUTS = ("tests/files/test_store.py",), ("tests/inputs",)
 LEARNING = ("tests/kernels/test_updates.py",)
 MODULES = {
     "files/atomic": ("tests/files/test_atomic.py",),
