@@ -59,7 +59,14 @@ class _AheadLibrary(dispatch._EntryLibrary):
 
 
 class _RawLibrary(_AheadLibrary):
-    """A library that stays LLVM code as it was lowered, for another processor's passes."""
+    """A library that stays LLVM code as it was lowered, for another processor's passes.
+
+    Passes of this one would write the offsets of arrays' structs as its pointers' 8 bytes have
+    them.
+    """
+
+    def _optimize_functions(self, module: Any) -> None:
+        pass
 
     def _optimize_final_module(self) -> None:
         pass

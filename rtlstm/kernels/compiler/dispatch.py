@@ -24,7 +24,7 @@ from numba.core.ir_utils import build_definitions
 from numba.core.registry import CPUDispatcher
 from numba.core.untyped_passes import IRProcessing
 
-from rtlstm.kernels.compiler import fallback
+from rtlstm.kernels.compiler import fallback, mode
 from rtlstm.kernels.compiler.contexts import (
     Target,
     Typing,
@@ -220,6 +220,8 @@ class _LinkedLibrary(JITCodeLibrary):  # type: ignore[misc]
     """A library for linking into others: neither optimised as a whole nor made machine code."""
 
     def _optimize_functions(self, module: Any) -> None:
+        if not mode.VECTORS:  # for another processor: where pointers are of 4 bytes offsets differ
+            return
         # So that less has to be cloned and linked; LLVM's own set takes twice as long, for nothing.
         module.data_layout = self._codegen._data_layout
         manager, builder = create_new_function_pass_manager(), self._codegen._pass_builder()
