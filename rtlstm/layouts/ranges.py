@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rtlstm.kernels import plan as p
+from rtlstm.kernels.tasks import anomaly_plan as a
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.kernels.tasks import supervised_plan as w
 from rtlstm.layouts.learner import HUGE, LIMIT, TINY, LearnerLayout
@@ -43,15 +44,14 @@ class Range:
     low: Any = 0
     high: Any = MOST
     nan: Any = False
-    whole: bool = False
+    whole: Any = False
 
     def fault(self, values: Array) -> str | None:
         """The first element that is out of range, in words."""
         good = (values >= self.low) & (values <= self.high)
         if values.dtype.kind == "f":
             good |= np.isnan(values) & self.nan
-            if self.whole:
-                good &= np.isnan(values) | (values == np.floor(values))
+            good &= np.isnan(values) | (values == np.floor(values)) | np.logical_not(self.whole)
         if good.all():
             return None
         place = tuple(map(int, np.argwhere(~good)[0]))
@@ -68,8 +68,8 @@ ANYTHING = Range(-INFINITY, INFINITY, nan=True)
 def table(length: int, default: Range, special: Mapping[int, Range]) -> Range:
     """One range for an array (length,) of entries that differ, by index."""
     ranges = [special.get(i, default) for i in range(length)]
-    low, high, nan = (np.array([getattr(r, end) for r in ranges]) for end in ("low", "high", "nan"))
-    return Range(low, high, nan)
+    parts = ("low", "high", "nan", "whole")
+    return Range(*(np.array([getattr(r, part) for r in ranges]) for part in parts))
 
 
 @dataclass(frozen=True)
@@ -219,6 +219,20 @@ CLOCK = table(
 )
 
 
+ROW_NUMBER = Range(-1, 2**53, whole=True)
+YES_OR_NO = Range(0, 1, whole=True)
+# What is known of a row's oddness: numbers and yes or no that Python reads, and all finite.
+ODDNESS = table(
+    a.SHARED_LEN,
+    Range(-1e300, 1e300),
+    {
+        **dict.fromkeys((a.S_ROWS, a.S_SPELLS, a.S_BEGAN, a.S_LAST_ODD, a.S_PEAK), ROW_NUMBER),
+        **dict.fromkeys((a.S_FLAG, a.S_INSIDE), YES_OR_NO),
+        **dict.fromkeys(range(a.HISTOGRAM_AT, a.SHARED_LEN), Range(0.0, 2.0)),
+    },
+)
+
+
 @lru_cache(LAYOUTS)
 def forecaster(layout: ForecasterLayout) -> Legal:
     """Ranges of a forecaster's arrays, its learner's included."""
@@ -232,6 +246,7 @@ def forecaster(layout: ForecasterLayout) -> Legal:
         "issued.kind": Range(0, 2),
         "issued": table(int(plan[k.RING_ROW]), ANYTHING, phase),
         "clock": CLOCK,
+        "anomaly.row": ODDNESS,
         "forecast.settings": table(k.SETTINGS_LEN, POSITIVE_SETTING, SETTINGS),
     }
     return Legal(ranges, inner.relations)

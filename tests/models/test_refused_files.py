@@ -11,6 +11,7 @@ import pytest
 from attacks import hostile, resigned
 
 import rtlstm
+from rtlstm.kernels.tasks import anomaly_plan
 
 
 def taken_apart(model: Any, path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -160,3 +161,21 @@ def test_streams_say_what_they_are_and_reset_one_by_one() -> None:
             streams.reset(wrong)
     with pytest.raises(rtlstm.SampleError, match="one row for each"):
         streams.step(np.ones((2, 1)))
+
+
+def test_what_a_detector_knows_of_a_row_is_finite_and_counts_are_whole(tmp_path: Path) -> None:
+    detector = rtlstm.Detector(["a", "b"], lags=3, layers=rtlstm.LSTM(2))
+    detector.run(np.random.default_rng(0).normal(size=(200, 2)))
+    meta, tensors = taken_apart(detector, tmp_path / "m")
+    row = tensors["anomaly.row"]
+    for at in range(len(row)):
+        for odd in (np.nan, np.inf, -np.inf):
+            changed = {**tensors, "anomaly.row": row.copy()}
+            changed["anomaly.row"][at] = odd
+            with pytest.raises(rtlstm.ModelFileError, match=r"anomaly\.row"):
+                load(tmp_path / "m", meta, changed)
+    for at in (anomaly_plan.S_ROWS, anomaly_plan.S_SPELLS, anomaly_plan.S_INSIDE):
+        changed = {**tensors, "anomaly.row": row.copy()}
+        changed["anomaly.row"][at] = 0.5
+        with pytest.raises(rtlstm.ModelFileError, match=r"0\.5 at"):
+            load(tmp_path / "m", meta, changed)
