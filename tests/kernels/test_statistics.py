@@ -30,7 +30,8 @@ class Columns:
     def __init__(self, columns: int = 1, **options: Any) -> None:
         names = [f"c{j}" for j in range(columns)]
         model = rtlstm.Forecaster(names, lags=0, layers=rtlstm.LSTM(1), **options)
-        self.plan, self.d, self.q = model._plan, model._arena.d, model._arena.q
+        arena = model._arena
+        self.plan, self.f, self.d, self.q = model._plan, arena.f, arena.d, arena.q
         self.counts = self.q[self.plan[k.COUNTS] :]
 
     def of(self, which: int, j: int = 0) -> float:
@@ -201,7 +202,7 @@ def test_the_row_that_says_most_of_the_errors_is_chosen_once() -> None:
             then = (t - 1 - lag) % c.plan[k.WINDOW] * 2
             selection.remember_error(c.plan, c.d, 0, 0, c.d[c.plan[k.CHANGES] + then + 1])
         selection.correlate(c.plan, c.d, c.q)
-        selection.choose(c.plan, c.d, c.q)
+        selection.choose(c.plan, c.f, c.d, c.q)
         c.counts[k.TAKEN] = t + 1
     picks = c.q[c.plan[k.PICK] :][: c.plan[k.PAIRS]]
     assert picks[0] == lag * 2 + 1
@@ -318,8 +319,9 @@ def test_news_is_what_lies_beyond_all_that_was_shown() -> None:
 
 def test_news_is_heard_once() -> None:
     d = np.zeros(ranges.NEWS_LEN)
-    assert ranges.announce(d, 0, 2.0) == 2.0
-    assert ranges.announce(d, 0, 1.5) == 0.0 < ranges.announce(d, 0, 3.0)
+    assert ranges.announce(d, 0, 2.0, 1.0) == 2.0
+    assert ranges.announce(d, 0, 1.5, 1.0) == 0.0 < ranges.announce(d, 0, 3.0, 1.0)
     for _ in range(ranges.HOLD + 1):
-        ranges.announce(d, 0, 0.0)
-    assert ranges.announce(d, 0, 1.0) == 1.0
+        ranges.announce(d, 0, 0.0, 1.0)
+    assert ranges.announce(d, 0, 1.0, 1.0) == 1.0
+    assert ranges.announce(d, 0, 1.1, 1.2) == 0.0 < ranges.announce(d, 0, 1.3, 1.2)

@@ -147,6 +147,7 @@ def tarred() -> bytes:
         (zipped(a__csv=b"a\n1\n", b__csv=b"a\n2\n"), "2 files"),
         (zipped(a__csv=b"a\n1\n")[:-30], "cannot read it"),
     ],
+    ids=["tar", "workbook", "two files", "cut"],
 )
 def test_what_is_no_table_is_named(data: bytes, message: str) -> None:
     with pytest.raises(SourceError, match=message):
