@@ -155,9 +155,9 @@ def _prepare(source: str, options: dict[str, Any]) -> tuple[Outputs, "Forecaster
 
 def _check(source: str, outputs: Outputs, options: dict[str, Any]) -> None:
     """Raise UsageError for options that do not go together."""
-    for name in ("resume", "save"):
-        if options[name] and options[name].is_dir() and not options["group"]:
-            raise click.UsageError(f"--{name} {options[name]}: is a directory, not a file")
+    old = options["resume"]
+    if old and old.is_dir() and not options["group"]:
+        raise click.UsageError(f"--resume {old}: is a directory, not a file")
     if outputs.every and not outputs.save:
         raise click.UsageError("--every says how often to write --save, which is not given")
     if options["again"] and not (options["resume"] or options["service"]):

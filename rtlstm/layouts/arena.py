@@ -16,6 +16,7 @@ import numpy as np
 
 from rtlstm.kernels import plan as p
 
+MEMORY_LIMIT = 4 << 30  # bytes of one object, where its user names no other limit
 ALIGN = 64  # bytes: every part and every fleet row starts on a cache line
 
 

@@ -224,7 +224,7 @@ YES_OR_NO = Range(0, 1, whole=True)
 # What is known of a row's oddness: numbers and yes or no that Python reads, and all finite.
 ODDNESS = table(
     a.SHARED_LEN,
-    Range(-1e300, 1e300),
+    Range(-HUGE, HUGE),
     {
         **dict.fromkeys((a.S_ROWS, a.S_SPELLS, a.S_BEGAN, a.S_LAST_ODD, a.S_PEAK), ROW_NUMBER),
         **dict.fromkeys((a.S_FLAG, a.S_INSIDE), YES_OR_NO),

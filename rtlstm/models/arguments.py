@@ -42,7 +42,7 @@ class SupervisedOptions(TypedDict, total=False):
     missing: str
 
 
-def check_names_of(owner: type, options: Mapping[str, Any], known: Collection[str]) -> None:
+def check_options(owner: type, options: Mapping[str, Any], known: Collection[str]) -> None:
     """Raise TypeError, as Python does for a call of `owner`, for an option that is not known."""
     for name in options:
         if name not in known:
@@ -59,7 +59,7 @@ def as_row_options(owner: type, options: RowOptions) -> dict[str, Any]:
     owner: the class that was called. Raises TypeError for a name that is none of them, and
     SpecError for missing values that are not numbers.
     """
-    check_names_of(owner, options, RowOptions.__optional_keys__)
+    check_options(owner, options, RowOptions.__optional_keys__)
     fields: dict[str, Any] = {**options}
     if "missing_values" in fields:
         fields["missing_values"] = _numbers(fields["missing_values"])

@@ -102,7 +102,7 @@ class Spells:
                 raise SpecError(f"{name} must be a whole number of rows from 1 on, got {rows!r}")
         for name in ("pace", "forecaster_pace"):
             share = getattr(self, name)
-            if not _number(share) or not 0.0 <= share <= 1.0:
+            if not is_finite_number(share) or not 0.0 <= share <= 1.0:
                 raise SpecError(f"{name} must lie from 0 to 1, got {share!r}")
 
 
@@ -117,10 +117,12 @@ class DetectorSpec:
 
     def __post_init__(self) -> None:
         """Raise SpecError for a rate or threshold outside its range."""
-        if not _number(self.rate) or not 0.0 < self.rate <= 0.05:
+        if not is_finite_number(self.rate) or not 0.0 < self.rate <= 0.05:
             raise SpecError(f"rate must lie above 0 and up to 0.05, got {self.rate!r}")
         known = self.threshold is not None
-        if known and not (_number(self.threshold) and 0.0 < float(self.threshold or 0) < 1.0):
+        if known and not (
+            is_finite_number(self.threshold) and 0.0 < float(self.threshold or 0) < 1.0
+        ):
             raise SpecError(f"threshold must be None or lie within 0 and 1, got {self.threshold!r}")
 
     def settings(self) -> dict[str, float]:
@@ -378,11 +380,6 @@ class Detector(Model):
             f"threshold {self.spec.threshold:g}" if self.spec.threshold else f"rate {self.rate:g}"
         )
         return f"Detector(watching {found}; {rule}; {self.spells} spells; {self.forecaster!r})"
-
-
-def _number(value: Any) -> bool:
-    """Whether a value is a finite number."""
-    return is_finite_number(value)
 
 
 __all__ = ["Detection", "Detections", "Detector", "DetectorSpec", "Reason", "Spell", "Spells"]

@@ -12,7 +12,7 @@ from rtlstm.kernels.native.bind import Kernels
 from rtlstm.kernels.native.capi import address
 from rtlstm.kernels.tasks import stream_plan as k
 from rtlstm.layouts import rules
-from rtlstm.layouts.arena import Arena, ArenaLayout, arena_bytes
+from rtlstm.layouts.arena import MEMORY_LIMIT, Arena, ArenaLayout, arena_bytes
 from rtlstm.layouts.learner import LearnerLayout
 from rtlstm.models.learner import Learner
 from rtlstm.models.network import Network
@@ -20,7 +20,6 @@ from rtlstm.spec import Layer
 from rtlstm.training import Rule
 
 Array = np.ndarray[Any, Any]
-MEMORY_LIMIT = 4 << 30  # bytes
 
 
 def embed_learner(

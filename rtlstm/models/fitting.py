@@ -21,7 +21,7 @@ from rtlstm.kernels import plan as p
 from rtlstm.kernels.native.bind import Kernels
 from rtlstm.kernels.native.capi import address
 from rtlstm.layouts import rules
-from rtlstm.layouts.arena import Arena, arena_bytes
+from rtlstm.layouts.arena import MEMORY_LIMIT, Arena, arena_bytes
 from rtlstm.layouts.learner import LearnerSpec, lay_out, write_settings
 from rtlstm.models.initialize import Uniform, mixed
 from rtlstm.models.network import raise_for_status
@@ -171,10 +171,10 @@ def _with_room(spec: LearnerSpec, longest: int) -> LearnerSpec:
 
 
 def _check_memory(sizes: dict[str, int], spec: LearnerSpec) -> None:
-    size, most = arena_bytes(sizes, spec.network.dtype), 4 << 30
-    if size > most:
+    size = arena_bytes(sizes, spec.network.dtype)
+    if size > MEMORY_LIMIT:
         raise LimitError(
-            f"training would need {size} bytes, more than {most}: shorter sequences, or"
+            f"training would need {size} bytes, more than {MEMORY_LIMIT}: shorter sequences, or"
             " rtlstm.TBPTT(k), need less. Nothing has changed"
         )
 

@@ -204,8 +204,7 @@ class Forecaster(Model):
             row.drop = self.spec.times == "drop"
             row.count(k.DROPPED_TIMES if row.drop else k.ACCEPTED_TIMES, 1)
         self._whole(row.work)
-        if self._q[p.Q_IN_ROW] >= p.PATIENCE:
-            self._heed()
+        self._heed()
 
     def _step(self) -> None:
         if self._rule.run():

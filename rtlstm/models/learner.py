@@ -25,7 +25,7 @@ from rtlstm.kernels.native.bind import BoundKernel, Kernels
 from rtlstm.kernels.native.capi import address
 from rtlstm.kernels.native.fastcall import FastCall, unavailable
 from rtlstm.layouts import ranges, rules
-from rtlstm.layouts.arena import Arena, ArrayLayout, arena_bytes
+from rtlstm.layouts.arena import MEMORY_LIMIT, Arena, ArrayLayout, arena_bytes
 from rtlstm.layouts.learner import LearnerSpec, clear_state, lay_out, write_settings
 from rtlstm.layouts.ranges import Legal
 from rtlstm.models.fitting import run_rows, run_sequences
@@ -37,7 +37,6 @@ from rtlstm.schedules import rate_at
 from rtlstm.training import Adam, Optimizer, Rule, rule_of
 
 Array = np.ndarray[Any, Any]
-MEMORY_LIMIT = 4 << 30  # bytes
 
 
 class TrainingOptions(TypedDict, total=False):

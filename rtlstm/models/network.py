@@ -16,7 +16,7 @@ from rtlstm.kernels.native.bind import bind
 from rtlstm.kernels.native.capi import address
 from rtlstm.kernels.native.fastcall import FastCall
 from rtlstm.layouts import network as layout
-from rtlstm.layouts.arena import Arena, ArrayLayout, arena_bytes
+from rtlstm.layouts.arena import MEMORY_LIMIT, Arena, ArrayLayout, arena_bytes
 from rtlstm.models import initialize as initial
 from rtlstm.models.base import Model
 from rtlstm.models.locks import Lock
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from rtlstm.models.streams import Streams
 
 Array = np.ndarray[Any, Any]
-MEMORY_LIMIT = 4 << 30  # bytes
 CHUNK_SECONDS = 0.02  # `run` comes back to Python at least this often, so that Ctrl-C is heard
 GIL_RELEASE_NS = 200_000  # a step of more `step_nanoseconds` (some 3 µs in truth) lets the GIL go
 

@@ -11,14 +11,13 @@ from rtlstm.inputs.arrays import as_rows, output_array, outside
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.native.bind import BoundKernel, bind
 from rtlstm.kernels.native.capi import address
-from rtlstm.layouts.arena import Arena, ArenaLayout, arena_bytes
+from rtlstm.layouts.arena import MEMORY_LIMIT, Arena, ArenaLayout, arena_bytes
 
 if TYPE_CHECKING:
     from rtlstm.models.network import Network
 
 Array = np.ndarray[Any, Any]
 MAX_STREAMS = 1 << 24
-MEMORY_LIMIT = 4 << 30  # bytes
 
 
 class Streams:

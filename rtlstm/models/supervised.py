@@ -22,7 +22,7 @@ from rtlstm.layouts.ranges import Legal
 from rtlstm.layouts.supervised import SupervisedSpec, lay_out
 from rtlstm.models import embedded
 from rtlstm.models import initialize as initial
-from rtlstm.models.arguments import SupervisedOptions, as_names, check_names_of
+from rtlstm.models.arguments import SupervisedOptions, as_names, check_options
 from rtlstm.models.base import Model
 from rtlstm.spec import LSTM, Layer
 from rtlstm.training import rule_of
@@ -48,7 +48,7 @@ class SupervisedModel(Model):
         options: SupervisedOptions,
     ) -> None:
         """Check the arguments of a constructor and build the model that they describe."""
-        check_names_of(type(self), options, SupervisedOptions.__optional_keys__)
+        check_options(type(self), options, SupervisedOptions.__optional_keys__)
         rarer: dict[str, Any] = {"rule": "truncated", **options}
         names, cells = as_names("columns", columns), embedded.as_layers(layers)
         rule = rule_of(rarer.pop("rule"))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from studies.tiny_chorales import chorales
 
 import rtlstm
 from rtlstm.studies.literature import (
@@ -280,16 +281,6 @@ def test_memory_tasks_ask_for_what_came_first() -> None:
         assert X[0, 0] == 2 * Y[-1, 1] - 1 and 31 <= len(X) <= 41
         assert X[0, 8] == X[-1, 9] == 1.0
     assert memory.selector("rtrl").net.weights == memory.selector("snap1").net.weights
-
-
-def chorales(folder: Path) -> Path:
-    draw = np.random.RandomState(0)
-    held = {}
-    for part in odyssey.PARTS:
-        held[f"{part}_roll"] = (draw.random_sample((60, 88)) < 0.05).astype(np.uint8)
-        held[f"{part}_lengths"] = np.array([20, 15, 25], np.int32)
-    np.savez(folder / "jsb_chorales_quarter.npz", **held)
-    return folder
 
 
 def test_the_odyssey_reads_chorales_and_says_where_they_are(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from studies.tiny_chorales import chorales
 
 from rtlstm import Learner
 from rtlstm.studies.literature import (
@@ -130,14 +131,6 @@ def test_gradients_flow_in_every_row(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all((c is None) == name.startswith(("RNN", "GRU"))
                for name, c in zip(flow.column("cell"), flow.column("largest c")))  # fmt: skip
     assert {"flow", "slopes"} == set(tables)
-
-
-def chorales(folder: Path) -> Path:
-    draw = np.random.default_rng(0)
-    parts = {f"{part}_roll": draw.random((60, 88)) < 0.05 for part in odyssey.PARTS}
-    lengths = {f"{part}_lengths": np.array([20, 15, 25]) for part in odyssey.PARTS}
-    np.savez(folder / "jsb_chorales_quarter.npz", **parts, **lengths)
-    return folder
 
 
 def test_the_usual_training_stands_beside_published_figures(tmp_path: Path) -> None:
