@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtlstm.errors import SpecError
-from rtlstm.parts import is_finite_number
 
 MAX_LR = 1e9
 Rate = float | Callable[[int], float]
@@ -71,7 +70,8 @@ class cosine(Schedule):
 
     def __post_init__(self) -> None:
         _positive("cosine", lr=self.lr, steps=self.steps)
-        if not is_finite_number(self.final) or not 0.0 <= self.final <= self.lr:
+        number = isinstance(self.final, int | float) and not isinstance(self.final, bool)
+        if not number or not 0.0 <= self.final <= self.lr:
             raise SpecError(f"cosine: final must be in [0, lr], got {self.final!r}")
 
     def __call__(self, step: int) -> float:
