@@ -12,6 +12,7 @@ This module is needed where libraries are built, not where they run: see `librar
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -26,10 +27,9 @@ from typing import Any
 import llvmlite
 import llvmlite.binding as llvm
 import numba
-from numba import types
 from numba.core.codegen import JITCodeLibrary
 
-from rtlstm.kernels.compiler import dispatch, fallback, sources
+from rtlstm.kernels.compiler import dispatch, fallback, mode, sources, targets
 from rtlstm.kernels.compiler.contexts import (
     Target,
     Typing,
@@ -39,15 +39,19 @@ from rtlstm.kernels.compiler.contexts import (
 )
 from rtlstm.kernels.compiler.counting import short_counts
 from rtlstm.kernels.compiler.entries import ENTRIES, Entry
+from rtlstm.kernels.compiler.foreign import (
+    machine_of,
+    own_destructor,
+    retargeted,
+    without_host,
+)
 from rtlstm.kernels.compiler.jit import signature_of
 from rtlstm.kernels.compiler.library import symbol
+from rtlstm.kernels.compiler.platforms import PLATFORMS
 
-__all__ = ["build", "compile_object", "lower"]
+__all__ = ["build", "compile_object", "environment", "link", "lower"]
 
-TRIPLE = "x86_64-unknown-linux-gnu"
-# Numba's runtime frees an array that nobody holds. Ours lie at addresses, without an owner, so that
-# its counts pass them by; but where a kernel is not inlined LLVM cannot know it, and asks for this.
-NEVER_CALLED = r"define internal \1 {\nentry:\n  ret void\n}"
+LINUX = "x86_64-unknown-linux-gnu"  # where numba itself compiles for a level
 
 
 class _AheadLibrary(dispatch._EntryLibrary):
@@ -93,8 +97,13 @@ class _RawCompiler(_AheadCompiler):
     library = _RawLibrary
 
 
-def lower(entry: Entry, dtypes: tuple[str, ...], optimised: bool = True) -> tuple[Any, str]:
-    """The LLVM module of an entry, optimised for the host or not, and its function's name there."""
+def lower(
+    entry: Entry, dtypes: tuple[str, ...], optimised: bool = True, short: bool = False
+) -> tuple[Any, str]:
+    """The LLVM module of an entry, optimised for the host or not, and its function's name there.
+
+    short: loops count in 32 bits.
+    """
     options: dict[str, Any] = {"nopython": True, "boundscheck": None, "nogil": True, "_nrt": False}
     options |= {"error_model": "numpy", "fastmath": set(fallback.FASTMATH)}
     options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -103,7 +112,7 @@ def lower(entry: Entry, dtypes: tuple[str, ...], optimised: bool = True) -> tupl
         py_func, targetoptions=options, pipeline_class=_AheadCompiler if optimised else _RawCompiler
     )
     signature = signature_of(entry, dtypes)
-    counts = nullcontext() if optimised else short_counts()
+    counts = short_counts() if short else nullcontext()
     with gc_paused(), nonnegative_indices(), counts:
         made.compile(signature)
         found = made.overloads[signature]
@@ -130,20 +139,29 @@ entry:
 
 
 def compile_object(entry: Entry, dtypes: tuple[str, ...], machine: Any) -> bytes:
-    """The object file of an entry for a target machine of llvmlite, with its two functions."""
-    module, function = lower(entry, dtypes)
-    name = symbol(entry.name, dtypes)
-    text = re.sub(rf'@"?{re.escape(function)}"?(?=[\s(,])', f"@rtlstm_k_{name}", str(module))
-    text = re.sub(r"(?m)^declare (void @NRT_MemInfo_call_dtor\(ptr\)).*", NEVER_CALLED, text)
-    text += _c_function(name, len(entry.numbers) + bool(entry.table), len(dtypes))
+    """The object file of an entry for a target machine of llvmlite, with its two functions.
+
+    For this machine's system the code is what numba's own passes leave, as just in time; in a
+    process that makes code for another one (RTLSTM_TRIPLE) it is that machine's passes' alone.
+    """
+    foreign = bool(mode.TRIPLE)
+    module, function = lower(entry, dtypes, optimised=not foreign)
+    name, text = symbol(entry.name, dtypes), str(module)
+    text = re.sub(rf'@"?{re.escape(function)}"?(?=[\s(,])', f"@rtlstm_k_{name}", text)
+    if foreign:
+        text = retargeted(without_host(text), machine, mode.TRIPLE)
+    text = own_destructor(text) + _c_function(name, entry.numbers_in_c, len(dtypes))
     whole = llvm.parse_assembly(text)
     exported = {f"rtlstm_{name}", f"rtlstm_k_{name}"}
     for thing in [*whole.functions, *whole.global_variables]:
         if not thing.is_declaration and thing.name not in exported:
             thing.linkage = "internal"
-    cleaner = llvm.create_new_module_pass_manager()
+    options = llvm.create_pipeline_tuning_options(3)
+    options.loop_vectorization = options.slp_vectorization = True
+    passes = llvm.create_pass_builder(machine, options)
+    cleaner = passes.getModulePassManager() if foreign else llvm.create_new_module_pass_manager()
     cleaner.add_global_dead_code_eliminate_pass()
-    cleaner.run(whole, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
+    cleaner.run(whole, passes)
     return machine.emit_object(whole)  # type: ignore[no-any-return]
 
 
@@ -152,57 +170,88 @@ def tables_of(module: Any) -> dict[str, Any]:
     return {f.name: f for f in module.functions if f.is_declaration}
 
 
-NUMBER = types.int64
+def environment(platform: str, level: str) -> dict[str, str]:
+    """What a process needs of its environment to compile for a level of a platform."""
+    triple = PLATFORMS[platform].libraries[level].triple
+    own = {"RTLSTM_KERNELS": "jit", "NUMBA_CPU_FEATURES": "", "NUMBA_CPU_NAME": level}
+    if triple != LINUX:
+        own |= {"NUMBA_CPU_NAME": "x86-64", "RTLSTM_TRIPLE": triple}
+    return own
 
 
-def build(directory: Path, level: str, families: Sequence[str] = ()) -> Path:
-    """Compile the entries into one library for a level of x86-64; returns its path.
+def _objects(room: Path, target: targets.Target, families: Sequence[str]) -> dict[str, int]:
+    """Compile entries into object files; returns how many numbers each C function takes."""
+    machine, made = machine_of(target, 3, "pic"), {}
+    for entry in ENTRIES:
+        family = entry.name.split(".")[0]
+        # Fast calls read CPython's objects as they lie where pointers have 8 bytes.
+        narrow = family == "fast" and "p:32:32" in str(machine.target_data)
+        if narrow or (families and family not in families):
+            continue
+        for dtypes in entry.variants:
+            name = symbol(entry.name, dtypes)
+            (room / f"{name}.o").write_bytes(compile_object(entry, dtypes, machine))
+            made[name] = entry.numbers_in_c
+    return made
 
-    families: of these alone, "network" for example; none for all. Numba must compile for that
-    level in this process: NUMBA_CPU_NAME is its name, NUMBA_CPU_FEATURES empty. The objects are
-    linked by `cc`. Raises RuntimeError where that is not so.
+
+def link(objects: Sequence[str], path: Path, system: str = "") -> None:
+    """Link a library for a system, as PyPI's ziglang names it, or by `cc` for this one.
+
+    Raises RuntimeError where the linker says no.
     """
-    if os.environ.get("NUMBA_CPU_NAME") != level:
-        raise RuntimeError(f"NUMBA_CPU_NAME must be {level}, or numba would compile for another")
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    machine = llvm.Target.from_triple(TRIPLE).create_target_machine(
-        cpu=level, opt=3, reloc="pic", codemodel="default"
-    )
-    made: dict[str, int] = {}
-    path = directory / f"{level}.so"
-    with tempfile.TemporaryDirectory() as room:
-        for entry in ENTRIES:
-            if families and entry.name.split(".")[0] not in families:
-                continue
-            for dtypes in entry.variants:
-                name = symbol(entry.name, dtypes)
-                (Path(room) / f"{name}.o").write_bytes(compile_object(entry, dtypes, machine))
-                made[name] = len(entry.numbers) + bool(entry.table)
-        objects = sorted(str(file) for file in Path(room).glob("*.o"))
-        command = ["cc", "-shared", "-o", str(path), *objects, "-lm", "-Wl,-z,defs,-s"]
-        linked = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", system] if system else ["cc"]
+    checked = ["-Wl,-z,defs"] if path.suffix == ".so" else []
+    command += ["-shared", "-o", str(path), *objects, "-lm", "-s", *checked]
+    linked = subprocess.run(command, capture_output=True, text=True, check=False)
     if linked.returncode:
-        raise RuntimeError(f"cc could not link {path}: {linked.stderr}")
-    facts = {
-        "sources": sources.SOURCES.hex(),
-        "level": level,
-        "triple": TRIPLE,
-        "fastmath": sorted(fallback.FASTMATH),
-        "compiler": {"numba": numba.__version__, "llvmlite": llvmlite.__version__},
-        "entries": made,
-    }
-    path.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
-    return path
+        raise RuntimeError(f"{command[0]} could not link {path}: {linked.stderr}")
 
 
-def main(arguments: Sequence[str]) -> None:
+def build(directory: Path, level: str, families: Sequence[str] = (), platforms: str = "") -> None:
+    """Compile the entries into one library for a level, in this process's `environment`.
+
+    families: of these alone, "network" for example; none for all. platforms: names of them with
+    commas between, each gets a folder of its own; their object files are the same. Without, one
+    library for this system, which `cc` links, lies in the directory itself. Raises RuntimeError
+    where numba would compile for another processor.
+    """
+    rooms = {name: directory / name for name in platforms.split(",") if name}
+    named = [*rooms, "manylinux-x86-64"]
+    target, own = PLATFORMS[named[0]].libraries[level], environment(named[0], level)
+    if any(os.environ.get(key, "") != own.get(key, "") for key in (*own, "RTLSTM_TRIPLE")):
+        raise RuntimeError(f"the environment must be {own}, or numba would compile for another")
+    with tempfile.TemporaryDirectory() as room:
+        made = _objects(Path(room), target, families)
+        facts = {
+            "sources": sources.SOURCES.hex(),
+            "level": level,
+            "triple": target.triple,
+            "cpu": f"{target.cpu} {target.features}".strip(),
+            "fastmath": sorted(fallback.FASTMATH),
+            "compiler": {"numba": numba.__version__, "llvmlite": llvmlite.__version__},
+            "entries": made,
+        }
+        objects = sorted(str(file) for file in Path(room).glob("*.o"))
+        for name, place in (rooms or {"": directory}).items():
+            place.mkdir(parents=True, exist_ok=True)
+            suffix, system = (PLATFORMS[name].suffix, PLATFORMS[name].zig) if name else (".so", "")
+            path = place / f"{level}{suffix}"
+            link(objects, path, system)
+            path.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
+            print(f"{path}: {path.stat().st_size} bytes")
+
+
+def main() -> None:
     """`python -m rtlstm.kernels.compiler.ahead DIRECTORY LEVEL [FAMILY...]`: see `build`."""
-    directory, level, *families = arguments
-    Path(directory).mkdir(parents=True, exist_ok=True)
-    path = build(Path(directory), level, families)
-    print(f"{path}: {path.stat().st_size} bytes")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("level")
+    parser.add_argument("families", nargs="*")
+    parser.add_argument("--platforms", default="")
+    given = parser.parse_args()
+    build(given.directory, given.level, given.families, given.platforms)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

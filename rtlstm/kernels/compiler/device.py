@@ -23,6 +23,7 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from rtlstm.kernels.compiler import ahead, entries, mode
+from rtlstm.kernels.compiler.foreign import machine_of, retargeted, without_host
 from rtlstm.kernels.compiler.libm import bits, with_own_functions
 from rtlstm.kernels.compiler.library import symbol
 from rtlstm.kernels.compiler.targets import Target
@@ -135,23 +136,6 @@ define i32 @{buffers.name}_{which["name"]}({buffers.parameters()}) {{
 """
 
 
-def _retarget(code: str, machine: Any, triple: str) -> str:
-    code = re.sub(r'target datalayout = ".*"', f'target datalayout = "{machine.target_data}"', code)
-    return re.sub(r'target triple = ".*"', f'target triple = "{triple}"', code)
-
-
-def without_host(code: str) -> str:
-    """The code without what only the host knows: NRT's counts, which nothing here has."""
-    counts = r"= (tail )?call i8 @llvm\.x86\.atomic\.sub\.cc\.i64\([^)]*\)"
-    code = re.sub(counts, "= add i8 0, 0", code)
-    code = re.sub(r"declare i8 @llvm\.x86\.atomic.*", "", code)
-    counting = r"(?ms)^define [^\n]*(@NRT_(?:in|de)cref)\([^\n]*\{.*?^\}"
-    empty = r"define internal void \1(ptr %count) {\nentry:\n  ret void\n}"
-    code = re.sub(counting, empty, code)  # else a chip is asked for 64-bit atomics
-    destroy = r"(?m)^declare (void @NRT_MemInfo_call_dtor\(ptr\)).*"
-    return re.sub(destroy, ahead.NEVER_CALLED, code)
-
-
 def _inside(buffers: _Buffers, which: dict[str, Any], names: list[str]) -> str:
     """LLVM code around an entry whose buffers lie in a struct: it makes the table, once an entry.
 
@@ -228,7 +212,7 @@ entry:
 @cache
 def lowered(name: str, dtypes: tuple[str, ...]) -> str:
     """LLVM code of an entry, its function named as C functions of a request call it."""
-    module, function = ahead.lower(entries.find(name), dtypes, optimised=False)
+    module, function = ahead.lower(entries.find(name), dtypes, optimised=False, short=True)
     own = f"@rtlstm_k_{symbol(name, dtypes)}"
     return re.sub(rf'@"?{re.escape(function)}"?(?=[\s(,])', own, without_host(str(module)))
 
@@ -259,7 +243,7 @@ def _linked(request: dict[str, Any], arrays: dict[str, Array], machine: Any, tri
     """The kernels of a request and its own code in one module, all but its C functions internal."""
     named = [which for which in request["functions"] if "entry" in which]
     wanted = dict.fromkeys((which["entry"], tuple(which["dtypes"])) for which in named)
-    first, *others = (_retarget(lowered(*which), machine, triple) for which in wanted)
+    first, *others = (retargeted(lowered(*which), machine, triple) for which in wanted)
     whole = llvm.parse_assembly(first)
     for text in others:
         whole.link_in(llvm.parse_assembly(text))
@@ -276,23 +260,12 @@ def _linked(request: dict[str, Any], arrays: dict[str, Array], machine: Any, tri
 
 def _machine(target: Target) -> tuple[Any, str]:
     """LLVM's target machine, and its triple."""
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    triple, cpu, features, abi = target
-    if triple == "native":
-        triple, cpu = llvm.get_process_triple(), llvm.get_host_cpu_name()
+    if target.triple == "native":
         features = llvm.get_host_cpu_features().flatten()
-    reloc = "pic" if "linux" in triple else "static"
-    wide = triple.startswith("riscv64")  # whose addresses need not lie below 2^31
-    machine = llvm.Target.from_triple(triple).create_target_machine(
-        cpu=cpu,
-        features=features,
-        opt=2,
-        reloc=reloc,
-        codemodel="medium" if wide else "default",
-        abiname=abi,
-    )
-    return machine, triple
+        target = Target(llvm.get_process_triple(), llvm.get_host_cpu_name(), features)
+    reloc = "pic" if "linux" in target.triple else "static"
+    wide = target.triple.startswith("riscv64")  # whose addresses need not lie below 2^31
+    return machine_of(target, 2, reloc, "medium" if wide else "default"), target.triple
 
 
 def compile_for(request: dict[str, Any], arrays: dict[str, Array]) -> bytes:

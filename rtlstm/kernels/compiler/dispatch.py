@@ -220,7 +220,7 @@ class _LinkedLibrary(JITCodeLibrary):  # type: ignore[misc]
     """A library for linking into others: neither optimised as a whole nor made machine code."""
 
     def _optimize_functions(self, module: Any) -> None:
-        if not mode.VECTORS:  # for another processor: where pointers are of 4 bytes offsets differ
+        if mode.FOREIGN:  # for another processor: where pointers are of 4 bytes offsets differ
             return
         # So that less has to be cloned and linked; LLVM's own set takes twice as long, for nothing.
         module.data_layout = self._codegen._data_layout

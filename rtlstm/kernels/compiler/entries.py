@@ -53,6 +53,11 @@ class Entry:
         return tuple(kind for kind in VARIABLE if kind in self.table)
 
     @property
+    def numbers_in_c(self) -> int:
+        """How many numbers its C function takes: the table's address is the first."""
+        return len(self.numbers) + bool(self.table)
+
+    @property
     def variants(self) -> tuple[tuple[str, ...], ...]:
         """The dtypes that it is needed in, one for each of its tags."""
         if not self.tags:

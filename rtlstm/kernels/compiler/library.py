@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -20,19 +21,26 @@ from rtlstm.kernels.compiler import sources
 __all__ = ["DIRECTORY", "LEVELS", "Level", "find", "processor", "symbol"]
 
 DIRECTORY = sources.ROOT / "libraries"
-# Levels of x86-64 (System V ABI), best first: what each needs of a processor, as Linux names it.
+SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
+# What a library is compiled for, best first, and what it needs of a processor, as Linux names it:
+# the levels of x86-64 (System V ABI); ARM with NEON, in 64 bits, which always have it, and in 32.
 LEVELS: dict[str, tuple[str, ...]] = {
     "x86-64-v4": ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2", "fma", "bmi2"),
     "x86-64-v3": ("avx2", "fma", "bmi1", "bmi2", "f16c", "movbe"),
     "x86-64-v2": ("sse4_2", "ssse3", "popcnt"),
+    "aarch64": ("aarch64",),
+    "armv7": ("arm", "neon"),
 }
+HWCAP, NEON = 16, 1 << 12  # AT_HWCAP, HWCAP_NEON (Linux, asm/hwcap.h of 32-bit ARM)
+# IsProcessorFeaturePresent (Windows, processthreadsapi.h): what x86-64-v2 needs came together.
+WINDOWS = {36: "ssse3", 38: "sse4_2"}
 
 
 class Level:
     """One library: its manifest and, once it is asked for, its functions."""
 
     def __init__(self, manifest: Path) -> None:
-        self.path = manifest.with_suffix(".so")
+        self.path = manifest.with_suffix(SUFFIX)
         self.facts: dict[str, Any] = json.loads(manifest.read_text())
         self._loaded: ctypes.CDLL | None = None
 
@@ -61,13 +69,35 @@ def symbol(name: str, dtypes: tuple[str, ...]) -> str:
 
 @cache
 def processor() -> frozenset[str]:
-    """What the processor can do, as Linux names it; nothing where it does not say."""
+    """What the processor can do for this Python, as Linux names it; nothing where none is known."""
+    windows = sys.platform == "win32"  # `platform` takes milliseconds to import
+    machine = (
+        os.environ.get("PROCESSOR_ARCHITECTURE", "") if windows else os.uname().machine
+    ).lower()
+    wide = sys.maxsize > 2**32
+    if machine in ("aarch64", "arm64") and wide:
+        return frozenset({"aarch64"})
+    if machine.startswith(("arm", "aarch64")) and not wide:  # which may run on 64 bits
+        flags = ctypes.CDLL(None).getauxval(HWCAP)
+        return frozenset({"arm", "neon"} if flags & NEON else {"arm"})
+    if machine not in ("x86_64", "amd64") or not wide:
+        return frozenset()
+    return _windows_processor() if windows else _linux_processor()
+
+
+def _linux_processor() -> frozenset[str]:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return frozenset()
     flags = next((line for line in lines if line.startswith("flags")), ":")
     return frozenset(flags.split(":")[1].split())
+
+
+def _windows_processor() -> frozenset[str]:
+    asked: Any = ctypes.CDLL("kernel32").IsProcessorFeaturePresent
+    found = {name for number, name in WINDOWS.items() if asked(number)}
+    return frozenset(found | {"popcnt"} if "sse4_2" in found else found)
 
 
 def find(directory: Path | None = None) -> tuple[Level | None, str]:

@@ -17,10 +17,12 @@ from rtlstm.kernels.compiler import library
 __all__ = [
     "CHECKED",
     "COMPILES",
+    "FOREIGN",
     "INTERPRETED",
     "LEVEL",
     "MODES",
     "NAME",
+    "TRIPLE",
     "VECTORS",
     "WHY",
     "choose",
@@ -59,5 +61,7 @@ LEVEL, _found = library.find()
 NAME, WHY = choose(os.environ, "" if LEVEL else _found)
 INTERPRETED = NAME == "interpreted"
 COMPILES = NAME in ("jit", "plain")  # what needs numba
-VECTORS = os.environ.get("RTLSTM_VECTORS", "1") != "0"  # 0: plain loops, for other processors
+VECTORS = os.environ.get("RTLSTM_VECTORS", "1") != "0"  # 0: plain loops, for chips
+TRIPLE = os.environ.get("RTLSTM_TRIPLE", "")  # LLVM's, of the system that code is made for
+FOREIGN = bool(TRIPLE) or not VECTORS  # code that does not run in this process
 CHECKED = _is_set(os.environ, "NUMBA_BOUNDSCHECK")  # numba compiles a test of every index

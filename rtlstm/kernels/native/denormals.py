@@ -41,7 +41,8 @@ else:
         builder.call(get_or_insert_function(builder.module, kind, name), [word])
 
     def _known(builder: Any) -> bool:
-        return mode.VECTORS and str(builder.module.triple).startswith("x86_64")
+        triple = mode.TRIPLE or str(builder.module.triple)
+        return mode.VECTORS and triple.startswith("x86_64")
 
     @intrinsic
     def flush_denormals(typing_context: Any) -> Any:

@@ -1,0 +1,52 @@
+"""The platforms that wheels are made for: what LLVM, the linker and pip call them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rtlstm.kernels.compiler.targets import Target
+
+__all__ = ["PLATFORMS", "Platform"]
+
+
+class Platform(NamedTuple):
+    """A kind of wheel. wheel: its platform tag; zig: the linker's name of the system;
+    libraries: for each level (`library.LEVELS`), what it is compiled for; lacks: the dependencies
+    that have no wheel there, which are left to extras; tested: whether it was run.
+    """
+
+    wheel: str
+    zig: str
+    libraries: dict[str, Target]
+    lacks: tuple[str, ...] = ()
+    tested: bool = True
+    suffix: str = ".so"
+
+
+_X86 = {n: Target("x86_64-unknown-linux-gnu", n) for n in ("x86-64-v4", "x86-64-v3", "x86-64-v2")}
+_ARM64 = {"aarch64": Target("aarch64-unknown-linux-gnu", "generic", "+neon")}
+# The least that has NEON: a Cortex-A8, which fuses no multiply and add.
+_ARM32 = {"armv7": Target("armv7-unknown-linux-gnueabihf", "generic", "+neon,+vfp3")}
+_MAC = {"aarch64": Target("arm64-apple-macosx11.0.0", "apple-m1")}
+_WINDOWS = {"x86-64-v2": Target("x86_64-pc-windows-gnu", "x86-64-v2")}
+_GLIBC = "manylinux_2_17_{0}.manylinux2014_{0}"
+
+PLATFORMS: dict[str, Platform] = {
+    "manylinux-x86-64": Platform(_GLIBC.format("x86_64"), "x86_64-linux-gnu.2.17", _X86),
+    "musllinux-x86-64": Platform(
+        "musllinux_1_2_x86_64", "x86_64-linux-musl", _X86, lacks=("ml_dtypes",)
+    ),
+    "manylinux-aarch64": Platform(_GLIBC.format("aarch64"), "aarch64-linux-gnu.2.17", _ARM64),
+    "musllinux-aarch64": Platform(
+        "musllinux_1_2_aarch64", "aarch64-linux-musl", _ARM64, lacks=("ml_dtypes",), tested=False
+    ),
+    "manylinux-armv7l": Platform(
+        _GLIBC.format("armv7l"), "arm-linux-gnueabihf.2.17", _ARM32, lacks=("ml_dtypes",)
+    ),
+    "macos-arm64": Platform(
+        "macosx_11_0_arm64", "aarch64-macos.11.0", _MAC, tested=False, suffix=".dylib"
+    ),
+    "windows-x86-64": Platform(
+        "win_amd64", "x86_64-windows-gnu", _WINDOWS, tested=False, suffix=".dll"
+    ),
+}

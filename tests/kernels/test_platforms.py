@@ -1,0 +1,114 @@
+"""Libraries of kernels for other systems: what is compiled, and that it answers as here."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rtlstm
+from rtlstm.kernels.compiler import library, mode
+from rtlstm.kernels.compiler.platforms import PLATFORMS
+from rtlstm.kernels.native.bind import bind
+
+TOP = Path(rtlstm.__file__).parents[1]
+DRIVER = TOP / "tests" / "device" / "library_run.c"
+MACHINES = {
+    "manylinux-aarch64": ("aarch64-linux-gnu-gcc", "qemu-aarch64"),
+    "manylinux-armv7l": ("arm-linux-gnueabihf-gcc", "qemu-arm"),
+}
+COMPILE = """
+import sys
+from rtlstm.kernels.compiler import ahead, entries, foreign
+from rtlstm.kernels.compiler.platforms import PLATFORMS
+target = next(iter(PLATFORMS[sys.argv[1]].libraries.values()))
+entry = entries.find("network.run")
+machine = foreign.machine_of(target, 3, "pic")
+sys.stdout.buffer.write(ahead.compile_object(entry, ("float32", "float32"), machine))
+"""
+compiles = pytest.mark.skipif(not mode.COMPILES or mode.CHECKED, reason="needs numba")
+
+
+@cache
+def compiled(platform: str) -> bytes:
+    """The object file of a network's entry for a platform."""
+    triple = next(iter(PLATFORMS[platform].libraries.values())).triple
+    own = {"RTLSTM_TRIPLE": triple, "RTLSTM_KERNELS": "jit", "PYTHONPATH": str(TOP)}
+    own |= {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILE, platform], env=os.environ | own, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
+    return done.stdout
+
+
+@compiles
+@pytest.mark.parametrize("platform", MACHINES)
+def test_a_network_answers_there_as_it_does_here(platform: str, tmp_path: Path) -> None:
+    compiler, emulator = MACHINES[platform]
+    if not (shutil.which(compiler) and shutil.which(emulator)):
+        pytest.skip(f"needs {compiler} and {emulator}")
+    layers = [rtlstm.LSTM(6, "vanilla"), rtlstm.GRU(5)]
+    net = rtlstm.Network(3, layers, 2, seed=1)
+    X = np.random.default_rng(1).normal(size=(300, 3)).astype(np.float32)
+    there = bind("network.run", net._plan, net._h, net._f).arrays
+    given = [array.copy() for array in (*there, X, np.zeros((300, 2), np.float32))]
+    expected = net.run(X)
+    with open(tmp_path / "given", "wb") as file:
+        file.write(np.int64(len(given)).tobytes())
+        for array in given:
+            file.write(np.array([array.nbytes, array.shape[-1]], np.int64).tobytes())
+            file.write(array.tobytes())
+    (tmp_path / "network.o").write_bytes(compiled(platform))
+    program, made = str(tmp_path / "program"), str(tmp_path / "network.o")
+    subprocess.run([compiler, "-static", str(DRIVER), made, "-lm", "-o", program], check=True)
+    done = subprocess.run([emulator, program, tmp_path / "given"], capture_output=True, check=True)
+    found = np.frombuffer(done.stdout, np.float32).reshape(expected.shape)
+    assert np.abs(found - expected).max() < 1e-6
+
+
+@compiles
+@pytest.mark.parametrize(
+    ("platform", "starts"), [("macos-arm64", b"\xcf\xfa\xed\xfe"), ("windows-x86-64", b"\x64\x86")]
+)
+def test_what_no_machine_here_runs_is_compiled_at_least(platform: str, starts: bytes) -> None:
+    assert compiled(platform).startswith(starts)
+
+
+@pytest.mark.parametrize("name", PLATFORMS)
+def test_a_platform_is_named_as_pip_and_the_loader_know_it(name: str) -> None:
+    platform = PLATFORMS[name]
+    assert re.fullmatch(r"[a-z0-9_]+(\.[a-z0-9_]+)?", platform.wheel)
+    assert platform.libraries.keys() <= library.LEVELS.keys()
+    assert platform.tested == (name in (*MACHINES, "manylinux-x86-64", "musllinux-x86-64"))
+
+
+def test_of_an_arm_processor_what_python_sees_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python of 32 bits may run on a kernel of 64."""
+    uname = type("uname", (), {"machine": "aarch64"})
+    monkeypatch.setattr(library.os, "uname", lambda: uname)
+    assert library.processor.__wrapped__() == {"aarch64"}
+    monkeypatch.setattr(library.sys, "maxsize", 2**31 - 1)
+    c = type("C", (), {"getauxval": staticmethod(lambda kind: library.NEON * (kind == 16))})
+    monkeypatch.setattr(library.ctypes, "CDLL", lambda _: c)
+    assert library.processor.__wrapped__() == {"arm", "neon"}
+
+
+@compiles
+@pytest.mark.skipif(find_spec("ziglang") is None, reason="needs PyPI's ziglang")
+@pytest.mark.parametrize("name", PLATFORMS)
+def test_a_library_is_linked_for_each_system(name: str, tmp_path: Path) -> None:
+    from rtlstm.kernels.compiler import ahead
+
+    (tmp_path / "network.o").write_bytes(compiled(name))
+    path = tmp_path / f"library{PLATFORMS[name].suffix}"
+    ahead.link([str(tmp_path / "network.o")], path, PLATFORMS[name].zig)
+    assert b"rtlstm_network_run_float32_float32" in path.read_bytes()
