@@ -50,7 +50,7 @@ class Machine:
 
 
 def run(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     if done.returncode:
         raise RuntimeError(f"{command[0]}: status {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout + done.stderr  # where semihosting writes single characters
