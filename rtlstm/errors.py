@@ -77,7 +77,12 @@ class MissingExtraError(RtlstmError, ImportError):
     """A part of the package whose optional dependency is not installed."""
 
 
-EXTRAS = {"onnx": "onnx", "numba": "jit", "llvmlite": "jit"}  # packages, and what installs them
+EXTRAS = {  # packages, and what installs them
+    "onnx": "onnx",
+    "numba": "jit",
+    "llvmlite": "jit",
+    "ml_dtypes": "bfloat16",
+}
 
 
 def missing_extra(error: ImportError) -> ImportError:

@@ -24,9 +24,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ml_dtypes import bfloat16
 
-from rtlstm.errors import SampleError
+from rtlstm.errors import SampleError, missing_extra
 from rtlstm.kernels import plan as p
 from rtlstm.layouts import network as layout
 
@@ -45,6 +44,15 @@ def normal_samples(inputs: int) -> Array:
     return np.random.RandomState(0).standard_normal((ROWS, inputs)).astype(np.float32)
 
 
+def bfloat16() -> Any:
+    """The dtype, numpy's own having none; raises MissingExtraError without ml_dtypes."""
+    try:
+        from ml_dtypes import bfloat16
+    except ImportError as error:
+        raise missing_extra(error) from error
+    return bfloat16
+
+
 def round_weights(half: Network, whole: Network, X: Array) -> None:
     """Round the matrices of ``whole`` into ``half``, its copy with bfloat16 storage."""
     for layer, U in enumerate(_seen(whole, X)):
@@ -56,20 +64,20 @@ def round_weights(half: Network, whole: Network, X: Array) -> None:
 def rounded(W: Array, U: Array) -> Array:
     """Round W (K, R) to bfloat16 so that U W stays near, for U (T, K); zeros stay zero."""
     if not (U.size and np.isfinite(W).all()):
-        return W.astype(bfloat16)
+        return W.astype(bfloat16())
     U = U.astype(np.float64)
     H = U.T @ U / len(U)
     order = np.argsort(-H.diagonal(), kind="stable")
     H[np.diag_indices_from(H)] += DAMPING * (H.diagonal().mean() or 1.0)
     C = np.linalg.cholesky(np.linalg.inv(H[np.ix_(order, order)])).T
-    Q = np.empty(W.shape, bfloat16)
+    Q = np.empty(W.shape, bfloat16())
     Q[order] = _one_after_another(W[order].astype(np.float64), C)
     return Q
 
 
 def _one_after_another(W: Array, C: Array) -> Array:
     """Round the rows of W (K, R), float64, in their order, overwriting the rest of W."""
-    Q, live = np.empty(W.shape, bfloat16), W != 0.0
+    Q, live = np.empty(W.shape, bfloat16()), W != 0.0
     for start in range(0, len(W), BLOCK):
         stop = min(start + BLOCK, len(W))
         E = np.empty((stop - start, W.shape[1]))

@@ -266,9 +266,10 @@ class Network(Model):
         """The weights by name, as views: writing to an element changes the network."""
         views = {name: self._arena.view(at) for name, at in self._layout.parameters.items()}
         if self.spec.storage:
-            from ml_dtypes import bfloat16
+            from rtlstm.models.gptq import bfloat16  # few need it
 
-            views = {n: v.view(bfloat16) if v.dtype == np.uint16 else v for n, v in views.items()}
+            half = bfloat16()
+            views = {n: v.view(half) if v.dtype == np.uint16 else v for n, v in views.items()}
         return views
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -187,3 +188,9 @@ def test_a_few_steps(inputs: int) -> None:
     Y = half.stored(None).run(X)
     np.testing.assert_allclose(half.run(X), Y, atol=1e-6)
     np.testing.assert_allclose(half.streams(2).step(X[[0, 0]]), Y[[0, 0]], atol=1e-6)
+
+
+def test_without_ml_dtypes_the_error_says_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    with pytest.raises(rtlstm.MissingExtraError, match=r"pip install 'rtlstm\[bfloat16\]'"):
+        network(BY_ID["vanilla"]).stored("bfloat16")

@@ -76,6 +76,39 @@ def test_a_network_answers_there_as_it_does_here(platform: str, tmp_path: Path) 
 
 
 @compiles
+def test_a_maximum_of_doubles_is_made_for_32_bit_arm() -> None:
+    """LLVM's own ends in a failed assertion, and the process with it."""
+    code = ""
+    for kind, suffix in (("double", "f64"), ("<8 x double>", "v8f64")):
+        name = f"llvm.maximum.{suffix}"
+        code += f"""declare {kind} @{name}({kind}, {kind})
+define {kind} @of_{suffix}({kind} %a, {kind} %b) {{
+  %m = call {kind} @{name}({kind} %a, {kind} %b)
+  ret {kind} %m
+}}
+"""
+    lower = """
+import sys
+import llvmlite.binding as llvm
+from rtlstm.kernels.compiler import foreign
+from rtlstm.kernels.compiler.platforms import PLATFORMS
+target = PLATFORMS["manylinux-armv7l"].libraries["armv7"]
+machine = foreign.machine_of(target, 3, "pic")
+code = foreign.retargeted(sys.stdin.read(), machine, target.triple)
+sys.stdout.buffer.write(machine.emit_object(llvm.parse_assembly(code)))
+"""
+    own = {"RTLSTM_TRIPLE": "armv7", "RTLSTM_KERNELS": "jit", "PYTHONPATH": str(TOP)}
+    done = subprocess.run(
+        [sys.executable, "-c", lower],
+        input=code.encode(),
+        env=os.environ | own,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    assert b"of_v8f64" in done.stdout
+
+
+@compiles
 @pytest.mark.parametrize(
     ("platform", "starts"), [("macos-arm64", b"\xcf\xfa\xed\xfe"), ("windows-x86-64", b"\x64\x86")]
 )

@@ -38,7 +38,7 @@ from rtlstm.kernels.compiler.contexts import (
     nonnegative_indices,
 )
 from rtlstm.kernels.compiler.counting import short_counts
-from rtlstm.kernels.compiler.entries import ENTRIES, Entry
+from rtlstm.kernels.compiler.entries import Entry
 from rtlstm.kernels.compiler.foreign import (
     machine_of,
     own_destructor,
@@ -47,11 +47,9 @@ from rtlstm.kernels.compiler.foreign import (
 )
 from rtlstm.kernels.compiler.jit import signature_of
 from rtlstm.kernels.compiler.library import symbol
-from rtlstm.kernels.compiler.platforms import PLATFORMS
+from rtlstm.kernels.compiler.platforms import PLATFORMS, environment, variants
 
-__all__ = ["build", "compile_object", "environment", "link", "lower"]
-
-LINUX = "x86_64-unknown-linux-gnu"  # where numba itself compiles for a level
+__all__ = ["build", "compile_object", "link", "lower"]
 
 
 class _AheadLibrary(dispatch._EntryLibrary):
@@ -170,25 +168,13 @@ def tables_of(module: Any) -> dict[str, Any]:
     return {f.name: f for f in module.functions if f.is_declaration}
 
 
-def environment(platform: str, level: str) -> dict[str, str]:
-    """What a process needs of its environment to compile for a level of a platform."""
-    triple = PLATFORMS[platform].libraries[level].triple
-    own = {"RTLSTM_KERNELS": "jit", "NUMBA_CPU_FEATURES": "", "NUMBA_CPU_NAME": level}
-    if triple != LINUX:
-        own |= {"NUMBA_CPU_NAME": "x86-64", "RTLSTM_TRIPLE": triple}
-    return own
-
-
-def _objects(room: Path, target: targets.Target, families: Sequence[str]) -> dict[str, int]:
+def _objects(
+    room: Path, level: str, target: targets.Target, families: Sequence[str]
+) -> dict[str, int]:
     """Compile entries into object files; returns how many numbers each C function takes."""
     machine, made = machine_of(target, 3, "pic"), {}
-    for entry in ENTRIES:
-        family = entry.name.split(".")[0]
-        # Fast calls read CPython's objects as they lie where pointers have 8 bytes.
-        narrow = family == "fast" and "p:32:32" in str(machine.target_data)
-        if narrow or (families and family not in families):
-            continue
-        for dtypes in entry.variants:
+    for entry, dtypes in variants(level):
+        if not families or entry.name.split(".")[0] in families:
             name = symbol(entry.name, dtypes)
             (room / f"{name}.o").write_bytes(compile_object(entry, dtypes, machine))
             made[name] = entry.numbers_in_c
@@ -222,7 +208,7 @@ def build(directory: Path, level: str, families: Sequence[str] = (), platforms: 
     if any(os.environ.get(key, "") != own.get(key, "") for key in (*own, "RTLSTM_TRIPLE")):
         raise RuntimeError(f"the environment must be {own}, or numba would compile for another")
     with tempfile.TemporaryDirectory() as room:
-        made = _objects(Path(room), target, families)
+        made = _objects(Path(room), level, target, families)
         facts = {
             "sources": sources.SOURCES.hex(),
             "level": level,

@@ -32,8 +32,30 @@ def without_host(code: str) -> str:
     return own_destructor(code)
 
 
+def own_maximum(code: str) -> str:
+    """The code with our own llvm.maximum of doubles, which LLVM 20 cannot lower for 32-bit ARM."""
+
+    def defined(found: re.Match[str]) -> str:
+        kind, suffix = found.groups()
+        bits, given = re.sub("double", "i1", kind), f"({kind} %a, {kind} %b)"
+        return f"""define internal {kind} @rtlstm.maximum.{suffix}{given} alwaysinline {{
+entry:
+  %more = fcmp ogt {kind} %a, %b
+  %larger = select {bits} %more, {kind} %a, {kind} %b
+  %nan = fcmp uno {kind} %a, %a
+  %result = select {bits} %nan, {kind} %a, {kind} %larger
+  ret {kind} %result
+}}"""
+
+    declared = r"(?m)^declare ([^@]*double>?) @llvm\.maximum\.(\w*f64)\(.*$"
+    code = re.sub(declared, defined, code)
+    return re.sub(r"@llvm(\.maximum\.\w*f64\()", r"@rtlstm\1", code)
+
+
 def retargeted(code: str, machine: Any, triple: str) -> str:
     """The code with the data layout and the triple of another target machine."""
+    if triple.startswith("armv7"):
+        code = own_maximum(code)
     code = re.sub(r'target datalayout = ".*"', f'target datalayout = "{machine.target_data}"', code)
     return re.sub(r'target triple = ".*"', f'target triple = "{triple}"', code)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from rtlstm.kernels.compiler.entries import ENTRIES, Entry
 from rtlstm.kernels.compiler.targets import Target
 
-__all__ = ["PLATFORMS", "Platform"]
+__all__ = ["PLATFORMS", "Platform", "environment", "variants"]
+
+LINUX = "x86_64-unknown-linux-gnu"  # where numba itself compiles for a level
 
 
 class Platform(NamedTuple):
@@ -23,7 +27,7 @@ class Platform(NamedTuple):
     suffix: str = ".so"
 
 
-_X86 = {n: Target("x86_64-unknown-linux-gnu", n) for n in ("x86-64-v4", "x86-64-v3", "x86-64-v2")}
+_X86 = {n: Target(LINUX, n) for n in ("x86-64-v4", "x86-64-v3", "x86-64-v2")}
 _ARM64 = {"aarch64": Target("aarch64-unknown-linux-gnu", "generic", "+neon")}
 # The least that has NEON: a Cortex-A8, which fuses no multiply and add.
 _ARM32 = {"armv7": Target("armv7-unknown-linux-gnueabihf", "generic", "+neon,+vfp3")}
@@ -50,3 +54,20 @@ PLATFORMS: dict[str, Platform] = {
         "win_amd64", "x86_64-windows-gnu", _WINDOWS, tested=False, suffix=".dll"
     ),
 }
+
+
+def environment(platform: str, level: str) -> dict[str, str]:
+    """What a process needs of its environment to compile for a level of a platform."""
+    triple = PLATFORMS[platform].libraries[level].triple
+    own = {"RTLSTM_KERNELS": "jit", "NUMBA_CPU_FEATURES": "", "NUMBA_CPU_NAME": level}
+    if triple != LINUX:
+        own |= {"NUMBA_CPU_NAME": "x86-64", "RTLSTM_TRIPLE": triple}
+    return own
+
+
+def variants(level: str) -> Iterator[tuple[Entry, tuple[str, ...]]]:
+    """Every entry, and its dtypes, that a library for a level holds."""
+    for entry in ENTRIES:
+        # Fast calls read CPython's objects as they lie where pointers have 8 bytes.
+        if level != "armv7" or not entry.name.startswith("fast."):
+            yield from ((entry, dtypes) for dtypes in entry.variants)
