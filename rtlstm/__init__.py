@@ -8,8 +8,6 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from rtlstm import schedules as schedules
-
 if not getattr(sys, "_is_gil_enabled", lambda: True)():
     raise ImportError(
         "rtlstm relies on the global interpreter lock, which this free-threaded Python"
@@ -17,6 +15,7 @@ if not getattr(sys, "_is_gil_enabled", lambda: True)():
     )
 
 if TYPE_CHECKING:
+    from rtlstm import schedules as schedules
     from rtlstm.errors import DamagedFileError as DamagedFileError
     from rtlstm.errors import FileTooLargeError as FileTooLargeError
     from rtlstm.errors import FileVersionError as FileVersionError
@@ -136,6 +135,8 @@ __all__ = sorted(_MODULE_OF)
 if not TYPE_CHECKING:  # to a type checker, a name that is not above does not exist
 
     def __getattr__(name: str) -> object:
+        if name == "schedules":
+            return import_module("rtlstm.schedules")
         room = _MODULE_OF.get(name)
         if room is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

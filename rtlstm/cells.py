@@ -7,11 +7,10 @@ pre-activation of an RNN; t the transform gate of a highway; h the output and c 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class CellShape:
+class CellShape(NamedTuple):
     """The parts of a cell and their orders, here and in the files of others.
 
     gates: letters of the gates, in the order of the columns of W. groups: the column groups of W

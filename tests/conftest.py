@@ -1,8 +1,9 @@
 """What all the tests share: the table of cells as a parameter, Hypothesis, and the other builds.
 
-The same tests run on three builds of the kernels (tools/test): compiled; compiled with every index
-checked (NUMBA_BOUNDSCHECK=1, those marked `core`); and interpreted (NUMBA_DISABLE_JIT=1), which
-alone shows which branches of a kernel were taken.
+The same tests run on four builds of the kernels (tools/test): compiled; compiled with every index
+checked (NUMBA_BOUNDSCHECK=1, those marked `core`); interpreted (NUMBA_DISABLE_JIT=1), which alone
+shows which branches of a kernel were taken; and a wheel's library, without numba, where kernels
+that a test calls itself are interpreted (`compiling`).
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import pytest
 from cells import ROWS, Row
 from hypothesis import settings
 
-INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT", "0") != "0"
+from rtlstm.kernels.compiler import mode
+
 INTERPRETED_SECONDS = 15.0  # of processor time
-if INTERPRETED:
+if not mode.COMPILES:
     np.seterr(all="ignore")  # as compiled code does: integers wrap, floats overflow to infinity
 
 settings.register_profile("here", deadline=None)
@@ -37,7 +39,7 @@ def row(request: pytest.FixtureRequest) -> Row:
 @contextmanager
 def _limited() -> Iterator[None]:
     """Interpreted, stop a test that needs the compiler's speed; what it reached is measured."""
-    if not INTERPRETED or not hasattr(signal, "setitimer"):
+    if not mode.INTERPRETED or not hasattr(signal, "setitimer"):
         yield
         return
 

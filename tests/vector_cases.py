@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 
-import numba
 import numpy as np
+from compiling import compiled
 
 from rtlstm.kernels import plan as p
 from rtlstm.kernels import tables, vector
@@ -48,11 +48,11 @@ def driver(name: str) -> object:
     """A kernel that calls the primitive and nothing else."""
     primitive = getattr(vector, name)
 
-    @numba.njit(fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy")
     def call(*arguments):
         return primitive(*arguments)
 
-    return call
+    fastmath = {"reassoc", "contract", "arcp", "nsz"}
+    return compiled(call, fastmath=fastmath, error_model="numpy")
 
 
 def _products(n: int) -> Iterator[tuple]:

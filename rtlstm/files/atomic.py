@@ -15,7 +15,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
@@ -146,7 +145,7 @@ def _mode(home: int | None, name: str) -> int | None:
 def _create(home: int | None, folder: str, name: str, mode: int) -> tuple[str, int]:
     """A new, locked, empty temporary: its name and descriptor."""
     while True:
-        temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
+        temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE, mode, dir_fd=home)
         if not fcntl:
             return temporary, file

@@ -7,8 +7,7 @@ the buffer and shape it leads to, and one sentence. `rtlstm inspect --plan` prin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 BUFFERS = {
     "f": "floats of the network's dtype",
@@ -24,8 +23,7 @@ BUFFERS = {
 }
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """One entry of a table of integers or numbers.
 
     buffer: "" for a value of its own, else a key of :data:`BUFFERS`, in which the value is the

@@ -8,17 +8,12 @@ the kernels and the exporters. A new variant is one row, and the functions that 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 
-@dataclass(frozen=True)
-class SquashRow:
+class SquashRow(NamedTuple):
     """A squashing function g(v), whose slope is a function of its value.
 
     layers: the layers that take it by name. kernel: a class with `emit`, `emit_slope`, `value` and
@@ -34,8 +29,7 @@ class SquashRow:
     operator: str = ""
 
 
-@dataclass(frozen=True)
-class OptimizerRow:
+class OptimizerRow(NamedTuple):
     """An optimizer. The fields of its description, after `lr`, are its hyper-parameters.
 
     description: a frozen dataclass derived from :class:`rtlstm.training.Optimizer`. moments: how
@@ -53,8 +47,7 @@ class OptimizerRow:
     prepare: str = "rtlstm.kernels.learn.optimizers:write_constants"
 
 
-@dataclass(frozen=True)
-class LossRow:
+class LossRow(NamedTuple):
     """A loss of one step.
 
     kernel: what writes its gradient with respect to the head's pre-activations, and returns it (see
@@ -72,8 +65,7 @@ class LossRow:
     heads: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class RuleRow:
+class RuleRow(NamedTuple):
     """A learning rule.
 
     kernels: the module of rtlstm.kernels.learn with its `run` and `gradient` (and `close`, of those
@@ -211,6 +203,10 @@ def fingerprint() -> bytes:
 
     Compiled kernels hold a branch for each row, so those of other rows are not theirs.
     """
+    import hashlib  # what only a compiler asks for takes milliseconds to import
+    from importlib.util import find_spec
+    from pathlib import Path
+
     digest = hashlib.sha256(repr((SQUASHES, OPTIMIZERS, LOSSES)).encode())
     named = [r.kernel for r in SQUASHES] + [r.kernel for r in LOSSES]
     named += [name for r in OPTIMIZERS for name in (r.move, r.prepare)]

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from rtlstm.errors import SpecError, StateError, UnsavableError
-from rtlstm.files import store
 from rtlstm.layouts.arena import Arena, ArrayLayout, buffer_dtype
-from rtlstm.layouts.ranges import Legal, fault, unfit
 from rtlstm.models.locks import Lock
 from rtlstm.models.notices import tell_skipped
 
+if TYPE_CHECKING:
+    from rtlstm.layouts.ranges import Legal
+
+# What files need is imported when one is written or read: it is a third of what starting takes.
 Array = np.ndarray[Any, Any]
 
 
@@ -94,6 +96,8 @@ class Model:
         taken = np.frombuffer(snapshot, np.uint8)
         legal = self._legal()
         if legal is not None:
+            from rtlstm.layouts.ranges import fault
+
             parts = self._arena.parts_of(taken)
             found = fault(
                 legal, {name: at.view(parts[at.part]) for name, at in self._saved.items()}
@@ -111,6 +115,9 @@ class Model:
         StorageError if the operating system refuses, and UnsavableError for a model that could not
         be loaded again, as one with a weight that is not finite; the old file is then intact.
         """
+        from rtlstm.files import store
+        from rtlstm.layouts.ranges import unfit
+
         with self._lock:
             self._finish()
             tensors, spec = self._tensors(), self.spec.to_dict()
@@ -132,6 +139,8 @@ class Model:
         made = cls.from_spec(spec)
         for name, at in made._saved.items():
             made._arena.view(at)[...] = tensors[name]
+        from rtlstm.layouts.ranges import fault
+
         legal = made._legal()
         found = fault(legal, tensors) if legal is not None else None
         if found:

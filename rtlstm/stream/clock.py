@@ -105,6 +105,8 @@ def form_of(
         return _digits(numbers, name) if telling else None
     if not telling and len(known) > 2 and len(set(known)) == 1:
         return None  # a version, a date of installation
+    if _is_iso(known[:200]):
+        return _found(FORMS["ymd"], FORMS["ymd"].name, known)
     counts = {
         key: sum(form.pattern.fullmatch(cell.strip()) is not None for cell in known[:200])
         for key, form in (FORMS | DIGITS).items()
@@ -118,6 +120,16 @@ def form_of(
         return _ordered(order, known, further, live)
     form = next((f for key in keys if _reads(f := (FORMS | DIGITS)[key], known[:200])), None)
     return None if form is None else _found(form, form.name, known)
+
+
+def _is_iso(cells: Sequence[str]) -> bool:
+    """Whether all cells are ISO dates, so that no other form can fit better.
+
+    It is the first form, and most files have it: the patterns of the others take longer to compile
+    than all else that a stream waits for.
+    """
+    fits = FORMS["ymd"].pattern.fullmatch
+    return all(fits(cell.strip()) for cell in cells) and _reads(FORMS["ymd"], cells)
 
 
 def _reads(form: Form, cells: Sequence[str]) -> bool:

@@ -3,8 +3,8 @@
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache, cached_property
 
 from rtlstm.inputs.cells import epoch_unit
 from rtlstm.stream.time_names import says_time
@@ -98,16 +98,28 @@ _MONTHS = {
 }
 
 
-@dataclass(frozen=True)
 class Form:
     """One way to write a moment. name: as one says it; read(text): epoch seconds or ValueError.
 
-    Text without a zone gives the seconds of its own clock face; see `zoned`.
+    Text without a zone gives the seconds of its own clock face; see `zoned`. Without a function
+    `read` the groups of the pattern are called as `seconds_of` calls them.
     """
 
-    name: str
-    pattern: re.Pattern[str]
-    read: Callable[[str], float]
+    def __init__(
+        self, name: str, pattern: str | re.Pattern[str], read: Callable[[str], float] | None = None
+    ) -> None:
+        self.name, self._pattern, self.read = name, pattern, read or self._read
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """What all such texts match; compiled when first asked for, since most never are."""
+        return re.compile(self._pattern)
+
+    def _read(self, text: str) -> float:
+        found = self.pattern.fullmatch(text.strip())
+        if found is None:
+            raise ValueError(f"not written as {self.name}")
+        return seconds_of(found.groupdict())
 
     def zoned(self, text: str) -> bool:
         """Whether a text says its own zone."""
@@ -120,15 +132,7 @@ def written(name: str, pattern: str) -> Form:
 
     Raises re.error for a pattern that is none.
     """
-    compiled = re.compile(pattern)
-
-    def read(text: str) -> float:
-        found = compiled.fullmatch(text.strip())
-        if found is None:
-            raise ValueError(f"not written as {name}")
-        return seconds_of(found.groupdict())
-
-    return Form(name, compiled, read)
+    return Form(name, re.compile(pattern))
 
 
 def seconds_of(parts: Mapping[str, str | None]) -> float:
@@ -203,48 +207,51 @@ def _iso(text: str) -> float:
     return found.timestamp()
 
 
-_ISO_REGEX = written("year-month-day", _YMD + _TIMED)
+_ISO_REGEX = Form("year-month-day", _YMD + _TIMED)
 
 FORMS: dict[str, Form] = {
-    "ymd": Form("year-month-day", _ISO_REGEX.pattern, _iso),
-    "week": Form("ISO week", re.compile(r"\d{4}-W\d{2}(?:-\d)?"), lambda text: _iso(text.strip())),
-    "ydoy": written("year-day of year", _YDOY + _TIMED),
-    "dmy": written("day first", _DMY + _TIMED),
-    "mdy": written("month first", _MDY + _TIMED),
-    "ymd2": written("year of two digits first", _YMD2 + _TIMED),
-    "dby": written("day month-name year", _D_NAME_Y + _TIMED),
-    "bdy": written("month-name day year", _NAME_D_Y + _TIMED),
-    "ybd": written("year month-name day", _Y_NAME_D + _TIMED),
-    "ctime": written(
+    "ymd": Form("year-month-day", _YMD + _TIMED, _iso),
+    "week": Form("ISO week", r"\d{4}-W\d{2}(?:-\d)?", lambda text: _iso(text.strip())),
+    "ydoy": Form("year-day of year", _YDOY + _TIMED),
+    "dmy": Form("day first", _DMY + _TIMED),
+    "mdy": Form("month first", _MDY + _TIMED),
+    "ymd2": Form("year of two digits first", _YMD2 + _TIMED),
+    "dby": Form("day month-name year", _D_NAME_Y + _TIMED),
+    "bdy": Form("month-name day year", _NAME_D_Y + _TIMED),
+    "ybd": Form("year month-name day", _Y_NAME_D + _TIMED),
+    "ctime": Form(
         "as C writes it",
         rf"[A-Za-z]{{3}} {_NAME} +(?P<D>\d{{1,2}}) {_CLOCK}{_ZONE} (?P<Y>\d{{4}})",
     ),
-    "year-month": written("year-month", r"(?P<Y>\d{4})(?:[-/. ]|年|-?M)(?P<M>\d{1,2})月?"),
-    "month-year": written("month/year", r"(?P<M>\d{1,2})[-/.](?P<Y>\d{4})"),
-    "by": written("month-name year", rf"{_NAME}[-/ .,]*(?P<Y>\d{{4}}|\d{{2}})"),
-    "yb": written("year month-name", rf"(?P<Y>\d{{4}})[-/ .,]*{_NAME}"),
-    "quarter": written("year and quarter", r"(?P<Y>\d{4})[- /]?[Qq](?P<Q>[1-4])"),
-    "quarter-year": written("quarter and year", r"[Qq](?P<Q>[1-4])[- /]?(?P<Y>\d{4})"),
+    "year-month": Form("year-month", r"(?P<Y>\d{4})(?:[-/. ]|年|-?M)(?P<M>\d{1,2})月?"),
+    "month-year": Form("month/year", r"(?P<M>\d{1,2})[-/.](?P<Y>\d{4})"),
+    "by": Form("month-name year", rf"{_NAME}[-/ .,]*(?P<Y>\d{{4}}|\d{{2}})"),
+    "yb": Form("year month-name", rf"(?P<Y>\d{{4}})[-/ .,]*{_NAME}"),
+    "quarter": Form("year and quarter", r"(?P<Y>\d{4})[- /]?[Qq](?P<Q>[1-4])"),
+    "quarter-year": Form("quarter and year", r"[Qq](?P<Q>[1-4])[- /]?(?P<Y>\d{4})"),
 }
 """Forms that are told from a number at sight."""
 
 DIGITS: dict[str, Form] = {
-    "compact": written(
+    "compact": Form(
         "YYYYMMDDhhmmss",
         rf"(?P<Y>(?:19|20|21)\d{{2}})(?P<M>\d{{2}})(?P<D>\d{{2}})(?:[T _-]?{_DIGITS})?{_ZONE}",
     ),
-    "yyyymm": written("YYYYMM", r"(?P<Y>(?:19|20)\d{2})(?P<M>\d{2})"),
-    "yymmdd": written("YYMMDD", rf"(?P<Y>\d{{2}})(?P<M>\d{{2}})(?P<D>\d{{2}})(?:[T _-]{_DIGITS})?"),
-    "year": written("year", r"(?P<Y>1[5-9]\d{2}|20\d{2}|2100)"),
+    "yyyymm": Form("YYYYMM", r"(?P<Y>(?:19|20)\d{2})(?P<M>\d{2})"),
+    "yymmdd": Form("YYMMDD", rf"(?P<Y>\d{{2}})(?P<M>\d{{2}})(?P<D>\d{{2}})(?:[T _-]{_DIGITS})?"),
+    "year": Form("year", r"(?P<Y>1[5-9]\d{2}|20\d{2}|2100)"),
 }
 """Forms of digits alone, which a number could have, too."""
 
-CLOCK_ALONE = re.compile(r"\s*" + _CLOCK.replace(r"(?:[:.h时]", r"(?:[:.h时]", 1) + _ZONE + r"\s*")
+
+@cache
+def _clock_alone() -> re.Pattern[str]:
+    return re.compile(rf"\s*{_CLOCK}{_ZONE}\s*")
 
 
 def is_clock(text: str) -> bool:
     """Whether a text is a time of day without a date, written with its minutes."""
-    found = CLOCK_ALONE.fullmatch(text)
+    found = _clock_alone().fullmatch(text)
     if found is None or (found["m"] is None and found["p"] is None):
         return False
     if found["s"] is None and "." in text:
@@ -276,7 +283,7 @@ def epoch_number(text: str) -> float:
     return scaled(float(whole.replace(",", ".")))
 
 
-EPOCH_FORM = Form("epoch", re.compile(r"\s*[+-]?\d+(?:[.,]\d*)?(?:[eE][+-]?\d+)?\s*"), epoch_number)
+EPOCH_FORM = Form("epoch", r"\s*[+-]?\d+(?:[.,]\d*)?(?:[eE][+-]?\d+)?\s*", epoch_number)
 
 
 def epoch_seconds(cell: str) -> float:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,11 @@ from rtlstm.kernels.compiler import library, mode, sources
 from rtlstm.kernels.compiler.entries import ENTRIES
 
 TOP = Path(rtlstm.__file__).parents[1]
-LEVEL = next(
-    (name for name in library.LEVELS if library.processor() >= {*library.LEVELS[name]}), ""
-)
+LEVELS = [name for name in library.LEVELS if library.processor() >= {*library.LEVELS[name]}]
+LEVEL = LEVELS[0] if LEVELS else ""
+AHEAD = os.environ.get("RTLSTM_AHEAD", "")
+FEW = ("network", "fast")
+EVERYTHING = tuple(dict.fromkeys(entry.name.split(".")[0] for entry in ENTRIES))
 ANSWERS = Path(__file__).with_name("ahead_answers.py")
 builds = pytest.mark.skipif(
     not (LEVEL and shutil.which("cc") and mode.COMPILES and not mode.CHECKED),
@@ -27,9 +30,9 @@ builds = pytest.mark.skipif(
 )
 
 
-def python(*arguments: str, **more: str) -> str:
+def python(*arguments: str, level: str = LEVEL, **more: str) -> str:
     """What a process prints, with numba compiling for the level of the library."""
-    own = {"NUMBA_CPU_NAME": LEVEL, "NUMBA_CPU_FEATURES": "", "PYTHONPATH": str(TOP)}
+    own = {"NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": "", "PYTHONPATH": str(TOP)}
     done = subprocess.run(
         [sys.executable, *arguments], env=os.environ | own | more, capture_output=True, text=True
     )
@@ -37,20 +40,29 @@ def python(*arguments: str, **more: str) -> str:
     return done.stdout
 
 
-def answers_agree(room: Path, families: tuple[str, ...]) -> None:
-    """Build a library of these families and compare all that it answers with the JIT."""
+def build(room: Path, level: str, *families: str) -> None:
+    """Compile a library of these families into a directory."""
     module = "rtlstm.kernels.compiler.ahead"
-    python("-m", module, str(room), LEVEL, *families, RTLSTM_KERNELS="jit")
-    where = {"RTLSTM_LIBRARIES": str(room)}
-    ours = python(str(ANSWERS), *families, RTLSTM_KERNELS="ahead", **where).splitlines()
-    theirs = python(str(ANSWERS), *families, RTLSTM_KERNELS="jit").splitlines()
-    assert ours[:-1] == theirs[:-1] and len(ours) > 1
+    python("-m", module, str(room), level, *families, RTLSTM_KERNELS="jit", level=level)
+
+
+def answers_agree(room: Path, level: str, families: tuple[str, ...]) -> None:
+    """All that the library there answers is what the JIT does, and every entry was called."""
+    run = partial(python, str(ANSWERS), *families, level=level)
+    ours = run(RTLSTM_KERNELS="ahead", RTLSTM_LIBRARIES=str(room)).splitlines()
+    theirs = run(RTLSTM_KERNELS="jit").splitlines()
+    assert ours[:-1] == theirs[:-1]
     assert (ours[-1], theirs[-1]) == ("ahead no", "jit yes")
+    called = {line.removeprefix("entry ") for line in ours if line.startswith("entry ")}
+    of_these = [entry for entry in ENTRIES if entry.name.split(".")[0] in families]
+    wanted = {" ".join((e.name, *dtypes)) for e in of_these for dtypes in e.variants}
+    assert called >= wanted - ({"fast.learn"} if families == FEW else set())
 
 
 @builds
 def test_a_network_answers_bit_for_bit_as_it_does_just_in_time(tmp_path: Path) -> None:
-    answers_agree(tmp_path, ("network", "fast"))
+    build(tmp_path, LEVEL, *FEW)
+    answers_agree(tmp_path, LEVEL, FEW)
     ctypes.CDLL(str(tmp_path / f"{LEVEL}.so"))
     code = "import rtlstm; rtlstm.Network(1, rtlstm.LSTM(2), 1).streams(2).step([[0.0], [0.0]])"
     with pytest.raises(AssertionError, match=r"without the entry streams\.step"):
@@ -59,11 +71,19 @@ def test_a_network_answers_bit_for_bit_as_it_does_just_in_time(tmp_path: Path) -
 
 @builds
 @pytest.mark.skipif(
-    "RTLSTM_AHEAD" not in os.environ, reason="compiles every entry, for minutes: RTLSTM_AHEAD=1"
+    not AHEAD, reason="compiles for minutes: RTLSTM_AHEAD=1, or a directory with libraries"
 )
-def test_everything_answers_bit_for_bit_as_it_does_just_in_time(tmp_path: Path) -> None:
-    families = tuple(dict.fromkeys(entry.name.split(".")[0] for entry in ENTRIES))
-    answers_agree(tmp_path, families)
+@pytest.mark.parametrize("level", LEVELS)
+def test_everything_answers_bit_for_bit_as_it_does_just_in_time(level: str, tmp_path: Path) -> None:
+    """Every entry, every cell under every rule that takes it, and the models for streams."""
+    if AHEAD == "1":
+        build(tmp_path, level)
+    elif not Path(AHEAD, f"{level}.json").is_file():
+        pytest.skip(f"there is no library for {level} in {AHEAD}")
+    else:  # alone there, or the best would be taken
+        for end in (".json", ".so"):
+            (tmp_path / f"{level}{end}").symlink_to(Path(AHEAD, f"{level}{end}").resolve())
+    answers_agree(tmp_path, level, EVERYTHING)
 
 
 @pytest.fixture
@@ -78,7 +98,7 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_best_library_that_the_processor_can_run_is_taken(room: Path) -> None:
     found, why = library.find(room)
-    assert found is not None and found.path == room / "x86-64-v2.so"
+    assert found is not None and found.path == str(room / "x86-64-v2.so")
     assert why == "compiled ahead for x86-64-v2"
     with pytest.raises(RuntimeError, match=r"without the entry network\.run"):
         found.function("network.run", ("float32", "float32"))

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import reference
 from cells import BY_ID, ROWS, Row, samples, weights
-from numba.core import config
 
+from rtlstm.kernels.compiler import mode
 from rtlstm.models.network import Network
 from rtlstm.spec import NetworkSpec
 
 Arrays = dict[str, np.ndarray]
 # interpreted, as coverage is measured, a step costs a thousand times as much: RTLSTM_BARS=full,
 # with which these too go all the way, takes half an hour
-SHORT = config.DISABLE_JIT and os.environ.get("RTLSTM_BARS") != "full"
+SHORT = mode.INTERPRETED and os.environ.get("RTLSTM_BARS") != "full"
 STEPS, SIZES = (10, (3,)) if SHORT else (1000, (1, 3, 8, 17, 33))
 BOUNDS = {"float64": 1e-12, "float32": 2e-6}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compiling import jit
 
 import rtlstm
 from rtlstm.kernels.compiler import mode
@@ -260,6 +261,7 @@ def test_a_fast_call_that_does_something_else_is_noticed(
 
 
 @needs
+@jit
 def test_a_kernel_that_raises_is_no_answer() -> None:
     """Its status is told in place of its result, which is garbage then."""
     from numba import types

@@ -6,7 +6,7 @@ import inspect
 
 import numpy as np
 import pytest
-from numba import njit
+from compiling import compiled
 
 import rtlstm
 from rtlstm.kernels import plan as p
@@ -34,8 +34,8 @@ CELLS = [
 ]
 
 
-@njit
-def compiled(plan, at, w, f, fr):
+@compiled
+def cells(plan, at, w, f, fr):
     lstm_cells(plan, at, w, f, fr)
 
 
@@ -56,7 +56,7 @@ def test_fused_cells_equal_their_twin(kind: dict, dtype: str, value: float | Non
     if value is not None:
         f[fr + plan[at + p.F_CP] + 4] = f[fr + plan[at + p.F_A] + 17] = value
     got, want = f.copy(), f.copy()
-    compiled(plan, at, got, got, fr)
+    cells(plan, at, got, got, fr)
     with np.errstate(all="ignore"):
         inspect.unwrap(lstm_cells)(plan, at, want, want, fr)
     eps = 8 * np.finfo(dtype).eps

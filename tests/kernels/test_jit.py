@@ -14,15 +14,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numba
+import compiling
 import numpy as np
 import pytest
 
-from rtlstm.kernels.compiler import cache, directory, jit
+numba = pytest.importorskip("numba", reason=compiling.REASON)
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("NUMBA_DISABLE_JIT", "0") != "0", reason="nothing is compiled"
-)
+from rtlstm.kernels.compiler import cache, directory, jit  # noqa: E402
+
+pytestmark = compiling.jit
 
 HELPER = """
 from rtlstm.kernels.compiler.jit import kernel

@@ -7,8 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numba
-import pytest
+from compiling import jit
 
 PROGRAM = """
 import sys, time
@@ -34,7 +33,7 @@ print(worst, kept, after)
 """
 
 
-@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled without the JIT")
+@jit
 def test_a_second_variant_compiles_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path)],

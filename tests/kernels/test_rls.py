@@ -5,10 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
-from numba.core import config
+from compiling import compiled, jit
 
 import rtlstm
 from rtlstm.kernels.tasks import forecast_plan as k
@@ -54,7 +53,8 @@ class Bench:
         return P * self.d[plan[k.CSCALE]]
 
 
-def _follow(plan: Array, f: Array, d: Array, q: Array, X: Array, Y: Array) -> None:
+@compiled
+def follow(plan: Array, f: Array, d: Array, q: Array, X: Array, Y: Array) -> None:
     n, x = plan[k.WIDTH], plan[k.ISSUED] + plan[k.I_X]
     g, w = plan[k.ISSUED] + plan[k.I_GAIN], plan[k.WEIGHTS]
     for t in range(len(X)):
@@ -64,9 +64,6 @@ def _follow(plan: Array, f: Array, d: Array, q: Array, X: Array, Y: Array) -> No
             error = Y[t, h] - (d[w + h * n : w + h * n + n] * X[t]).sum()
             d[w + h * n : w + h * n + n] += error * d[g : g + n]
         rls.ridge(plan, f, d, 0, t)
-
-
-follow = _follow if config.DISABLE_JIT else numba.njit(_follow)
 
 
 def textbook(X: Array, Y: Array) -> tuple[Array, Array]:
@@ -114,13 +111,12 @@ def test_the_sweep_is_its_twin(dtype: str, near: float) -> None:
     ours = rng.normal(size=n * n + 3 * n).astype(dtype)
     theirs = ours.copy()
     arguments = (0, n * n, 0.3, n * n + n, n * n + 2 * n, n)
-    run = rls.sweep if config.DISABLE_JIT else numba.njit(lambda d: rls.sweep(d, *arguments))
-    run(ours, *arguments) if config.DISABLE_JIT else run(ours)
+    compiled(lambda d: rls.sweep(d, *arguments))(ours)
     inspect.unwrap(rls.sweep)(theirs, *arguments)
     np.testing.assert_allclose(ours, theirs, rtol=near, atol=near)
 
 
-@pytest.mark.skipif(config.DISABLE_JIT, reason="a long run")
+@jit  # a long run
 def test_it_stays_sound_with_silent_and_collinear_columns() -> None:
     """Plain least squares with this forgetting is indefinite after 145,000 such rows."""
     bench = Bench()

@@ -8,9 +8,10 @@ import timeit
 
 import numpy as np
 import pytest
-from numba.core import config
+from compiling import jit
 
 import rtlstm
+from rtlstm.kernels.compiler import mode
 from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.native.denormals import flush_denormals, restore_mode
 
@@ -23,8 +24,9 @@ def inside_and_after(f):
     f[3] = f[0] * f[1]
 
 
+@jit
 @pytest.mark.skipif(
-    config.DISABLE_JIT or platform.machine() not in ("x86_64", "AMD64"),
+    platform.machine() not in ("x86_64", "AMD64"),
     reason="the switch is one of compiled code on x86-64",
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -47,7 +49,7 @@ def test_a_learner_leaves_the_thread_as_it_was(refused: bool) -> None:
 
 
 @pytest.mark.timed
-@pytest.mark.skipif(config.DISABLE_JIT, reason="times compiled code")
+@pytest.mark.skipif(mode.INTERPRETED, reason="times compiled code")
 @pytest.mark.parametrize("way", ["run", "streams", "learner"])
 def test_shut_gates_take_no_longer(way: str) -> None:
     """Of the processor's time: products with numbers of 1e-38 took 4 times as long."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import vector_cases as cases
+from compiling import jit
 from paths import TESTS
 
 from rtlstm.kernels import vector
@@ -296,22 +297,24 @@ def compare_elsewhere(
 
 @pytest.mark.parametrize(
     ("mode", "names"),
-    [("NUMBA_DISABLE_JIT", NAMES), ("NUMBA_BOUNDSCHECK", ["dot", "fill", "squash", "trace_row"])],
+    [
+        ("NUMBA_DISABLE_JIT", NAMES),
+        pytest.param("NUMBA_BOUNDSCHECK", ["dot", "fill", "squash", "trace_row"], marks=jit),
+    ],
 )
 def test_twins_run_in_the_other_modes(mode: str, names: list[str], tmp_path: Path) -> None:
     """Without the compiler, and with bounds checks, which catch a write outside the array."""
     compare_elsewhere(tmp_path, {mode: "1"}, names, length=24, code=3)
 
 
+@jit
 def test_a_machine_without_wide_vectors_gets_the_same(tmp_path: Path) -> None:
     plain = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
     names = ["matvec", "matvec_add", "matmat", "rows_dot", "squash", "adam_row"]
     compare_elsewhere(tmp_path, plain, names, length=264, code=0)
 
 
-@pytest.mark.skipif(
-    "NUMBA_DISABLE_JIT" in os.environ, reason="nothing is typed without the compiler"
-)
+@jit
 @pytest.mark.parametrize(
     "call",
     [

@@ -23,8 +23,8 @@ def config() -> dict[str, str | None]:
     return {
         "kernels": mode.NAME,
         "why": mode.WHY,
-        "library": str(level.path) if level else None,
-        "level": level.path.stem if level else None,
+        "library": level.path if level else None,
+        "level": level.name if level else None,
         "levels_supported": ", ".join(
             name for name, needed in library.LEVELS.items() if library.processor() >= {*needed}
         ),

@@ -10,10 +10,9 @@ Kernels are named, not imported: this package knows how kernels are compiled, no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from rtlstm.kernels import tables
 
@@ -33,8 +32,7 @@ LABELLED = ("row", "time", "truth", "known", "out")
 METHOD = ("self", "arguments", "count")  # a C function of Python's kind, METH_FASTCALL
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A kernel, as Python and C call it: kernel(table, dtype of each variable kind, *numbers).
 
     One without a table takes its numbers alone, and is a C function.

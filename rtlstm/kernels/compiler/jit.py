@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,10 +50,12 @@ def _maker() -> Callable[[Callable[..., Any], bool], Any]:
 
 def _private(dispatch: Any, on_disk: Any, py_func: Callable[..., Any], c: bool) -> Any:
     """A dispatcher of our own, with its cache."""
+    from pathlib import Path
+
     made = dispatch.KernelDispatcher(py_func, c)
     inner = [cell.cell_contents for cell in py_func.__closure__ or ()]
     known = all(isinstance(part, dispatch.KernelDispatcher) for part in inner)
-    if known and sources.ROOT in Path(py_func.__code__.co_filename).parents:
+    if known and Path(sources.ROOT) in Path(py_func.__code__.co_filename).parents:
         names = [f"{part.py_func.__module__}.{part.py_func.__qualname__}" for part in inner]
         made._cache = on_disk.KernelCache(py_func, names)
     return made

@@ -8,25 +8,23 @@ loaded. Nothing here needs numba.
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import sys
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
+from functools import cache, cached_property
 from typing import Any
 
-from rtlstm.kernels.compiler import sources
+from rtlstm.kernels.compiler import entries, sources
 
 __all__ = ["DIRECTORY", "LEVELS", "Level", "find", "processor", "symbol"]
 
-DIRECTORY = sources.ROOT / "libraries"
+DIRECTORY = os.path.join(sources.ROOT, "libraries")
 SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
 # What a library is compiled for, best first, and what it needs of a processor, as Linux names it:
 # the levels of x86-64 (System V ABI); ARM with NEON, in 64 bits, which always have it, and in 32.
 LEVELS: dict[str, tuple[str, ...]] = {
     "x86-64-v4": ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2", "fma", "bmi2"),
-    "x86-64-v3": ("avx2", "fma", "bmi1", "bmi2", "f16c", "movbe"),
+    "x86-64-v3": ("avx2", "fma", "bmi1", "bmi2", "abm", "f16c", "movbe"),
     "x86-64-v2": ("sse4_2", "ssse3", "popcnt"),
     "aarch64": ("aarch64",),
     "armv7": ("arm", "neon"),
@@ -39,10 +37,23 @@ WINDOWS = {36: "ssse3", 38: "sse4_2"}
 class Level:
     """One library: its manifest and, once it is asked for, its functions."""
 
-    def __init__(self, manifest: Path) -> None:
-        self.path = manifest.with_suffix(SUFFIX)
-        self.facts: dict[str, Any] = json.loads(manifest.read_text())
+    def __init__(self, manifest: str | os.PathLike[str]) -> None:
+        place = os.fspath(manifest)
+        self.name, self.path = os.path.basename(place)[:-5], f"{place[:-5]}{SUFFIX}"
+        with open(place, encoding="utf-8") as file:
+            self._manifest = file.read()
         self._loaded: ctypes.CDLL | None = None
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What the manifest says; raises ValueError if it cannot be read."""
+        import json  # takes 2 ms to import: where all is well, its text is looked through instead
+
+        return json.loads(self._manifest)  # type: ignore[no-any-return]
+
+    def is_of(self, digest: str) -> bool:
+        """Whether it was compiled from sources of this hash; raises ValueError, KeyError."""
+        return f'"sources": "{digest}"' in self._manifest or bool(self.facts["sources"] == digest)
 
     def function(self, name: str, dtypes: tuple[str, ...]) -> tuple[Callable[..., int], int]:
         """The C function of an entry, and where its machine code lies as kernels call it.
@@ -50,11 +61,11 @@ class Level:
         Raises RuntimeError for an entry that the library has not.
         """
         wanted = symbol(name, dtypes)
-        if wanted not in self.facts["entries"]:
+        if f'"{wanted}": ' not in self._manifest:
             raise RuntimeError(f"{self.path} was compiled without the entry {name} for {dtypes}")
-        numbers = self.facts["entries"][wanted]
+        numbers = entries.find(name).numbers_in_c
         if self._loaded is None:
-            self._loaded = ctypes.CDLL(str(self.path))
+            self._loaded = ctypes.CDLL(self.path)
         kind = ctypes.CFUNCTYPE(ctypes.c_int64, *numbers * (ctypes.c_int64,))
         run = kind((f"rtlstm_{wanted}", self._loaded))
         inner = f"rtlstm_k_{wanted}" if dtypes else f"rtlstm_{wanted}"
@@ -87,10 +98,11 @@ def processor() -> frozenset[str]:
 
 def _linux_processor() -> frozenset[str]:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as lines:
+            # The first processor's alone: with a hundred of them the rest takes milliseconds.
+            flags = next((line for line in lines if line.startswith("flags")), ":")
     except OSError:
         return frozenset()
-    flags = next((line for line in lines if line.startswith("flags")), ":")
     return frozenset(flags.split(":")[1].split())
 
 
@@ -100,23 +112,23 @@ def _windows_processor() -> frozenset[str]:
     return frozenset(found | {"popcnt"} if "sse4_2" in found else found)
 
 
-def find(directory: Path | None = None) -> tuple[Level | None, str]:
+def find(directory: str | os.PathLike[str] | None = None) -> tuple[Level | None, str]:
     """The best library for this processor that was made of today's sources, and why (not).
 
     directory: None for that of the installation, or the one that RTLSTM_LIBRARIES names.
     """
-    directory = directory or Path(os.environ.get("RTLSTM_LIBRARIES") or DIRECTORY)
+    directory = directory or os.environ.get("RTLSTM_LIBRARIES") or DIRECTORY
     why = "no library was compiled ahead for this installation"
     for name, needed in LEVELS.items():
-        manifest = directory / f"{name}.json"
-        if not manifest.is_file():
+        manifest = os.path.join(directory, f"{name}.json")
+        if not os.path.isfile(manifest):
             continue
         if not processor().issuperset(needed):
             why = f"the library for {name} needs a processor with {', '.join(needed)}"
             continue
         try:
             level = Level(manifest)
-            if level.facts["sources"] != sources.SOURCES.hex():
+            if not level.is_of(sources.SOURCES.hex()):
                 why = f"the library for {name} was compiled from other sources"
                 continue
         except (OSError, ValueError, KeyError) as error:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
+from _thread import RLock  # `threading` takes a millisecond to import
 from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any
 
-LOCK = threading.RLock()
+LOCK = RLock()
 
 
 def once(make: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,8 +16,7 @@ from rtlstm.kernels.native.capi import address
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
-class BoundKernel:
+class BoundKernel(NamedTuple):
     """An entry and its arrays. run: calls it, with addresses and counts, and releases the GIL."""
 
     run: Callable[..., int]

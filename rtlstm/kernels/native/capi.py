@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-import threading
+from _thread import RLock
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -109,7 +109,7 @@ def lock_word_offset() -> int:
 
     Found by looking: the fields of these locks are Python's own affair.
     """
-    lock = threading.RLock()
+    lock = RLock()
     size = type(lock).__basicsize__
     if sys.implementation.name != "cpython" or size % WORD or type(lock).__module__ != "_thread":
         return 0

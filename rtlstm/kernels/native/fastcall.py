@@ -13,8 +13,8 @@ to be (`capi.is_supported`), and one fast step on a copy has done just what the 
 
 from __future__ import annotations
 
-import threading
 import warnings
+from _thread import RLock
 from collections.abc import Callable
 from typing import Any
 
@@ -130,7 +130,7 @@ def _is_sound(way: str, code: BoundKernel, lengths: tuple[int, int], dtype: Any)
 def _agrees(way: str, code: BoundKernel, lengths: tuple[int, int], dtype: Any) -> bool:
     """Compare the two ways on copies: results, refusals and every byte that they leave behind."""
     fast, slow, block = _copy(code), _copy(code), np.zeros(1, dtype)
-    made = FastCall(way, fast, threading.RLock(), block, lengths, dtype, False, checked=False)
+    made = FastCall(way, fast, RLock(), block, lengths, dtype, False, checked=False)
     x, y = (np.linspace(-0.5, 0.75, length).astype(dtype) for length in lengths)
     unknown = np.full(lengths[1], np.nan, dtype)
     for sample, target in ((x, y), (x, unknown), (np.full_like(x, np.nan), y)):
