@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from compiling import jit
 from paths import TESTS, TOOLS
 
 import rtlstm
@@ -22,7 +23,6 @@ from rtlstm.export.device.archive import archive
 from rtlstm.export.device.projects import PROJECTS
 from rtlstm.export.device.request import BUFFERS
 from rtlstm.kernels.compiler import mode
-from rtlstm.kernels.compiler.device import without_host
 from rtlstm.kernels.compiler.targets import TARGETS
 from rtlstm.models.base import Model
 
@@ -30,7 +30,6 @@ sys.path.insert(0, str(TOOLS / "lib"))
 from chip_machines import MACHINES, run
 
 TARGET = TARGETS["x86-64"]
-compiles = pytest.mark.skipif(not mode.COMPILES, reason="nothing is compiled")
 LONG = "RTLSTM_CHIPS" in os.environ  # forecasters and detectors too, whose kernels take a minute
 CHIPS = ("native", "cortex-m4", "cortex-m7", "riscv32", "wasm32")
 BARS = {"network": 1e-6, "learner": 1e-5, "forecaster": 1e-4, "detector": 1e-4}
@@ -162,8 +161,11 @@ def test_a_fault_on_the_chip_is_found(built: Path) -> None:
     assert done.returncode == 1 and "largest difference" in done.stdout
 
 
+@jit
 def test_counts_of_references_leave_no_atomics() -> None:
     """A Cortex-M has no 64-bit ones, and nothing on a chip is counted."""
+    from rtlstm.kernels.compiler.foreign import without_host
+
     code = """define linkonce_odr void @NRT_incref(ptr captures(none) %.1) local_unnamed_addr {
 entry:
   %.4 = atomicrmw add ptr %.1, i64 1 monotonic, align 8

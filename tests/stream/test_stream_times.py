@@ -1,5 +1,7 @@
 """Times as they stand in files, and what makes a column a time."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -100,3 +102,14 @@ def test_what_the_sink_writes_is_read_back_to_the_microsecond(seconds: float) ->
 def test_a_time_beyond_the_calendar_is_written_as_a_number() -> None:
     assert iso_time(1e15) == "1000000000000000.0"
     assert iso_time(float("nan")) == "nan"
+
+
+def test_a_file_with_iso_dates_waits_for_no_other_pattern() -> None:
+    """Compiling all of them took longer than the first forecast of a stream."""
+    code = (
+        "from rtlstm.stream import clock, times; cells = ['2024-01-02T03:04:05Z'] * 3;"
+        "print(clock.form_of(cells, True, 'time').form.name);"
+        "print(*[n for n, f in {**times.FORMS, **times.DIGITS}.items() if 'pattern' in vars(f)])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["year-month-day", "ymd"]
