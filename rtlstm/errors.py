@@ -90,4 +90,6 @@ def missing_extra(error: ImportError) -> ImportError:
     package = (error.name or "").partition(".")[0]
     if package not in EXTRAS:
         return error
+    if "rtlstm[" in str(error):  # it says so itself
+        return MissingExtraError(str(error))
     return MissingExtraError(f"this needs {package}: pip install 'rtlstm[{EXTRAS[package]}]'")

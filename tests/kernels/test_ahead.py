@@ -130,3 +130,21 @@ def test_config_says_what_runs() -> None:
     found = rtlstm.config()
     assert found["kernels"] == mode.NAME and found["why"]
     assert found["sources"] == sources.SOURCES.hex()[:16]
+
+
+@pytest.mark.parametrize(
+    "use", ["rtlstm.Network(1, rtlstm.LSTM(1), 1).step([0.0])", "rtlstm.Forecaster"]
+)
+def test_without_numba_and_a_library_it_says_why_and_what_to_install(
+    use: str, tmp_path: Path
+) -> None:
+    code = (
+        f"import sys; sys.modules['numba'] = sys.modules['llvmlite'] = None; import rtlstm; {use}"
+    )
+    own = {"RTLSTM_LIBRARIES": str(tmp_path), "RTLSTM_KERNELS": "", "PYTHONPATH": str(TOP)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | own, capture_output=True, text=True
+    )
+    last = done.stderr.splitlines()[-1]
+    assert "no library was compiled ahead for this installation" in last
+    assert last.endswith("it is not installed: pip install 'rtlstm[jit]'")

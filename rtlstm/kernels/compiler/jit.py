@@ -35,6 +35,7 @@ def kernel(py_func: Callable[..., Any], c: bool = False) -> Any:
 @cache
 def _maker() -> Callable[[Callable[..., Any], bool], Any]:
     """What makes a dispatcher of a function: the private way, or plain numba."""
+    mode.need_numba()
     from rtlstm.kernels.compiler import fallback  # imports numba, as the interpreted need not
 
     if not fallback.is_active():

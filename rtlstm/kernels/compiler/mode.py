@@ -26,6 +26,7 @@ __all__ = [
     "VECTORS",
     "WHY",
     "choose",
+    "need_numba",
 ]
 
 MODES = ("ahead", "jit", "plain", "interpreted")
@@ -65,3 +66,15 @@ VECTORS = os.environ.get("RTLSTM_VECTORS", "1") != "0"  # 0: plain loops, for ch
 TRIPLE = os.environ.get("RTLSTM_TRIPLE", "")  # LLVM's, of the system that code is made for
 FOREIGN = bool(TRIPLE) or not VECTORS  # code that does not run in this process
 CHECKED = _is_set(os.environ, "NUMBA_BOUNDSCHECK")  # numba compiles a test of every index
+
+
+def need_numba() -> None:
+    """Raise ModuleNotFoundError, saying why, where numba is to compile kernels and is absent."""
+    from importlib.util import find_spec
+
+    if find_spec("numba") is None:
+        raise ModuleNotFoundError(
+            f"kernels are compiled by numba here, since {WHY}, and it is not installed:"
+            " pip install 'rtlstm[jit]'",
+            name="numba",
+        )

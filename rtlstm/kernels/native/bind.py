@@ -56,6 +56,8 @@ def compiled(name: str, dtypes: tuple[str, ...]) -> tuple[Callable[..., int], in
     found = entries.find(name)
     if mode.NAME == "ahead" and mode.LEVEL:
         return mode.LEVEL.function(name, dtypes)
+    if mode.COMPILES:
+        mode.need_numba()
     dispatcher = found.load()
     if mode.INTERPRETED:
         return dispatcher, 0
