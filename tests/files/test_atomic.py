@@ -241,7 +241,7 @@ def test_a_temporary_that_exists_is_never_used(
     victim = target.parent / "victim"
     victim.write_bytes(OLD)
     (target.parent / f".{target.name}.01234567.tmp").symlink_to(victim)
-    monkeypatch.setattr(atomic.secrets, "token_hex", lambda n: "01234567")
+    monkeypatch.setattr(atomic.os, "urandom", lambda n: bytes.fromhex("01234567"))
     with pytest.raises(StorageError, match="File exists"):
         atomic.replace(target, NEW)
     assert (target.read_bytes(), victim.read_bytes()) == (OLD, OLD)
