@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rtlstm.errors import SampleError
+from rtlstm.kernels.tasks import anomaly_plan as a
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.models.base import Model
 from rtlstm.models.detector import Detector
@@ -17,6 +18,7 @@ Array = np.ndarray[Any, Any]
 STEPS = 200
 FAULTY, UNKNOWN = 7, 11  # the steps whose sample, or target, is NaN
 HOUR, START = 3600.0, 1.7e9
+LEAP = 4  # rows far off, which a detector must tell
 
 
 class Recording(NamedTuple):
@@ -69,7 +71,8 @@ def _targets(learner: Learner, steps: int, rng: np.random.Generator) -> Array:
 
 
 def _forecasts(model: Forecaster | Detector, steps: int, rng: np.random.Generator) -> Recording:
-    """Rows of seasons and noise, an hour apart, with gaps; the forecasts, a detector's score last.
+    """Rows of seasons and noise, an hour apart, with gaps, and a leap: the forecasts, the score
+    and, of a detector, whether a spell begins, whether one lasts, and the alarm.
 
     They begin after the last row that the model has seen. Differences count in units of 1, which is
     what the noise and the seasons of every column have for size.
@@ -82,12 +85,15 @@ def _forecasts(model: Forecaster | Detector, steps: int, rng: np.random.Generato
     phases = 2.0 * np.pi * (t[:, None] / 24.0 + np.arange(columns) / 7.0)
     rows = np.sin(phases) + rng.normal(size=(steps, columns)) * 0.5
     rows[FAULTY :: STEPS // 4, 0] = np.nan
+    rows[(leap := steps * 3 // 4) : leap + LEAP] += 8.0
     last = float(inner._clock[k.TIME])
     times = (START if np.isnan(last) else last + HOUR) + HOUR * t
     answers = []
     for row, time in zip(rows, times, strict=True):
         told = inner.update(row, time)
         answers.append([*told.values.flat, *told.lower.flat, *told.upper.flat, told.anomaly])
+        if isinstance(own, Detector):
+            answers[-1] += [own._row[at] for at in (a.S_FLAG, a.S_INSIDE, a.S_ALARM)]
     return Recording(np.column_stack([rows, times]), np.empty((steps, 0)), np.array(answers))
 
 

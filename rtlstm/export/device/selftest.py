@@ -16,8 +16,8 @@ CALLS = {
     "network": "{name}_step({also}x[t], y)",
     "learner": "{name}_learn({also}x[t], target[t], y)",
 }
-ROW = """{name}_update({also}x[t], x[t][{U}_COLUMNS], 1, y) == 3;
-        y[OUTPUTS - 1] = {name}_score({own})"""
+ROW = "{name}_update({also}x[t], x[t][{U}_COLUMNS], 1, y) == 3"
+VALUE = ";\n        y[OUTPUTS - {left}] = {name}_{key}({own})"
 
 
 def selftest(program: Program, recorded: Recording, name: str) -> str:
@@ -25,6 +25,8 @@ def selftest(program: Program, recorded: Recording, name: str) -> str:
     kind = "float" if program.kind in CALLS else "double"
     own, also = ("&own", "&own, ") if program.owned else ("", "")
     call = CALLS.get(program.kind, ROW).format(name=name, U=name.upper(), own=own, also=also)
+    for left, key in zip(range(len(program.values), 0, -1), program.values, strict=True):
+        call += VALUE.format(left=left, name=name, key=key, own=own)
     room = f"\n    static {name}_t own;" if program.owned else ""
     tables = [_table("x", kind, recorded.inputs), _table("expected", kind, recorded.answers)]
     if recorded.targets.size:

@@ -197,10 +197,11 @@ def selftest(program: Program, recorded: Recording, name: str) -> str:
     call = {"network": "m.step(x[t])", "learner": "m.learn(x[t], target[t])"}.get(
         program.kind, "row(m.update(x[t].slice(0, -1), x[t].at(-1)))"
     )
+    values = "".join(f", told.{key}" for key in program.values)
     return f"""// Recorded steps, some of them faulty; status 0: all are as they must be.
 import {{ load }} from "./{name}.mjs";
 {tables}
-const row = (told) => [...told.values, ...told.lower, ...told.upper, told.score];
+const row = (told) => [...told.values, ...told.lower, ...told.upper{values}];
 const m = await load();
 let worst = 0;
 for (let t = 0; t < x.length; t++) {{
