@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compiling import jit
 
 import rtlstm
 import rtlstm.cli
@@ -318,6 +319,7 @@ def test_a_stream_is_exported_and_held_against_its_file(
         assert (code, said) == (0, ""), printed
 
 
+@jit
 def test_warmup_tells_what_it_compiled_and_where(rtlstm_command: Command) -> None:
     code, page, _ = rtlstm_command("warmup", "--rule", "truncated")
     assert code == 0

@@ -29,10 +29,10 @@ wheel() {
         fail "There is numba in $WHEEL, so that it proves nothing."
     fi
     if [ $# -gt 0 ]; then
-        RTLSTM_KERNELS=ahead exec "$path/pytest" -p no:cacheprovider -rs "$@"
+        RTLSTM_KERNELS=ahead exec "$path/pytest" -rs "$@"
     fi
-    RTLSTM_KERNELS=ahead "$path/pytest" -p no:cacheprovider -rs -m core || return
+    RTLSTM_KERNELS=ahead "$path/pytest" -rs -m core || return
     cd - >/dev/null || return
     echo "Comparing every answer of the library with those of numba, which compiles for minutes"
-    RTLSTM_AHEAD=$WHEEL/libraries .venv/bin/pytest -p no:cacheprovider -rs tests/kernels/test_ahead.py
+    RTLSTM_AHEAD=$WHEEL/libraries .venv/bin/pytest -rs tests/kernels/test_ahead.py
 }
