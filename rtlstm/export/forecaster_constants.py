@@ -35,7 +35,7 @@ class ForecasterConstants(StreamConstants):
         slots = self.integers(k.SLOT, k.SEASONAL)
         self.slots = [(place, int(back)) for place, back in enumerate(slots) if back >= 0]
         self.season, self.by_clock = (int(self.count(w)) for w in (k.SEASON, k.BY_CLOCK))
-        self.seasonal = 0 < self.season <= int(plan[k.WINDOW])
+        self.seasonal = 0 < self.season <= k.WINDOW
         backs = [self.season - 1] if self.seasonal else []
         backs += [lag + 1 for lag, _ in self.picks()]
         backs += [2, *(back for _, back in self.slots), *self.season_backs()]
@@ -216,7 +216,7 @@ class ForecasterConstants(StreamConstants):
 
     def window(self) -> Array:
         """(depth - 1, C) standardised rows, the newest first."""
-        W = int(self.plan[k.WINDOW])
+        W = k.WINDOW
         ring = self.values(k.Z, W, self.C)
         return ring[(self.taken - np.arange(1, self.depth)) % W]
 

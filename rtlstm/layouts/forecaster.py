@@ -38,7 +38,6 @@ FORGET = 0.9998
 PRIOR, PRIOR_HIDDEN = 0.03, 0.1  # variance of the weights before the first row
 OTHERS, HOURLY = 0.4, 0.15  # shares of it, for other columns' rows and products with the calendar
 PAIRS, PICK_COLUMNS = 3, 30  # pairs of older rows that a target may choose, of so many columns
-WINDOW = 1024  # rows of the past that seasonal regressors can reach
 LONGEST = 512  # rows, half as much again as the longest season that is looked for
 MEDIAN_HUBER = 1.0  # sigmas up to which errors count where the median is wanted
 SETTINGS = {
@@ -95,8 +94,8 @@ class ForecasterSpec:
         if list(horizons) != sorted(set(horizons)):
             raise SpecError(f"horizons must ascend, each once, got {horizons}")
         lags_fit = isinstance(self.lags, int) and not isinstance(self.lags, bool)
-        if not lags_fit or not 0 <= self.lags < WINDOW:
-            raise SpecError(f"lags is a whole number from 0 to {WINDOW - 1}, got {self.lags!r}")
+        if not lags_fit or not 0 <= self.lags < k.WINDOW:
+            raise SpecError(f"lags is a whole number from 0 to {k.WINDOW - 1}, got {self.lags!r}")
         if not (isinstance(self.coverage, float) and 0.0 < self.coverage < 1.0):
             raise SpecError(f"coverage must lie between 0 and 1, got {self.coverage!r}")
         for name, value, known in (
@@ -209,7 +208,7 @@ def _sizes(spec: ForecasterSpec, learner: LearnerLayout, plan: Array) -> None:
     plan[k.ROWS] = 3 if C <= 10 else 1 if C <= 30 else 0
     plan[k.PAIRS] = PAIRS if 1 < C <= PICK_COLUMNS else 0
     plan[k.CROSS_HORIZONS] = min(plan[k.PAIRS], plan[k.HORIZONS])
-    plan[k.WINDOW], plan[k.LONGEST] = WINDOW, LONGEST
+    plan[k.LONGEST] = LONGEST
     plan[k.UNITS], plan[k.INPUTS] = units, spec.learner.network.inputs
     widths = (
         (k.AT_SEASONAL, int(plan[k.LAGS])),
@@ -242,8 +241,8 @@ def _statistics(plan: Array, arena: ArenaLayout) -> None:
         (k.BIN, (H * T, k.BINS), "bounds.season"),
         (k.CLOCK, (k.CLOCK_LEN,), "clock"),
         (k.CAL, (k.CALENDAR,), "calendar"),
-        (k.Z, (int(plan[k.WINDOW]), C), "window"),
-        (k.CHANGES, (int(plan[k.WINDOW]), C), "window.changes"),
+        (k.Z, (k.WINDOW, C), "window"),
+        (k.CHANGES, (k.WINDOW, C), "window.changes"),
         (k.ACF, (int(plan[k.LONGEST]) + 1,), "autocorrelation"),
         (k.ACF_CHANGES, (int(plan[k.LONGEST]) + 1,), "autocorrelation.changes"),
         (k.ROW, (C,), "row"),

@@ -197,7 +197,7 @@ POSITIVE_SETTING = Range(0.0, 1e300)
 
 def _stream(name: str) -> dict[str, Range]:
     """Of the counts of a stream's columns."""
-    special = {k.STAGE: Range(0, 0), k.LEARNING: FLAG, k.STEPS_BEFORE: Range(-1), k.BY_CLOCK: FLAG}
+    special = {k.LEARNING: FLAG, k.BY_CLOCK: FLAG}
     return {
         "counts": table(k.COUNTS_LEN, COUNTERS, special),
         f"{name}.seen": COUNTERS,
@@ -241,7 +241,7 @@ def forecaster(layout: ForecasterLayout) -> Legal:
     ranges = {
         **inner.ranges,
         **_stream("columns"),
-        "season.slots": Range(-1, int(plan[k.WINDOW]) - 1),
+        "season.slots": Range(-1, k.WINDOW - 1),
         "rows.chosen": Range(-1, k.PICK_LAGS * int(plan[k.COLUMNS]) - 1),
         "issued.kind": Range(0, 2),
         "issued": table(int(plan[k.RING_ROW]), ANYTHING, phase),

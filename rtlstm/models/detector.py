@@ -12,7 +12,6 @@ import numpy as np
 
 from rtlstm.errors import SpecError
 from rtlstm.inputs.records import as_batch
-from rtlstm.kernels.native.capi import address
 from rtlstm.kernels.tasks import anomaly_plan as a
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.layouts.arena import ArrayLayout
@@ -233,12 +232,13 @@ class Detector(Model):
         found: list[Spell] = []
         take, row, learn = self.forecaster._take, self._row.data, bool(learn)
         out = np.zeros(self.forecaster._shape)
-        at, size, out_at, held = address(table), table.strides[0], address(out), (table, out)
+        arrays = table, seconds, out, np.broadcast_to(out[0], (len(table), *out.shape[1:]))
         with self._lock:
             self._finish()
+            self.forecaster._refuse_late(seconds)
             first, lasts = int(row[a.S_ROWS]), row[a.S_INSIDE] > 0.0
             for t in range(len(table)):
-                take((at + t * size, out_at), float(seconds[t]), learn, held)
+                take(arrays, (t, 1), learn)
                 scores[t], flags[t], alarms[t] = row[a.S_SCORE], row[a.S_FLAG], row[a.S_ALARM]
                 lasted, lasts = lasts, row[a.S_INSIDE] > 0.0
                 if lasted and not lasts:

@@ -57,6 +57,11 @@ class LearningStep:
         """Make the step; returns the status of a refusal, 0 otherwise."""
         return self._kernels.step(*self._addresses, 1)
 
+    def place(self) -> list[int]:
+        """Addresses of its machine code, compiled now, of the table that takes, and of the rest."""
+        bound = self._kernels.bound("step")
+        return [bound.address, address(bound.table), *self._addresses]
+
 
 def as_layers(layers: Any) -> tuple[Layer, ...]:
     """Return one or several layers as a tuple; raises SpecError for anything else."""

@@ -13,7 +13,6 @@ from rtlstm.inputs.frames import frame_of
 from rtlstm.inputs.records import as_batch, as_row, as_time, time_of
 from rtlstm.kernels import plan as p
 from rtlstm.kernels.native.bind import Kernels
-from rtlstm.kernels.native.capi import address
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.kernels.tasks import packing
 from rtlstm.layouts import ranges
@@ -24,12 +23,14 @@ from rtlstm.models import embedded
 from rtlstm.models import initialize as initial
 from rtlstm.models.arguments import RowOptions, as_horizons, as_names, as_row_options
 from rtlstm.models.base import Model
+from rtlstm.models.rows import RowsKernel
 from rtlstm.parts import is_finite_number
 from rtlstm.spec import LSTM, Layer
 from rtlstm.training import Rule, rule_of
 
 Array = np.ndarray[Any, Any]
 LAYERS = (LSTM(32),)
+ROWS_A_CALL = 16  # of a kernel, between which an interrupt is heard
 
 
 class Forecast(NamedTuple):
@@ -107,17 +108,10 @@ class Forecaster(Model):
         self._arena, self._plan, self._net = arena, plan.plan, plan.learner.plan
         self._saved, self._layout = plan.arena.saved, plan
         prepare(plan, arena.f, arena.d, arena.q)
-        parts = self._net, arena.f, arena.d, arena.q
-        self._kernels = Kernels("forecaster", self._plan, *parts)
-        self._rule = embedded.LearningStep(spec.rule, self._net, self._plan, arena)
+        self._rows = RowsKernel(spec, self._net, self._plan, arena)
         self._shape = (3, len(spec.horizons), len(spec.targets))
         self._counts = arena.q[self._plan[k.COUNTS] :][: k.COUNTS_LEN]
         self._clock = arena.d[self._plan[k.CLOCK] :][: k.CLOCK_LEN]
-        # The counters as Python's own integers, which are read in a third of the time.
-        self._q, self._counts_at = arena.q.data, int(self._plan[k.COUNTS])
-        self._last_time = self._clock[k.TIME : k.TIME + 1].data
-        self._time = np.zeros(1)  # where the kernels read the time of a row
-        self._time_at = address(self._time)
 
     @classmethod
     def from_spec(cls, spec: ForecasterSpec) -> Forecaster:
@@ -147,12 +141,12 @@ class Forecaster(Model):
         Raises SampleError for an invalid row or time, or by policy; nothing has changed then.
         """
         values, unknown = as_row(row, self.spec.columns)
-        seconds = as_time(time_of(row, time))
+        seconds = np.array([as_time(time_of(row, time))])
         out = np.zeros(self._shape)
         with self._lock:
-            self._take(
-                (address(values), address(out)), seconds, bool(learn), (values, out), unknown
-            )
+            self._finish()
+            self._refuse_late(seconds)
+            self._take((values, seconds, out, out), (0, 1), bool(learn), unknown)
             return Forecast(out[0], out[1], out[2], float(self._clock[k.ANOMALY]))
 
     def run(self, rows: Any, times: Any = None, learn: bool = True, as_frame: bool = False) -> Any:
@@ -164,51 +158,52 @@ class Forecaster(Model):
 
         Equal to T calls of :meth:`update`, bit for bit. Rows and times are checked first:
         SampleError refuses the whole call, and nothing has changed. Ctrl-C is heard after every
-        row.
+        few rows, all of which have been taken in then.
         """
         table, seconds = as_batch(rows, times, self.spec.columns)
         frame = frame_of(rows)
         if as_frame and frame is None:
             raise SampleError("as_frame is for rows that come as a table; nothing was changed")
         forecasts = np.empty((len(table), *self._shape[1:]))
-        out, learn = np.zeros(self._shape), bool(learn)
-        at, size, out_at, held = address(table), table.strides[0], address(out), (table, out)
+        arrays = table, seconds, np.zeros(self._shape), forecasts
         with self._lock:
-            for t in range(len(table)):
-                self._take((at + t * size, out_at), float(seconds[t]), learn, held)
-                forecasts[t] = out[0]
+            self._finish()
+            self._refuse_late(seconds)
+            for t in range(0, len(table), ROWS_A_CALL):
+                self._take(arrays, (t, min(ROWS_A_CALL, len(table) - t)), bool(learn))
         if frame is not None and as_frame:
             names = [f"{target}+{h}" for h in self.horizons for target in self.targets]
             return frame.like(names, forecasts.reshape(len(forecasts), -1))
         return forecasts
 
     def _take(
-        self, places: tuple[int, int], seconds: float, learn: bool, held: Any, unknown: int = 0
+        self,
+        arrays: tuple[Array, Array, Array, Array],
+        which: tuple[int, int],
+        learn: bool,
+        unknown: int = 0,
     ) -> None:
-        """Take in one row; after an interrupt it has been taken, or was not begun.
+        """Take in rows; after an interrupt all of them have been taken, or none was begun.
 
-        places: addresses of the row (columns,) and of the forecasts to write (3, horizons, targets)
-        in the arrays that are held.
+        arrays: rows (T, columns), times (T,), room for the last forecasts and bounds (3, horizons,
+        targets), and for every row's forecasts (T, horizons, targets). which: the first, how many.
         """
-        self._finish()
-        late = seconds <= self._last_time[0]
-        if late and self.spec.times == "raise":
-            raise SampleError(
-                f"a row's time must come after the last one's, got {seconds} after"
-                f" {self._last_time[0]}; nothing was changed"
-            )
-        row = _Row(self, places, seconds, learn, held)
-        if unknown:
-            row.count(k.UNKNOWN_FIELDS, unknown)
-        if late:
-            row.drop = self.spec.times == "drop"
-            row.count(k.DROPPED_TIMES if row.drop else k.ACCEPTED_TIMES, 1)
-        self._whole(row.work)
+        self._whole(self._rows.call(arrays, which, learn, unknown))
         self._heed()
 
-    def _step(self) -> None:
-        if self._rule.run():
-            self._kernels.reset_network()
+    def _refuse_late(self, seconds: Array) -> None:
+        """Raise SampleError if rows come at times (T,) at which they must not."""
+        if self.spec.times != "raise":
+            return
+        known = np.concatenate([self._clock[k.TIME : k.TIME + 1], seconds])
+        known = known[~np.isnan(known)]
+        late = np.flatnonzero(np.diff(known) <= 0.0)
+        if late.size:
+            before, after = known[late[0]], known[late[0] + 1]
+            raise SampleError(
+                f"a row's time must come after the last one's, got {after} after {before};"
+                " nothing was changed"
+            )
 
     # ------------------------------------------------------------------ what it holds
     @property
@@ -231,7 +226,7 @@ class Forecaster(Model):
         """Number of rows seen so far; a row that was interrupted is completed first."""
         with self._lock:
             self._finish()
-        return int(self._arena.q[self._plan[k.COUNTS] + k.TAKEN])
+        return int(self._counts[k.TAKEN])
 
     @property
     def season(self) -> int:
@@ -331,54 +326,6 @@ class Forecaster(Model):
             for name, fact in self._facts().items()
         )
         return f"<table><caption>Forecaster</caption>{rows}</table>"
-
-
-class _Row:
-    """A row on its way through the kernels; `work` can be begun again at any point.
-
-    counts: what counters of the forecaster will be when it is through; drop: the row is not taken;
-    held: the arrays that its addresses lie in.
-    """
-
-    __slots__ = ("before", "counts", "drop", "forecaster", "held", "learn", "places", "seconds")
-
-    def __init__(
-        self,
-        forecaster: Forecaster,
-        places: tuple[int, int],
-        seconds: float,
-        learn: bool,
-        held: Any,
-    ) -> None:
-        self.forecaster, self.places, self.seconds = forecaster, places, seconds
-        self.learn, self.held, self.drop = learn, held, False
-        self.counts: tuple[tuple[int, int], ...] = ()
-        self.before = self._progress()
-
-    def count(self, which: int, more: int) -> None:
-        """Have a counter be larger by so many when the row is through."""
-        at = self.forecaster._counts_at + which
-        self.counts += ((at, self.forecaster._q[at] + more),)
-
-    def _progress(self) -> tuple[int, int]:
-        q, at = self.forecaster._q, self.forecaster._counts_at
-        return q[at + k.TAKEN] + q[at + k.STAGE], q[at + k.SKIPPED_ROWS]
-
-    def work(self) -> None:
-        """Arrive, make the rule's step, issue forecasts; or repeat the last ones."""
-        it, (row_at, out_at) = self.forecaster, self.places
-        q, at = it._q, it._counts_at
-        for which, count in self.counts:
-            q[which] = count
-        if self._progress() == self.before and not self.drop:
-            it._time[0] = self.seconds
-            it._kernels.take(row_at, it._time_at, self.learn)
-        if q[at + k.STAGE]:
-            if q[p.Q_STEPS] == q[at + k.STEPS_BEFORE]:
-                it._step()
-            it._kernels.make(self.learn, out_at)
-        elif self.drop or self._progress()[1] != self.before[1]:
-            it._kernels.repeat(out_at)
 
 
 def _brief(horizons: tuple[int, ...]) -> str:

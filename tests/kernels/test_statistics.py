@@ -42,7 +42,7 @@ class Columns:
         """Fill and standardise a row; returns whether it was skipped."""
         if scaling.fill_row(self.plan, self.d, self.q, np.array(row)):
             return True
-        place = self.counts[k.TAKEN] % self.plan[k.WINDOW] * self.plan[k.COLUMNS]
+        place = self.counts[k.TAKEN] % k.WINDOW * self.plan[k.COLUMNS]
         scaling.standardise(self.plan, self.d, self.q, self.plan[k.Z] + place, learn)
         for j in range(len(row)):
             change = self.of(k.LAST, j) - self.of(k.BEFORE, j)
@@ -199,7 +199,7 @@ def test_the_row_that_says_most_of_the_errors_is_chosen_once() -> None:
         c.counts[k.TAKEN] = t
         c.d[errors : errors + 2] = 0.0
         if t > lag + 1:
-            then = (t - 1 - lag) % c.plan[k.WINDOW] * 2
+            then = (t - 1 - lag) % k.WINDOW * 2
             selection.remember_error(c.plan, c.d, 0, 0, c.d[c.plan[k.CHANGES] + then + 1])
         selection.correlate(c.plan, c.d, c.q)
         selection.choose(c.plan, c.f, c.d, c.q)

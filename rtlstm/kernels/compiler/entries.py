@@ -99,6 +99,19 @@ def _task(name: str, kernel: str, table: tuple[str, ...], *numbers: str) -> Entr
     return Entry(name, f"tasks.entry_points:{kernel}", table, numbers, dtypes=("float32",))
 
 
+ON_CHIPS = ("row", "time", "learn", "late", "out")
+
+
+def _rows(
+    name: str,
+    step: str,
+    around: str,
+    numbers: tuple[str, ...] = ("rows", "times", "call", "out", "values"),
+) -> Entry:
+    """A forecaster's rows, around the step of a learning rule."""
+    return Entry(name, step, FORECASTER, numbers, f"tasks.entry_points:{around}", ("float32",))
+
+
 ENTRIES: tuple[Entry, ...] = (
     Entry(
         "network.run", "network.forward:run_at", (PLAN, MATRICES, FLOAT_BUFFER), ("X", "Y", "rows")
@@ -118,29 +131,23 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("jacobian.step", "network.jacobian:step_jacobian_at", (PLAN, FLOAT_BUFFER), ("x",)),
     Entry("rtrl.units", "learn.driver:units_at", (PLAN,), ()),
     Entry("rtrl.push", "learn.driver:push_at", (PLAN, FLOAT_BUFFER), ("first", "start")),
-    _task("forecaster.take", "take_row_at", FORECASTER, "row", "time", "learn"),
-    _task("forecaster.make", "make_forecasts_at", FORECASTER, "learn", "out"),
-    _task("forecaster.repeat", "repeat_forecasts_at", FORECASTER, "out"),
-    _task("forecaster.reset_network", "reset_forecaster_at", FORECASTER),
+    _rows("forecaster.rows", "native.step_by_address:step", "rows_of"),
     _task("covariance.settle", "settle_at", (PLAN, FLOAT_BUFFER, DOUBLE_BUFFER), "target"),
     _task("supervised.predict", "predict_row_at", SUPERVISED, *LABELLED),
     _task("supervised.learn", "learn_label_at", SUPERVISED),
     _task("supervised.reset_network", "reset_supervised_at", SUPERVISED),
     _task("supervised.catch_up", "catch_up_at", SUPERVISED),
 )
-# What Python does in several calls and a chip in one: in no library, and not warmed up.
+# A forecaster's rows with the learning rule inside, in no library and not warmed up: for chips, and
+# for Python where a kernel cannot be called by its address.
 CHIP_ENTRIES: tuple[Entry, ...] = tuple(
-    Entry(
-        f"forecaster.row_{rule}",
-        f"learn.{rule}:run",
-        FORECASTER,
-        ("row", "time", "learn", "late", "out"),
-        "tasks.entry_points:whole_row",
-        ("float32",),
-    )
+    _rows(f"forecaster.row_{rule}", f"learn.{rule}:run", "row_for_chips", ON_CHIPS)
     for rule in RULES
 )
-_BY_NAME = {entry.name: entry for entry in (*ENTRIES, *CHIP_ENTRIES)}
+INLINE_ENTRIES: tuple[Entry, ...] = tuple(
+    _rows(f"forecaster.rows_{rule}", f"learn.{rule}:run", "rows_inline") for rule in RULES
+)
+_BY_NAME = {entry.name: entry for entry in (*ENTRIES, *CHIP_ENTRIES, *INLINE_ENTRIES)}
 
 
 def find(name: str) -> Entry:

@@ -109,3 +109,23 @@ def run6(typing: Any, kernel: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: An
 def run7(typing: Any, kernel: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any) -> Any:
     """Call the kernel at an address with seven arguments."""
     return _runs(7)
+
+
+@intrinsic
+def run_rule(typing: Any, kernel: Any, table: Any, who: Any, x: Any, y: Any, p: Any) -> Any:
+    """Call the kernel of a learning rule's step at an address for one learner and one row.
+
+    Its dtype is a pointer that nothing reads, which is not as wide as a word everywhere.
+    """
+    results = [WORD.as_pointer(), BYTE.as_pointer().as_pointer()]
+    kind = ir.FunctionType(HALF, [*results, WORD, BYTE.as_pointer(), *[WORD] * 5])
+
+    def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        result, raised = alloca_once(builder, WORD), alloca_once(builder, BYTE.as_pointer())
+        function = builder.inttoptr(given[0], kind.as_pointer())
+        dtype = ir.Constant(BYTE.as_pointer(), None)
+        passed = [result, raised, given[1], dtype, *given[2:], WORD(1)]
+        fine = builder.icmp_signed("==", builder.call(function, passed), HALF(0))
+        return builder.select(fine, builder.load(result), WORD(FAILED))
+
+    return INT(*[INT] * 6), codegen

@@ -107,7 +107,7 @@ def update_autocorrelation(plan, d, q):
     row = q[plan[k.COUNTS] + k.TAKEN]
     if row > EAGER and row % EVERY:
         return
-    C, window = plan[k.COLUMNS], plan[k.WINDOW]
+    C, window = plan[k.COLUMNS], k.WINDOW
     for which in range(2):
         acf, ring = plan[k.ACF + which], plan[k.Z] if which == 0 else plan[k.CHANGES]
         now = ring + row % window * C
@@ -208,5 +208,5 @@ def seasonal_slots(plan, q, season):
     """How many rows back each seasonal regressor looks; -1 where the own lags do, or none can."""
     for i in range(k.SEASONAL):
         back = season * (i // 3 + 1) + i % 3 - 2
-        known = season > 0 and plan[k.LAGS] <= back < plan[k.WINDOW]
+        known = season > 0 and plan[k.LAGS] <= back < k.WINDOW
         q[plan[k.SLOT] + i] = back if known else -1

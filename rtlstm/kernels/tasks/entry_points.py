@@ -7,14 +7,17 @@ net, f, d, q.
 from __future__ import annotations
 
 from rtlstm.kernels import plan as p
+from rtlstm.kernels import vector as v
 from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.compiler.single import once
+from rtlstm.kernels.native import call_plan as c
 from rtlstm.kernels.native import views
 from rtlstm.kernels.tasks import forecast, rls, supervised
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.kernels.tasks import supervised_plan as w
 
 LATE = 3  # a row whose time is not after the last one's, refused
+RAISE = 2  # the place among layouts' TIMES that asks for that
 
 
 @kernel
@@ -42,38 +45,6 @@ def pairs_out(plan, out):
 
 
 @kernel
-def take_row_at(at, numbers, row, time, learn):
-    """Take in a row, as `forecast.take_row`; row (COLUMNS) and time (1) float64."""
-    plan, net, f, d, q = forecaster_arrays(at, numbers)
-    values, seconds = views.doubles_at(row, plan[k.COLUMNS]), views.doubles_at(time, 1)[0]
-    return forecast.take_row(plan, net, f, d, q, values, seconds, learn)
-
-
-@kernel
-def make_forecasts_at(at, numbers, learn, out):
-    """Forecast all horizons, as `forecast.make_forecasts`; out (3 H T) float64."""
-    plan, net, f, d, q = forecaster_arrays(at, numbers)
-    forecast.make_forecasts(plan, net, f, d, q, learn, pairs_out(plan, out))
-    return p.OK
-
-
-@kernel
-def repeat_forecasts_at(at, numbers, out):
-    """Repeat the last forecasts, as `forecast.repeat_forecasts`; out (3 H T) float64."""
-    plan, _net, _f, d, q = forecaster_arrays(at, numbers)
-    forecast.repeat_forecasts(plan, d, q, pairs_out(plan, out))
-    return p.OK
-
-
-@kernel
-def reset_forecaster_at(at, numbers):
-    """Reset the network of a forecaster, as `forecast.reset_network`."""
-    plan, net, f, d, q = forecaster_arrays(at, numbers)
-    forecast.reset_network(plan, net, f, d, q)
-    return p.OK
-
-
-@kernel
 def settle_at(at, numbers, target):
     """Apply the update that waits, as `rls.apply_pending`; at: a table of plan, f and d."""
     ends = views.ints_at(at, 6)
@@ -83,48 +54,106 @@ def settle_at(at, numbers, target):
 
 
 @once
-def whole_row(run):
-    """The kernel that takes a row through a forecaster from end to end, with a rule's `run`.
-
-    For chips: Python calls the parts, since it must be able to stop between any two of them.
-    """
+def inline(run):
+    """The learning rule's step inside a row's kernel, of a rule's `run`."""
 
     @kernel
-    def learning_step(plan, net, f, d, q):
+    def step(arrays, _call):
         """The rule's step on the input and target that wait."""
+        plan, net, f, d, q = arrays
         x, y, out = plan[k.LEARN_INPUT], plan[k.LEARN_TARGET], plan[k.LEARN_OUT]
         m, n = net[p.SAMPLE], net[p.OUTPUTS]
         return run(net, f, d, q, f[x : x + m], f[y : y + n], f[out : out + n], 1)
 
+    return step
+
+
+@once
+def one_row(step):
+    """The kernel that takes a row through a forecaster from end to end, with a rule's `step`."""
+
     @kernel
-    def row_at(at, numbers, row, time, learn, late, out):
-        """Take in a row, learn from it and forecast.
+    def take(arrays, call, values, seconds, learn, late, out):
+        """Take in a row (COLUMNS), learn from it and forecast into out (3 H T).
 
-        row (COLUMNS), time (1), out (3 H T) float64; late: a place among layouts' TIMES.
-
-        Returns OK; SKIPPED, and the forecasts made last, where the row is not taken; or LATE, and
-        nothing has changed.
+        late: a place among layouts' TIMES. Returns OK; SKIPPED, and the forecasts made last, where
+        the row is not taken; or LATE, and nothing has changed.
         """
-        plan, net, f, d, q = forecaster_arrays(at, numbers)
-        values, seconds = views.doubles_at(row, plan[k.COLUMNS]), views.doubles_at(time, 1)[0]
-        forecasts, counts = pairs_out(plan, out), plan[k.COUNTS]
+        plan, net, f, d, q = arrays
+        counts = plan[k.COUNTS]
         if seconds <= d[plan[k.CLOCK] + k.TIME]:
-            if late == 2:
+            if late == RAISE:
                 return LATE
             q[counts + (k.DROPPED_TIMES if late else k.ACCEPTED_TIMES)] += 1
             if late:
-                forecast.repeat_forecasts(plan, d, q, forecasts)
+                forecast.repeat_forecasts(plan, d, q, out)
                 return k.SKIPPED
         status = forecast.take_row(plan, net, f, d, q, values, seconds, learn)
         if status == k.SKIPPED:
-            forecast.repeat_forecasts(plan, d, q, forecasts)
+            forecast.repeat_forecasts(plan, d, q, out)
             return status
-        if status == k.DUE and learning_step(plan, net, f, d, q) != p.OK:
+        if status == k.DUE and step(arrays, call) != p.OK:
             forecast.reset_network(plan, net, f, d, q)
-        forecast.make_forecasts(plan, net, f, d, q, learn, forecasts)
+        forecast.make_forecasts(plan, net, f, d, q, learn, out)
         return p.OK
 
+    return take
+
+
+@once
+def row_for_chips(run):
+    """The kernel of a row as a chip calls it, with a rule's `run` inside."""
+    take = one_row(inline(run))
+
+    @kernel
+    def row_at(at, numbers, row, time, learn, late, out):
+        """One row, as `one_row` has it; row (COLUMNS), time (1), out (3 H T) float64."""
+        arrays = forecaster_arrays(at, numbers)
+        plan, q = arrays[0], arrays[4]
+        values, seconds = views.doubles_at(row, plan[k.COLUMNS]), views.doubles_at(time, 1)[0]
+        return take(arrays, q, values, seconds, learn, late, pairs_out(plan, out))
+
     return row_at
+
+
+@once
+def rows_of(step):
+    """The kernel of many rows as Python calls it, with a rule's `step`."""
+    take = one_row(step)
+
+    @kernel
+    def rows_at(at, numbers, rows, times, call, out, values):
+        """Take rows (count, COLUMNS) at their times (count) through a forecaster, if not yet done.
+
+        call: as `call_plan` has it. out (3 H T): forecasts and bounds after the last row; values
+        (count, H T): the forecasts after each. All float64. Nothing moves if the number of rows
+        that have come is no longer `call_plan.BEFORE`: an interrupt had this called twice.
+        """
+        arrays, told = forecaster_arrays(at, numbers), views.ints_at(call, c.LENGTH)
+        plan, q = arrays[0], arrays[4]
+        counts, C = plan[k.COUNTS], plan[k.COLUMNS]
+        came = q[counts + k.TAKEN] + q[counts + k.SKIPPED_ROWS] + q[counts + k.DROPPED_TIMES]
+        if came != told[c.BEFORE]:
+            return p.OK
+        q[counts + k.UNKNOWN_FIELDS] += told[c.UNKNOWN]
+        forecasts = pairs_out(plan, out)
+        pairs = (plan[k.HORIZONS] - plan[k.HIDDEN_HORIZONS]) * plan[k.TARGETS]
+        count = told[c.ROWS]
+        table, seconds = views.doubles_at(rows, count * C), views.doubles_at(times, count)
+        each = views.doubles_at(values, count * pairs)
+        for t in range(count):
+            row = table[t * C : (t + 1) * C]
+            take(arrays, told, row, seconds[t], told[c.LEARN], told[c.LATE], forecasts)
+            v.copy(each, t * pairs, forecasts, 0, pairs)
+        return p.OK
+
+    return rows_at
+
+
+@once
+def rows_inline(run):
+    """`rows_of` a rule's `run` inside."""
+    return rows_of(inline(run))
 
 
 @kernel

@@ -38,9 +38,9 @@ def last_change(plan, d, j):
 def since_season(plan, d, q, j):
     """z of column j one season before the row to be forecast, less z_t; 0 without a season."""
     back, row = q[plan[k.COUNTS] + k.SEASON] - 1, q[plan[k.COUNTS] + k.TAKEN]
-    if back < 0 or back >= plan[k.WINDOW]:
+    if back < 0 or back >= k.WINDOW:
         return 0.0
-    window, C = plan[k.WINDOW], plan[k.COLUMNS]
+    window, C = k.WINDOW, plan[k.COLUMNS]
     z = plan[k.Z] + j
     return d[z + (row - back) % window * C] - d[z + row % window * C]
 
@@ -48,7 +48,7 @@ def since_season(plan, d, q, j):
 @kernel
 def earlier_change(plan, d, q, j):
     """The change of column j before the last, over its slow sigma, clipped."""
-    row, window, C = q[plan[k.COUNTS] + k.TAKEN], plan[k.WINDOW], plan[k.COLUMNS]
+    row, window, C = q[plan[k.COUNTS] + k.TAKEN], k.WINDOW, plan[k.COLUMNS]
     z = plan[k.Z] + j
     change = d[z + (row - 1) % window * C] - d[z + (row - 2) % window * C]
     scale = math.sqrt(d[field(plan, k.VAR, j)]) * inverse_root(d[field(plan, k.SLOW2, j)])
@@ -59,7 +59,7 @@ def earlier_change(plan, d, q, j):
 def network_input(plan, f, d, q):
     """The network's input for the row just standardised, into NETWORK_INPUT, and RESIDUAL."""
     C, x = plan[k.COLUMNS], plan[k.NETWORK_INPUT]
-    z = plan[k.Z] + q[plan[k.COUNTS] + k.TAKEN] % plan[k.WINDOW] * C
+    z = plan[k.Z] + q[plan[k.COUNTS] + k.TAKEN] % k.WINDOW * C
     for j in range(C):
         f[x + j] = d[z + j]
         f[x + C + j] = last_change(plan, d, j)
@@ -79,7 +79,7 @@ def network_input(plan, f, d, q):
 @kernel
 def regressors(plan, f, d, q, i, x, hidden):
     """The regressors of target i into d[x] (WIDTH); hidden: the top layer's output in f."""
-    C, window, j = plan[k.COLUMNS], plan[k.WINDOW], plan[plan[k.TARGET_AT] + i]
+    C, window, j = plan[k.COLUMNS], k.WINDOW, plan[plan[k.TARGET_AT] + i]
     row, z = q[plan[k.COUNTS] + k.TAKEN], plan[k.Z]
     now = z + row % window * C
     own = d[now + j]

@@ -43,9 +43,9 @@ WHOLE_HUBER, WHOLE_SPIKE = 8.0, 100.0  # sigmas that an error counts, and square
 def take_row(plan, net, f, d, q, row, time, learn):
     """Take in a row (C) at a time (epoch seconds or NaN); learn=0 leaves all that was learned.
 
-    Returns SKIPPED if too much of the row was missing, and nothing but counters has moved; else the
-    row is to be issued (STAGE is 1): DUE, after the learning trajectory's step, or EARLY, since
-    there is no row yet for which that could be: the trajectory lags by the shortest horizon.
+    Returns SKIPPED if too much of the row was missing, and nothing but counters has moved; else
+    forecasts are to be made: DUE, after the learning trajectory's step, or EARLY, since there is no
+    row yet for which that could be: the trajectory lags by the shortest horizon.
     """
     counts = plan[k.COUNTS]
     if scaling.fill_row(plan, d, q, row):
@@ -58,7 +58,7 @@ def take_row(plan, net, f, d, q, row, time, learn):
         learn_horizon(plan, f, d, q, h, learn)
     calendar.move_clock(plan, d, q, time, learn)
     taken = q[counts + k.TAKEN]
-    place = taken % plan[k.WINDOW] * plan[k.COLUMNS]
+    place = taken % k.WINDOW * plan[k.COLUMNS]
     scaling.standardise(plan, d, q, plan[k.Z] + place, learn)
     for j in range(plan[k.COLUMNS]):
         d[plan[k.CHANGES] + place + j] = features.last_change(plan, d, j)
@@ -75,11 +75,8 @@ def take_row(plan, net, f, d, q, row, time, learn):
     mixing.update_levels(plan, d, learn)
     features.network_input(plan, f, d, q)
     prepare_learning_step(plan, f, d, q, learn)
-    due = taken >= plan[plan[k.HORIZON_AT]]
-    q[counts + k.STEPS_BEFORE] = q[p.Q_STEPS] if due else -1
     q[counts + k.LEARNING] = learn
-    q[counts + k.STAGE] = 1
-    return k.DUE if due else k.EARLY
+    return k.DUE if taken >= plan[plan[k.HORIZON_AT]] else k.EARLY
 
 
 @kernel
@@ -229,7 +226,6 @@ def make_forecasts(plan, net, f, d, q, learn, out):
     q[plan[k.LEARNABLE] + place] = 2 if learn else 1
     q[counts + k.LEARNED] += learn
     q[counts + k.TAKEN] = taken + 1
-    q[counts + k.STAGE] = 0
 
 
 @kernel

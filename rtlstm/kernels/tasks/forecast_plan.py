@@ -30,6 +30,7 @@ LEVELS = 6
 SEASON_BEFORE = LEVELS_AT + LEVELS
 EXPERTS = SEASON_BEFORE + 1
 BINS = 24  # of the season, for the scale of errors
+WINDOW = 1024  # standardised rows kept: the power of two that spares each look back a division
 
 # ---------------------------------------------------------------- header
 HEADER = SlotTable("forecaster's plan", after=STREAM)
@@ -40,7 +41,6 @@ HIDDEN_HORIZONS = _number("1: horizon 1 is only learned from; 0: all are told")
 MEDIAN = _number("1: forecasts are medians, 0: means")
 LAGS = _number("the target's own past rows among the regressors, the last row included")
 ROWS = _number("last rows of the other columns among the regressors")
-WINDOW = _number("rows of standardised values that are kept")
 LONGEST = _number("longest lag of the autocorrelation")
 SWEEP_X = _array("f", "WIDTH", "regressors of a sweep")
 SWEEP_Y = _array("f", "WIDTH", "their product with the covariance")

@@ -112,7 +112,7 @@ def rescale_mix(plan, d, j):
 def season_change(plan, d, q, j, horizon):
     """By how much target j differed from now, at its last place in the season of the row ahead."""
     season, row = q[plan[k.COUNTS] + k.SEASON], q[plan[k.COUNTS] + k.TAKEN]
-    column, C, window = plan[plan[k.TARGET_AT] + j], plan[k.COLUMNS], plan[k.WINDOW]
+    column, C, window = plan[plan[k.TARGET_AT] + j], plan[k.COLUMNS], k.WINDOW
     if season <= 0 or season > window:
         return 0.0
     back, z = (season - horizon % season) % season, plan[k.Z] + column

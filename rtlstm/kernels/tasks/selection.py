@@ -5,12 +5,13 @@ in sigmas, a running cross-correlation is kept for each lag l:
 
     X_j(l, c) = KEEP X_j(l, c) + e_t u_c(t - h - l)      n_j = KEEP² n_j + e_t²
 
-Where the column says nothing of the error, X has a variance of n_j. At looks ever further apart the
-lag with the largest |X| / sqrt(n_j) becomes a pair of regressors, rows l and l + 1 of that column,
-if it exceeds SURE: by chance, of 64 lags of ten columns at ten looks, in one of 50 targets.
-What is seen already can say nothing more, so lags do not come twice; what was chosen stays. The
-errors are those of up to PAIRS horizons from the first to the last, rows taking turns; each pair of
-regressors is chosen by one of them, and seen by all.
+X lies by falling lag, as the ring of changes does. Where the column says nothing of the error, X
+has a variance of n_j. At looks ever further apart the lag with the largest |X| / sqrt(n_j) becomes
+a pair of regressors, rows l and l + 1 of that column, if it exceeds SURE: by chance, of 64 lags of
+ten columns at ten looks, in one of 50 targets. What is seen already can say nothing more, so lags
+do not come twice; what was chosen stays. The errors are those of up to PAIRS horizons from the
+first to the last, rows taking turns; each pair of regressors is chosen by one of them, and seen by
+all.
 """
 
 from __future__ import annotations
@@ -43,17 +44,25 @@ def correlate(plan, d, q):
     if s >= plan[k.CROSS_HORIZONS]:
         return
     lead = plan[plan[k.HORIZON_AT] + horizon_of(plan, s)]
-    if lead + k.PICK_LAGS > min(row, plan[k.WINDOW]):
+    if lead + k.PICK_LAGS > min(row, k.WINDOW):
         return
     for j in range(T):
         e, total = d[plan[k.LAST_ERROR] + s * T + j], plan[k.CROSS_SQUARES] + s * T + j
         d[total] = KEEP * KEEP * d[total] + e * e
+        if e == 0.0:
+            continue
         at, ring = plan[k.CROSS] + (s * T + j) * k.PICK_LAGS * C, plan[k.CHANGES]
-        then = ring + (row - lead) % plan[k.WINDOW] * C
-        for lag in range(k.PICK_LAGS if e != 0.0 else 0):
-            for c in range(C):
-                d[at + lag * C + c] = KEEP * d[at + lag * C + c] + e * d[then + c]
-            then += (plan[k.WINDOW] - 1) * C if then == ring else -C
+        first = (row - lead - k.PICK_LAGS + 1) % k.WINDOW
+        whole = min(k.PICK_LAGS, k.WINDOW - first)  # rows before the ring begins anew
+        add(d, at, e, ring + first * C, whole * C)
+        add(d, at + whole * C, e, ring, (k.PICK_LAGS - whole) * C)
+
+
+@kernel
+def add(d, X, e, u, n):
+    """Add e times the changes (n) at d[u] to the running sums (n) at d[X]."""
+    for i in range(n):  # any n, so not the primitives' axpy
+        d[X + i] = KEEP * d[X + i] + e * d[u + i]
 
 
 @kernel
@@ -93,7 +102,7 @@ def best_lag(plan, d, q, j, at):
     best = SURE * math.sqrt(d[plan[k.CROSS_SQUARES] + at])
     for lag in range(k.PICK_LAGS):
         for c in range(C):
-            size = abs(d[plan[k.CROSS] + (at * k.PICK_LAGS + lag) * C + c])
+            size = abs(d[plan[k.CROSS] + ((at + 1) * k.PICK_LAGS - 1 - lag) * C + c])
             if size > best and not seen_already(plan, q, j, lag, c, c == own):
                 best, found = size, lag * C + c
     return found
@@ -115,7 +124,7 @@ def seen_already(plan, q, j, lag, c, own):
 @kernel
 def picked(plan, d, q, j, x):
     """The chosen rows of target j, less the last row of their columns, into d[x]; 0 if unused."""
-    C, window, row = plan[k.COLUMNS], plan[k.WINDOW], q[plan[k.COUNTS] + k.TAKEN]
+    C, window, row = plan[k.COLUMNS], k.WINDOW, q[plan[k.COUNTS] + k.TAKEN]
     for i in range(plan[k.PAIRS]):
         pick = q[plan[k.PICK] + j * plan[k.PAIRS] + i]
         lag, z = pick // C, plan[k.Z] + pick % C

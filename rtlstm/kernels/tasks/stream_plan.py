@@ -128,9 +128,7 @@ _number = COUNT_FIELD.number
 
 TAKEN = _number("rows taken")
 LEARNED = _number("rows learned from")
-STAGE = _number("0: all done; 1: a row was taken in and waits for the network")
-LEARNING = _number("1: that row is learned from")
-STEPS_BEFORE = _number("the learner's count of steps when it was taken in")
+LEARNING = _number("1: the last row is learned from")
 SEASON = _number("rows of a season, 0 if there is none")
 BY_CLOCK = _number("1: the calendar is that of the day")
 STEPS_TIMED = _number("time steps measured")
