@@ -16,6 +16,11 @@ def main() -> None:
     could not be done, 2 wrong usage, 130 any other command interrupted.
     """
     try:
+        from rtlstm.kernels.compiler import mode  # noqa: F401 - it judges the environment
+    except (ValueError, RuntimeError) as fault:
+        _say(str(fault))
+        sys.exit(USER_ERROR)
+    try:
         import click
 
         from rtlstm.cli.commands import commands

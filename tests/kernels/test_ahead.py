@@ -148,3 +148,18 @@ def test_without_numba_and_a_library_it_says_why_and_what_to_install(
     last = done.stderr.splitlines()[-1]
     assert "no library was compiled ahead for this installation" in last
     assert last.endswith("it is not installed: pip install 'rtlstm[jit]'")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [("fast", "must be one of ahead, jit, plain, interpreted"), ("ahead", "and no")],
+)
+def test_the_command_line_tells_a_way_that_there_is_not_in_a_line(
+    wanted: str, said: str, tmp_path: Path
+) -> None:
+    own = {"RTLSTM_KERNELS": wanted, "RTLSTM_LIBRARIES": str(tmp_path), "PYTHONPATH": str(TOP)}
+    own["NUMBA_DISABLE_JIT"] = "0"
+    command = [sys.executable, "-m", "rtlstm", "inspect", "--system"]
+    done = subprocess.run(command, env=os.environ | own, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == ""
+    assert said in done.stderr and done.stderr.count("\n") == 1
