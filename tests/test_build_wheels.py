@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.util
+import json
 import zipfile
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from paths import TOOLS
 
+from rtlstm.kernels.compiler import sources
 from rtlstm.kernels.compiler.platforms import PLATFORMS
 
 METADATA = """Metadata-Version: 2.4
@@ -63,7 +65,7 @@ def test_a_wheel_says_where_it_runs_and_what_it_needs(tool: Any, name: str, tmp_
     made.mkdir(parents=True)
     for level in PLATFORMS[name].libraries:
         (made / f"{level}.so").write_bytes(level.encode())
-        (made / f"{level}.json").write_text("{}")
+        (made / f"{level}.json").write_text(json.dumps({"sources": sources.SOURCES.hex()}))
     path = tool.wheel(name, plain, tmp_path / "libraries", [], tmp_path)
     assert path.name == f"rtlstm-1-py3-none-{PLATFORMS[name].wheel}.whl"
     with zipfile.ZipFile(path) as file:
@@ -79,3 +81,11 @@ def test_a_wheel_says_where_it_runs_and_what_it_needs(tool: Any, name: str, tmp_
         inside = f"rtlstm/kernels/libraries/{level}.so"
         digest = base64.urlsafe_b64encode(hashlib.sha256(files[inside]).digest()).rstrip(b"=")
         assert f"{inside},sha256={digest.decode()},{len(level)}" in files["RECORD"].decode()
+
+
+def test_a_wheel_whose_library_would_not_be_loaded_is_not_made(tool: Any, tmp_path: Path) -> None:
+    made = tmp_path / "manylinux-aarch64"
+    made.mkdir()
+    (made / "aarch64.json").write_text('{"sources": "those of an hour ago"}')
+    with pytest.raises(SystemExit, match=r"changed while aarch64\.so was compiled"):
+        tool.wheel("manylinux-aarch64", tmp_path / "none.whl", tmp_path, [], tmp_path)
