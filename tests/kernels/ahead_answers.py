@@ -89,11 +89,15 @@ def networks() -> None:
 
 
 def jacobians() -> None:
+    """Of several steps; not `gradient_flow`, whose products are BLAS's: their last bit depends on
+    where arrays lie.
+    """
     for row, dtype in itertools.product(cells.ROWS, DTYPES):
-        net = network_of(row, dtype, units=3)
-        X = cells.samples(net.spec, 6)
-        flow = rtlstm.gradient_flow(net, X, (1, 5))
-        show(f"jacobian {row.id} {dtype}", *net.jacobian(X[0]).values(), *flow.values())
+        net, said = network_of(row, dtype, units=3), []
+        for x in cells.samples(net.spec, 6):
+            said += net.jacobian(x).values()
+            net.step(x)
+        show(f"jacobian {row.id} {dtype}", *said)
 
 
 def streams() -> None:
