@@ -89,9 +89,7 @@ def networks() -> None:
 
 
 def jacobians() -> None:
-    """Of several steps; not `gradient_flow`, whose products are BLAS's: their last bit depends on
-    where arrays lie.
-    """
+    """Of several steps; not `gradient_flow`, whose products are BLAS's."""
     for row, dtype in itertools.product(cells.ROWS, DTYPES):
         net, said = network_of(row, dtype, units=3), []
         for x in cells.samples(net.spec, 6):

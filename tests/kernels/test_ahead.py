@@ -21,7 +21,7 @@ TOP = Path(rtlstm.__file__).parents[1]
 LEVELS = [name for name in library.LEVELS if library.processor() >= {*library.LEVELS[name]}]
 LEVEL = LEVELS[0] if LEVELS else ""
 AHEAD = os.environ.get("RTLSTM_AHEAD", "")
-FEW = ("network", "fast")
+FEW = ("network", "fast", "jacobian")
 EVERYTHING = tuple(dict.fromkeys(entry.name.split(".")[0] for entry in ENTRIES))
 ANSWERS = Path(__file__).with_name("ahead_answers.py")
 builds = pytest.mark.skipif(
@@ -61,9 +61,10 @@ def answers_agree(room: Path, level: str, families: tuple[str, ...]) -> None:
 
 @builds
 def test_a_network_answers_bit_for_bit_as_it_does_just_in_time(tmp_path: Path) -> None:
-    build(tmp_path, LEVEL, *FEW)
-    answers_agree(tmp_path, LEVEL, FEW)
-    ctypes.CDLL(str(tmp_path / f"{LEVEL}.so"))
+    lowest = LEVELS[-1]  # where Jacobians differed by a last bit
+    build(tmp_path, lowest, *FEW)
+    answers_agree(tmp_path, lowest, FEW)
+    ctypes.CDLL(str(tmp_path / f"{lowest}.so"))
     code = "import rtlstm; rtlstm.Network(1, rtlstm.LSTM(2), 1).streams(2).step([[0.0], [0.0]])"
     with pytest.raises(AssertionError, match=r"without the entry streams\.step"):
         python("-c", code, RTLSTM_LIBRARIES=str(tmp_path))

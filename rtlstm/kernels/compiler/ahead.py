@@ -172,7 +172,10 @@ def _objects(
     room: Path, level: str, target: targets.Target, families: Sequence[str]
 ) -> dict[str, int]:
     """Compile entries into object files; returns how many numbers each C function takes."""
-    machine, made = machine_of(target, 3, "pic"), {}
+    # Numba's code just in time is of the large model. In another one LLVM folds constants into
+    # instructions, then chains additions anew: Jacobians differed by a last bit on x86-64-v2.
+    model = "default" if mode.TRIPLE else "large"
+    machine, made = machine_of(target, 3, "pic", model), {}
     for entry, dtypes in variants(level):
         if not families or entry.name.split(".")[0] in families:
             name = symbol(entry.name, dtypes)
