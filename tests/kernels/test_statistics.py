@@ -71,9 +71,17 @@ def test_a_sentinel_is_no_value_until_it_lasts() -> None:
     assert c.of(k.LAST) == -9999.0  # by now it is a level
 
 
-def test_a_near_sentinel_is_known_by_its_repetition() -> None:
+def test_a_young_column_that_meets_its_sensors_limit_has_no_sentinel() -> None:
     c = Columns()
     c.noise(60)
+    for _ in range(30):
+        c.take(25.0)
+    assert not c.counts[k.SENTINELS] and c.of(k.LAST) == 25.0
+
+
+def test_a_near_sentinel_is_known_by_its_repetition() -> None:
+    c = Columns()
+    c.noise(260)
     c.take(25.0)
     assert c.of(k.JUMPED) == 1.0 and c.of(k.HIGH) == 25.0
     c.take(25.0)

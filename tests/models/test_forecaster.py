@@ -311,6 +311,8 @@ def test_times_that_do_not_ascend_are_treated_as_asked() -> None:
     before = refuse.snapshot()
     with pytest.raises(rtlstm.SampleError, match="after the last"):
         refuse.update(rows[10], times[10])
+    with pytest.raises(rtlstm.SampleError, match="nothing was changed"):
+        refuse.run(rows[11:], times[11:])  # the tenth of these comes too early
     assert refuse.snapshot() == before
 
 

@@ -20,8 +20,9 @@ the next such run has to last twice as long, up to LONG_QUIET rows.
 A value far outside that comes again exactly confirms nothing: it is a sentinel, such as -9999, and
 missing, until it has lasted for PERSISTENT rows and is the column's new level. So is one that lies
 beyond a range by the width of that alone, if a column that seldom repeats a value jumps to it and
-stays there: the second row tells, and from the third on it is missing. If the range comes near that
-value later, it was no sentinel but a sensor's limit, and counts again. Values that the user names
+stays there: the second row tells, and from the third on it is missing. That is only asked of a
+range of KNOWN values, since young columns meet their sensors' limits; and if the range comes near
+that value later, it was no sentinel but such a limit, and counts again. Values that the user names
 are missing always.
 """
 
@@ -39,6 +40,7 @@ EARLY = 2  # values from which on a fault can be told
 APART = 1000.0  # times as far from each other as the third is from one: one of two was a fault
 CONFIRMED = 3  # far values in a row that are believed
 PERSISTENT = 100  # rows after which a sentinel is a level
+KNOWN = 200.0  # values from which on one beyond the range by its width is rare
 SELDOM = 0.1  # share of rows that repeat a value, in a column with near sentinels
 REPEAT_RATE = 0.005
 NEAR_JUMP = 64.0  # squared: a near sentinel is a jump of so many scales
@@ -214,7 +216,7 @@ def look_for_sentinel(plan, d, j, x):
     outside = width > 0.0 and (x < d[low] - width or x > d[high] + width)
     far = change * change > NEAR_JUMP * d[field(plan, k.RMS2, j)]
     d[jumped] = 0.0
-    if outside and far and d[field(plan, k.AGE, j)] > WARM and d[repeats] < SELDOM:
+    if outside and far and d[field(plan, k.AGE, j)] > KNOWN and d[repeats] < SELDOM:
         d[field(plan, k.SAVED_LOW, j)], d[field(plan, k.SAVED_HIGH, j)] = d[low], d[high]
         d[jumped] = 1.0
     d[repeats] += REPEAT_RATE * ((1.0 if change == 0.0 else 0.0) - d[repeats])
