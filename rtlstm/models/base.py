@@ -136,11 +136,11 @@ class Model:
     @classmethod
     def from_tensors(cls, spec: Any, tensors: Mapping[str, Array]) -> Self:
         """Build a model from the tensors of a file, which ``store.read`` has checked."""
+        from rtlstm.layouts.ranges import fault
+
         made = cls.from_spec(spec)
         for name, at in made._saved.items():
             made._arena.view(at)[...] = tensors[name]
-        from rtlstm.layouts.ranges import fault
-
         legal = made._legal()
         found = fault(legal, tensors) if legal is not None else None
         if found:

@@ -60,19 +60,23 @@ def _calls(arguments: int) -> Any:
     return INT(*[INT] * (1 + arguments)), codegen
 
 
-def _runs(arguments: int) -> Any:
+def _runs(arguments: int, dtypes: int = 0) -> Any:
     """An intrinsic that calls a compiled kernel, as numba does, with so many words, for one.
 
     A numba function takes the places of its result and of an exception first, and returns whether
-    there is one. No kernel of ours raises; FAILED would be the result of one that did.
+    there is one. No kernel of ours raises; FAILED would be the result of one that did. dtypes: how
+    many the kernel takes behind its table: pointers that nothing reads, which are passed for the
+    caller, since they are not as wide as a word everywhere.
     """
     results = [WORD.as_pointer(), BYTE.as_pointer().as_pointer()]
-    kind = ir.FunctionType(HALF, results + [WORD] * arguments)
+    nothing = [ir.Constant(BYTE.as_pointer(), None)] * dtypes
+    words = [WORD] * (arguments - 1)
+    kind = ir.FunctionType(HALF, [*results, WORD, *(one.type for one in nothing), *words])
 
     def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         result, raised = alloca_once(builder, WORD), alloca_once(builder, BYTE.as_pointer())
         function = builder.inttoptr(given[0], kind.as_pointer())
-        status = builder.call(function, [result, raised, *given[1:]])
+        status = builder.call(function, [result, raised, given[1], *nothing, *given[2:]])
         fine = builder.icmp_signed("==", status, HALF(0))
         return builder.select(fine, builder.load(result), WORD(FAILED))
 
@@ -112,20 +116,8 @@ def run7(typing: Any, kernel: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: An
 
 
 @intrinsic
-def run_rule(typing: Any, kernel: Any, table: Any, who: Any, x: Any, y: Any, p: Any) -> Any:
-    """Call the kernel of a learning rule's step at an address for one learner and one row.
-
-    Its dtype is a pointer that nothing reads, which is not as wide as a word everywhere.
-    """
-    results = [WORD.as_pointer(), BYTE.as_pointer().as_pointer()]
-    kind = ir.FunctionType(HALF, [*results, WORD, BYTE.as_pointer(), *[WORD] * 5])
-
-    def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        result, raised = alloca_once(builder, WORD), alloca_once(builder, BYTE.as_pointer())
-        function = builder.inttoptr(given[0], kind.as_pointer())
-        dtype = ir.Constant(BYTE.as_pointer(), None)
-        passed = [result, raised, given[1], dtype, *given[2:], WORD(1)]
-        fine = builder.icmp_signed("==", builder.call(function, passed), HALF(0))
-        return builder.select(fine, builder.load(result), WORD(FAILED))
-
-    return INT(*[INT] * 6), codegen
+def run_rule(
+    typing: Any, kernel: Any, table: Any, who: Any, x: Any, y: Any, p: Any, count: Any
+) -> Any:
+    """Call the kernel of a learning rule's steps at an address, whose dtype is passed for it."""
+    return _runs(6, dtypes=1)

@@ -13,4 +13,4 @@ from rtlstm.kernels.native.memory import run_rule
 @kernel
 def step(_arrays, call):
     """The step that `call` tells the place of, on the input and target that wait."""
-    return run_rule(call[c.CODE], call[c.TABLE], call[c.WHO], call[c.X], call[c.Y], call[c.P])
+    return run_rule(call[c.CODE], call[c.TABLE], call[c.WHO], call[c.X], call[c.Y], call[c.P], 1)
