@@ -104,6 +104,12 @@ def test_nothing_is_asked_for_but_memory_and_mathematics(built: Path) -> None:
         assert {line.split()[-1] for line in said.splitlines()} <= allowed
 
 
+def test_a_gate_takes_one_exponential(built: Path) -> None:
+    """As vectors compute it just in time; as 1/2 + tanh/2 a closed gate's slope would be lost."""
+    for kind in ("network", "learner"):
+        assert "rtlstm_logisticf" in run(["nm", str(built / f"{kind}-native" / "chip.o")])
+
+
 @pytest.mark.skipif(bool(MACHINES["cortex-m4"].missing), reason="needs a Cortex-M4's compiler")
 def test_the_readme_tells_the_sizes(built: Path) -> None:
     for kind, most in (("network", 5000), ("learner", 11_000)):

@@ -239,14 +239,31 @@ def own_code(request: dict[str, Any], arrays: dict[str, Array]) -> str:
     return text + "".join(inside.values()) + _init(buffers)
 
 
+def _simplified(name: str, dtypes: tuple[str, ...], machine: Any, triple: str) -> Any:
+    """The module of an entry whose functions have been simplified one by one.
+
+    As just in time (`dispatch`), but by the chip's data layout. In code as it is lowered, whose
+    variables lie in memory, `libm` would not find the logistic function.
+    """
+    module = llvm.parse_assembly(retargeted(lowered(name, dtypes), machine, triple))
+    manager = llvm.create_new_function_pass_manager()
+    manager.add_sroa_pass()
+    manager.add_simplify_cfg_pass()
+    manager.add_instruction_combine_pass()
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(2))
+    for function in module.functions:
+        if not function.is_declaration:
+            manager.run(function, builder)
+    return module
+
+
 def _linked(request: dict[str, Any], arrays: dict[str, Array], machine: Any, triple: str) -> Any:
     """The kernels of a request and its own code in one module, all but its C functions internal."""
     named = [which for which in request["functions"] if "entry" in which]
     wanted = dict.fromkeys((which["entry"], tuple(which["dtypes"])) for which in named)
-    first, *others = (retargeted(lowered(*which), machine, triple) for which in wanted)
-    whole = llvm.parse_assembly(first)
-    for text in others:
-        whole.link_in(llvm.parse_assembly(text))
+    whole, *others = (_simplified(*which, machine, triple) for which in wanted)
+    for other in others:
+        whole.link_in(other)
     text = re.sub(r"(?m)^declare void @llvm\.mem(set|cpy)\.p0\.(p0\.)?i64\(.*$", "", str(whole))
     whole = llvm.parse_assembly(with_own_functions(text) + own_code(request, arrays))
     exported = {which["name"] for which in request["functions"]} | {"init"}
