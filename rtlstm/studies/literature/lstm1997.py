@@ -65,14 +65,22 @@ def network(
     return Network(inputs, cells, outputs, **settings)
 
 
-def descent(net: Network, lr: float, optimizer: Optimizer | None = None, **more: Any) -> Learner:
+def descent(
+    net: Network, lr: float, optimizer: Optimizer | None = None, rule: str = "truncated", **more: Any
+) -> Learner:
     """`truncated` on half the squared error, by gradient descent if not told otherwise."""
-    return Learner(net, "truncated", optimizer or SGD(lr), **{"loss": "sse", **more})
+    return Learner(net, rule, optimizer or SGD(lr), **{"loss": "sse", **more})
 
 
 # ------------------------------------------------------------------ experiment 1
 def reber(
-    blocks: int, size: int, lr: float, limit: int, modern: bool = False, strings: int = 0
+    blocks: int,
+    size: int,
+    lr: float,
+    limit: int,
+    modern: bool = False,
+    strings: int = 0,
+    rule: str = "truncated",
 ) -> Task:
     """Embedded Reber grammar, 256 strings to learn and as many others to test."""
     random = np.random.default_rng([1, strings])
@@ -80,7 +88,7 @@ def reber(
     more: dict[str, Any] = {"head": "softmax"} if modern else {}
     net = network(7, 7, blocks, size, 0.2, {"o": tuple(range(-1, -blocks - 1, -1))},
                   biased="gates", head_bias=False, **more)  # fmt: skip
-    learner = descent(net, lr, loss="cross_entropy" if modern else "sse")
+    learner = descent(net, lr, rule=rule, loss="cross_entropy" if modern else "sse")
 
     def draw(random: np.random.Generator, count: int) -> Any:
         return known.batch(random.integers(0, 256, count))
@@ -161,8 +169,10 @@ MODERN = "†"
 ROWS = [
     Row("1", "1, 3x2 cells, rate 0.5", 8_440, partial(reber, 3, 2, 0.5, 50_000), 10, 2),
     *(
-        Row("1", f"1, 4x2 cells, softmax, rate 0.1, strings {k} {MODERN}", 8_440,
-            partial(reber, 4, 2, 0.1, 200_000, True, k), 10, 3 if k == 0 else 0)
+        Row("1", f"1, 4x2 cells, softmax, rate 0.1, {rule}, strings {k} {MODERN}", 8_440,
+            partial(reber, 4, 2, 0.1, 200_000, True, k, rule), 10,
+            3 if (rule, k) == ("rtrl", 0) else 0)
+        for rule in ("truncated", "rtrl")
         for k in range(3)
     ),
     Row("2a", "2a, p = 100", 5_040, partial(carousel, False, 20_000), 3, 1),
