@@ -1,6 +1,7 @@
 """What is said of a run when it is over: in one line, and in a report."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,16 @@ def facts(forecaster: "Forecaster", span: Span, source: Source | None) -> dict[s
     }
 
 
+def why_out_of_order(summary: Mapping[str, Any]) -> str:
+    """Why most times are not after the last, and what mends it; empty where few are."""
+    if 2 * summary["times_out_of_order"] < summary["rows"] or not summary["time"]:
+        return ""
+    first, last = summary["time"]
+    if last < first:  # both ISO 8601 in UTC
+        return "the newest row comes first; turn the file round"
+    return "rows share their times; --group COL learns the rows of each value of COL apart"
+
+
 def closing_line(summary: dict[str, Any]) -> str:
     """The figures of a run in one line."""
     parts = [f"{summary['rows']:,} rows learned"]
@@ -76,6 +87,6 @@ def closing_line(summary: dict[str, Any]) -> str:
         parts.append(f"{summary[name]:,} {word} cells")
     if summary["times_out_of_order"]:
         parts.append(f"{summary['times_out_of_order']:,} times not after the last")
-        if 2 * summary["times_out_of_order"] > summary["rows"]:
-            parts[-1] += ", since the newest row comes first; turn the file round"
+        if why := why_out_of_order(summary):
+            parts[-1] += f", since {why}"
     return "; ".join(parts)

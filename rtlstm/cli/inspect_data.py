@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rtlstm.cli.closing import why_out_of_order
 from rtlstm.stream import Options, Source, open_source
 from rtlstm.stream.clock import shown_moment
 
@@ -158,8 +159,8 @@ def _time_line(facts: Mapping[str, Any]) -> str:
     every = f", every {step:g} s" if step is not None else ""
     odd = facts["times_out_of_order"]
     back = f"; {odd:,} steps not forward" if odd else ""
-    if 2 * odd > facts["rows"]:
-        back += ": the newest row comes first, and the stream runs backwards"
+    if why := why_out_of_order(facts):
+        back += f": {why}"
     return f"time: {said}{span}{every}{back}"
 
 

@@ -216,7 +216,9 @@ def _table(
     skip = at + 1
     while skip < first and _looks_like_units(rows[skip], width, typed):
         skip += 1
-    return header, skip, units if skip > at + 1 else None, max(width, len(_stripped(header)))
+    if skip == at + 1 or units == header:  # the header once more says no units
+        units = None
+    return header, skip, units, max(width, len(_stripped(header)))
 
 
 def _typed_columns(rows: Sequence[list[str]], width: int) -> list[bool]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from rtlstm.stream.json_shapes import Shapes
 from rtlstm.stream.lines import Lines
 from rtlstm.stream.records import Record
 from rtlstm.stream.rejects import Rejects
@@ -11,6 +12,8 @@ from rtlstm.stream.rejects import Rejects
 _DECODER = json.JSONDecoder()
 _MOST = 1 << 26
 """Characters of one record beyond which an array is not read on."""
+_LONG = 1 << 20
+"""Characters of one record from which it is not decoded at every piece that comes."""
 
 
 class JsonLines:
@@ -51,12 +54,15 @@ class JsonLines:
 
 
 class JsonText:
-    """The objects of an array, or of an object that holds one, whatever lines they stand on."""
+    """The records of an array, or of an object that holds some, whatever lines they stand on."""
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
         self._pieces = lines.pieces()
+        self._shapes = Shapes()
         self._buffer = ""
+        self._tried = 0  # characters of it that are no whole value
+        self._opened = False
         self._count = 0
         self._done = False
         self.text = ""
@@ -68,21 +74,29 @@ class JsonText:
 
     def __iter__(self) -> Iterator[Record]:
         while (value := self._next()) is not None:
-            for record in _records_in(value):
+            for record in self._shapes.records_in(value):
                 self._count += 1
                 yield record
 
     def _next(self) -> Any | None:
-        """The next value in the text, without regard to the brackets and commas around it."""
+        """The next value in the text: of the array that it is, or of those that follow each other.
+
+        A value that is long is tried again when twice as much of it is there.
+        """
         while True:
-            self._buffer = self._buffer.lstrip(" \t\r\n,[]\ufeff")
-            if self._buffer:
+            self._buffer = self._buffer.lstrip(" \t\r\n,]\ufeff")
+            if not self._opened and self._buffer:
+                self._opened = True
+                self._buffer = self._buffer.removeprefix("[").lstrip(" \t\r\n")
+            wanted = self._tried if self._tried < _LONG else 2 * self._tried
+            if self._buffer and (self._done or len(self._buffer) > wanted):
                 try:
                     value, end = _DECODER.raw_decode(self._buffer)
                 except (ValueError, RecursionError):
-                    value, end = None, 0
+                    value, end, self._tried = None, 0, len(self._buffer)
                 if end and (end < len(self._buffer) or self._done):
                     self.text, self._buffer = self._buffer[:end], self._buffer[end:]
+                    self._tried = 0
                     return value
             if self._done or len(self._buffer) > _MOST:
                 if self._buffer:
@@ -96,27 +110,3 @@ class JsonText:
         rejects: Rejects = self._lines.rejects
         shown, self._buffer = self._buffer[:1000], ""
         rejects.reject("bad_json", f"not JSON behind {self.where}", shown)
-
-
-def _records_in(value: Any) -> Iterator[Record]:
-    """The records that a value is or holds: itself, those of a list in it, or columns in lists."""
-    if isinstance(value, dict):
-        inner = next((v for v in value.values() if _is_list(v)), None)
-        columns = {k: v for k, v in value.items() if isinstance(v, list) and v}
-        if inner is not None:
-            yield from (record for record in inner if isinstance(record, dict))
-        elif len(columns) > 1 and len({len(v) for v in columns.values()}) == 1:
-            for cells in zip(*columns.values()):
-                yield dict(zip(columns, cells))
-        else:
-            deeper = [v for v in value.values() if isinstance(v, dict) and _has_columns(v)]
-            yield from _records_in(deeper[0]) if deeper else [value]
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
-
-
-def _has_columns(value: dict[str, Any]) -> bool:
-    lists = [v for v in value.values() if isinstance(v, list)]
-    return len(lists) > 1 and len({len(v) for v in lists}) == 1

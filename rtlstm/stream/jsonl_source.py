@@ -10,6 +10,9 @@ from rtlstm.stream.records import RecordSource
 from rtlstm.stream.rejects import DeadLetter, OnError, Rejects
 
 _LIST = re.compile(r'"\s*:\s*\[')
+_LABELS = re.compile(
+    r'[{:]\s*\{?\s*"(\d+|\d{4}-\d\d-\d\d[^"]*)"\s*:'
+)  # of rows, as pandas has them
 
 
 def jsonl_source(
@@ -52,4 +55,7 @@ def _is_text(lines: Lines) -> bool:
     if start.startswith("["):
         return True
     first = start.split("\n", 1)[0].strip()
-    return first == "{" or (first.startswith("{") and _LIST.search(first[:5000]) is not None)
+    if not first.startswith("{") or first == "{":
+        return first == "{"
+    alone = start.strip() == first and not lines.live
+    return bool(_LIST.search(first[:5000]) or (alone and _LABELS.search(first[:5000])))

@@ -1,5 +1,6 @@
 """Finding the time of a table: by name, by content, in one column, in two, or in its parts."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ Further = Callable[[Sequence[int]], Iterable[Sequence[str]]]
 
 _BIG = {"Y": (1000, 2200), "y": (0, 99), "M": (1, 12), "D": (1, 31), "h": (0, 24), "m": (0, 59),
         "s": (0, 60), "J": (1, 366)}  # fmt: skip
+_EPOCH = re.compile(r"1(\d{9}|\d{12}|\d{15}|\d{18})(\.\d+)?")  # s, ms, us, ns from 2001 to 2033
 _PART_NAMES = {"Y": "year", "M": "month", "D": "day", "J": "day of year", "h": "hour",
                "m": "minute", "s": "second"}  # fmt: skip
 
@@ -86,7 +88,7 @@ def _screen(table: Table, place: int, asked: Asked, quick: bool = False) -> Foun
     """What kind of time a column is, by itself, without regard to the order of day and month."""
     cells, name = table.cells[place], table.names[place]
     known = [cell for cell in cells[:60] if not is_missing(cell)]
-    telling = says_time(name)
+    telling = says_time(name) or _is_nameless_epoch(name, place, known)
     if asked.form is not None and known:
         form = form_said(asked.form)
         fits = sum(form.pattern.fullmatch(cell.strip()) is not None for cell in known)
@@ -95,6 +97,16 @@ def _screen(table: Table, place: int, asked: Asked, quick: bool = False) -> Foun
     if not known and telling and not quick:
         return Found(EPOCH_FORM, "none yet")
     return form_of(cells, telling, name, live=True)
+
+
+def _is_nameless_epoch(name: str, place: int, known: Sequence[str]) -> bool:
+    """Whether a column without a name holds epoch numbers of this century, none before the last."""
+    if name != f"column{place + 1}" or len(known) < 2:
+        return False
+    if not all(map(_EPOCH.fullmatch, known)):
+        return False
+    numbers = [float(cell) for cell in known]
+    return sorted(numbers) == numbers and numbers[0] < numbers[-1]
 
 
 def _best(table: Table, found: Mapping[int, Found], clocks: Sequence[int]) -> list[int]:

@@ -126,6 +126,15 @@ def test_a_file_whose_newest_row_comes_first_is_said_to_be_so(here: Path) -> Non
     assert "the newest row comes first" in seen.stdout
 
 
+def test_rows_that_share_their_times_are_said_to_do_so(here: Path) -> None:
+    rows = "".join(f"{6000 + 60 * k},{who},{k % 7}\n" for k in range(60) for who in ("a", "b"))
+    Path("long.csv").write_text("time,who,t\n" + rows)
+    for command in ("inspect", "stream"):
+        done = run("long.csv", command=command)
+        said = done.stdout if command == "inspect" else done.stderr.decode()
+        assert "--group COL" in said and "newest" not in said
+
+
 def test_inspect_tells_of_files_without_a_time_and_of_text(here: Path) -> None:
     rows = "".join(f"{k % 5},{'off' if k % 9 == 4 else k % 7},txt{k}\n" for k in range(90))
     Path("untimed.csv").write_text("a,b,name\n" + rows)

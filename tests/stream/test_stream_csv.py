@@ -378,3 +378,24 @@ def test_no_bytes_do_more_than_raise_a_source_error(data: bytes) -> None:
             assert all(sample.values.shape == (len(source.columns),) for sample in source)
         except (SourceError, MissingExtraError):  # the latter for what begins as Arrow does
             pass
+
+
+@pytest.mark.parametrize("unit", [1, 1_000, 1_000_000, 1_000_000_000])
+def test_epochs_in_a_file_without_a_header_are_the_time(unit: int) -> None:
+    start = 1_711_828_800
+    data = "".join(f"{(start + 60 * k) * unit},{20 + k}\n" for k in range(5)).encode()
+    source, samples = read(data)
+    assert source.columns == ("column2",)
+    assert [sample.time for sample in samples] == [start + 60 * k for k in range(5)]
+
+
+@pytest.mark.parametrize("cells", [[1_711_828_800] * 5, [1_711_828_800 - k for k in range(5)]])
+def test_large_numbers_that_do_not_grow_are_no_time(cells: list[int]) -> None:
+    source, _ = read("".join(f"{cell},{k}\n" for k, cell in enumerate(cells)).encode())
+    assert source.columns == ("column1", "column2")
+
+
+def test_a_header_once_more_below_itself_says_no_units() -> None:
+    source, samples = read(b"time,t\ntime,t\n2024-03-30,1\n2024-03-31,2\n")
+    assert not source.units
+    np.testing.assert_array_equal(values(samples), [[1], [2]])

@@ -66,7 +66,11 @@ def network(
 
 
 def descent(
-    net: Network, lr: float, optimizer: Optimizer | None = None, rule: str = "truncated", **more: Any
+    net: Network,
+    lr: float,
+    optimizer: Optimizer | None = None,
+    rule: str = "truncated",
+    **more: Any,
 ) -> Learner:
     """`truncated` on half the squared error, by gradient descent if not told otherwise."""
     return Learner(net, rule, optimizer or SGD(lr), **{"loss": "sse", **more})
