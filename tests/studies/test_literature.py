@@ -317,6 +317,17 @@ def test_a_search_is_resumed_from_its_journal(
     assert tables["variants"].column("trials") == [1, 1]
 
 
+def test_a_search_takes_the_variants_that_are_asked_for(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    settings = Settings(quick=True, trials=1, data=chorales(tmp_path), only=("NOAF", "NP"),
+                        threads=1, hours=1.0)  # fmt: skip
+    tables = {table.name: table for table in odyssey.run(settings)}
+    variants = tables["variants"]
+    counts = dict(zip(variants.column("variant"), variants.column("trials"), strict=True))
+    assert {name for name, count in counts.items() if count} == {"NOAF", "NP"}
+    assert "modern" not in tables
+
+
 def test_every_experiment_has_a_function_and_the_command_knows_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,7 +25,7 @@ from rtlstm.studies.table import Table
 from rtlstm.training import SGD, Adam
 
 VARIANTS = ("vanilla", "NIG", "NFG", "NOG", "NIAF", "NOAF", "CIFG", "NP", "FGR")
-NAMES = ("modern", "search")
+NAMES = ("modern", "search", *VARIANTS)
 PASSES, PATIENCE = 150, 15
 WORST = 88 * np.log(2.0)  # nats: what guessing costs; a training that diverged counts as this
 HOPELESS = 11.09  # nats: what always answering how often each key sounds costs
@@ -160,12 +160,12 @@ def run(settings: Settings) -> Iterator[Table]:
         for name, figures in PEERS:
             table.add(name, None, figures)
         yield table
-    if settings.wants("search"):
+    if settings.wants("search", *VARIANTS):
         yield from search(data, settings)
 
 
 def search(data: dict[str, Pairs], settings: Settings) -> Iterator[Table]:
-    """Random search, variant by variant in turns, until the trials or the hours are used up."""
+    """Random search, in turns, of the wanted variants, until trials or hours are used up."""
     try:
         import optuna
     except ImportError:
@@ -174,11 +174,12 @@ def search(data: dict[str, Pairs], settings: Settings) -> Iterator[Table]:
     if settings.quick:
         data = {part: pairs[: 40 if part == "train" else 20] for part, pairs in data.items()}
     studies = _studies(optuna, settings)
+    variants = [variant for variant in VARIANTS if settings.wants("search", variant)]
     wanted = settings.count(200, 2)
     hours = settings.hours or (0.03 if settings.quick else 2.0)
     until = time.monotonic() + 3600 * hours
     while time.monotonic() < until:
-        todo = [v for v in VARIANTS if len(_finished(studies[v])) < wanted]
+        todo = [v for v in variants if len(_finished(studies[v])) < wanted]
         if not todo:
             break
         for variant in todo:
