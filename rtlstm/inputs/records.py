@@ -69,11 +69,14 @@ def time_of(row: Any, time: Any) -> Any:
 
 
 def as_batch(rows: Any, times: Any, columns: tuple[str, ...]) -> tuple[Array, Array]:
-    """Rows (T, C) and their epoch seconds (T,), NaN for none, of arrays, records or a table.
+    """Rows (T, C) and their epoch seconds (T,), NaN for none, of arrays, records or a table; with
+    one column also of its values (T,), as an array, a list, or a series of pandas or Polars.
 
     A table of pandas, Polars or Arrow is read by the names of its columns. Its time, unless times
     are given, is what :meth:`rtlstm.inputs.frames.Frame.time` finds; times may name its column.
     """
+    if len(columns) == 1 and hasattr(rows, "to_frame") and not hasattr(rows, "columns"):
+        rows = rows.to_frame(columns[0])
     frame = frame_of(rows)
     if frame is None:
         if isinstance(times, str):
@@ -88,7 +91,9 @@ def as_batch(rows: Any, times: Any, columns: tuple[str, ...]) -> tuple[Array, Ar
 
 
 def as_table(rows: Any, columns: tuple[str, ...]) -> Array:
-    """Rows (T, C) as a C-contiguous float64 array, or raise SampleError."""
+    """Rows (T, C), or the values (T,) of one column, as a C-contiguous float64 array, or raise
+    SampleError.
+    """
     if not isinstance(rows, np.ndarray):
         if not hasattr(rows, "__iter__"):
             raise SampleError(f"rows must be several, got {type(rows).__name__}; {UNCHANGED}")
@@ -118,6 +123,8 @@ def _numbers(values: Any, shape: tuple[int, ...]) -> Array:
         array = _from_objects(array)
     if array.dtype.kind not in REAL_KINDS:
         raise SampleError(f"a row must hold real numbers, got dtype {array.dtype}; {UNCHANGED}")
+    if array.ndim == 1 and shape == (len(array), 1):
+        array = array.reshape(shape)
     if array.shape != shape:
         raise SampleError(f"expected shape {shape}, got {array.shape}; {UNCHANGED}")
     return np.ascontiguousarray(array, np.float64)

@@ -368,3 +368,8 @@ class Learner(LateLabels):
         if self._plan[p.WINDOW] >= 0 and q[p.Q_UPDATES] + q[p.Q_SKIPPED] == updates:
             self._kernels.close(0)
         self._common.begin(0)
+
+    def __repr__(self) -> str:
+        spec = self.spec
+        rule = f"rule {spec.rule.name!r}, {spec.optimizer!r}, loss {spec.loss!r}"
+        return f"Learner({rule}, {self.memory} bytes; {self.net!r})"

@@ -104,6 +104,26 @@ def test_tables() -> None:
         records.as_table(np.zeros((2, 3)), AB)
 
 
+def test_the_values_of_one_column_are_rows() -> None:
+    for values in ([1, 2, None], np.array([1.0, 2.0, np.nan]), (1, 2, None)):
+        found = records.as_table(values, ("a",))
+        np.testing.assert_array_equal(found, [[1.0], [2.0], [np.nan]])
+    with pytest.raises(SampleError, match=re.escape("expected shape (3, 2), got (3,)")):
+        records.as_table([1, 2, 3], AB)
+
+
+def test_a_series_is_the_rows_of_one_column_with_its_times() -> None:
+    pandas = pytest.importorskip("pandas")
+    series = pandas.Series([1.0, 2.0], index=pandas.to_datetime([60, 120], unit="s"), name="other")
+    table, times = records.as_batch(series, None, ("a",))
+    np.testing.assert_array_equal(table, [[1.0], [2.0]])
+    np.testing.assert_array_equal(times, [60.0, 120.0])
+    polars = pytest.importorskip("polars")
+    table, times = records.as_batch(polars.Series("other", [1.0, 2.0]), None, ("a",))
+    np.testing.assert_array_equal(table, [[1.0], [2.0]])
+    assert np.isnan(times).all()
+
+
 def test_batches_without_a_table() -> None:
     table, seconds = records.as_batch([[1, 2], [3, 4]], [T, None], AB)
     np.testing.assert_array_equal(table, [[1, 2], [3, 4]])

@@ -471,3 +471,8 @@ def test_a_fleet_with_seeds_is_as_many_trials(threads: int) -> None:
 def test_a_gate_bias_on_a_head_is_refused() -> None:
     with pytest.raises(rtlstm.SpecError, match="gate_bias"):
         rtlstm.Network(1, rtlstm.LSTM(2), 1, head_init=rtlstm.Init(gate_bias={"f": 1.0}))
+
+
+def test_a_learner_shows_what_it_is() -> None:
+    shown = repr(make("rtrl", rtlstm.SGD(0.25, momentum=0.5)))
+    assert all(part in shown for part in ("'rtrl'", "SGD", "0.25", "'mse'", "Network(inputs=2"))
