@@ -152,9 +152,9 @@ class Forecaster(Model):
     def run(self, rows: Any, times: Any = None, learn: bool = True, as_frame: bool = False) -> Any:
         """Forecast after each of rows (T, columns); returns (T, horizons, targets).
 
-        With one column its values (T,) will do, also as a series. A table of pandas, Polars or Arrow
-        is read by the names of its columns, and its time is its index of datetimes, or a column of
-        them; ``times`` may name the column. ``as_frame`` returns such a table, a column
+        With one column its values (T,) will do, also as a series. A table of pandas, Polars or
+        Arrow is read by the names of its columns, and its time is its index of datetimes, or a
+        column of them; ``times`` may name the column. ``as_frame`` returns such a table, a column
         ``target+horizon`` for each forecast.
 
         Equal to T calls of :meth:`update`, bit for bit. Rows and times are checked first:
