@@ -16,6 +16,8 @@ import numpy as np
 from rtlstm.kernels.vector.emit import LANES, Emitter, Slice, Value
 from rtlstm.kernels.vector.primitive import Array, primitive
 
+LINE = 64  # bytes of a cache line: a loop whose last jump lies across two took a tenth longer
+
 
 def _outers_add(
     e: Emitter,
@@ -45,9 +47,8 @@ def _outers_add(
             pairs = itertools.product(range(height), loaded)
             return [e.fma(e.at(f, left + r), v, s) for (r, v), s in zip(pairs, sums, strict=True)]
 
-        for start, total in zip(
-            starts, e.unrolled(K, 1, outer, [e.load(f, start) for start in starts]), strict=True
-        ):
+        sums = e.unrolled(K, 1, outer, [e.load(f, start) for start in starts], LINE)
+        for start, total in zip(starts, sums, strict=True):
             e.store(f, start, total)
 
     def panel(lanes: int, vectors: int) -> Callable[[Value], None]:

@@ -192,11 +192,18 @@ class Emitter:
     # Control
 
     def loop(
-        self, start: Any, stop: Value, step: int, body: Body, carried: Sequence[Value] = ()
+        self,
+        start: Any,
+        stop: Value,
+        step: int,
+        body: Body,
+        carried: Sequence[Value] = (),
+        align: int = 0,
     ) -> list[Value]:
         """for (j = start; j + step <= stop; j += step) carried = body(j, *carried).
 
-        Returns [j, *carried] as they stand at the end.
+        Returns [j, *carried] as they stand at the end. align: bytes that the code begins at a
+        multiple of.
         """
         b = self.builder
         before, head = b.block, b.append_basic_block()
@@ -213,21 +220,24 @@ class Emitter:
         following = [j + step, *(body(j, *state) or ())]
         for phi, value in zip(phis, following, strict=True):
             phi.add_incoming(value.llvm, b.block)
-        _keep_rolled(b.module, b.branch(head))
+        _keep_rolled(b.module, b.branch(head), align)
         b.position_at_end(after)
         return [j, *state]
 
     def unrolled(
-        self, stop: Value, times: int, body: Body, carried: Sequence[Value]
+        self, stop: Value, times: int, body: Body, carried: Sequence[Value], align: int = 0
     ) -> list[Value]:
-        """for (k = 0; k < stop; k++) carried = body(k, *carried), `times` bodies a branch."""
+        """for (k = 0; k < stop; k++) carried = body(k, *carried), `times` bodies a branch.
+
+        align: as in `loop`.
+        """
 
         def several(k: Value, *state: Value) -> Iterable[Value]:
             for i in range(times):
                 state = tuple(body(k + i, *state) or ())
             return state
 
-        k, *state = self.loop(0, stop, times, several, carried)
+        k, *state = self.loop(0, stop, times, several, carried, align)
         return self.loop(k, stop, 1, body, state)[1:] if times > 1 else state
 
     def sweep(self, n: Value, body: Callable[[Value], None], odd: bool = False) -> None:
@@ -370,9 +380,12 @@ class Emitter:
         return self.shuffle(total, total, even) + self.shuffle(total, total, odd)
 
 
-def _keep_rolled(module: Any, branch: Any) -> None:
+def _keep_rolled(module: Any, branch: Any, align: int) -> None:
     """Tell LLVM not to unroll the loop of a back edge: it is unrolled as far as it pays."""
-    disable = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+    told = [module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])]
+    if align:
+        name = ir.MetaDataString(module, "llvm.loop.align")
+        told.append(module.add_metadata([name, ir.Constant(ir.IntType(32), align)]))
     loop = ir.values.MDValue(module, (), str(len(module.metadata)))
-    loop.operands = (loop, disable)
+    loop.operands = (loop, *told)
     branch.set_metadata("llvm.loop", loop)
