@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from compiling import jit
 from paths import TESTS
 
 from rtlstm.kernels import vector
+from rtlstm.kernels.compiler import mode
 
 NAMES = sorted(cases.TABLE)
 BOTH = pytest.mark.parametrize("dtype", cases.DTYPES)
@@ -59,6 +61,14 @@ def test_nan_and_infinity_go_where_they_go_in_the_twin(
         f[first + 5] = f[first + 18] = value
     for call in cases.TABLE[name](24):
         compare_with_twin(name, call, f)
+
+
+@jit
+@pytest.mark.skipif(mode.CHECKED, reason="twins run where every index is checked")
+def test_the_inner_loop_of_outer_products_begins_at_a_cache_line() -> None:
+    """Where its last jump lay across two, in a library or in numba's memory, it took longer."""
+    cases.run("outers_add", cases.TABLE["outers_add"](16)[0], cases.field(np.float32))
+    assert re.search(r"\.p2align\s+6\b", "".join(cases.driver("outers_add").inspect_asm().values()))
 
 
 @pytest.mark.core
