@@ -112,13 +112,15 @@ def _shown(entry: Any) -> str:
 @click.option("--rows", type=click.IntRange(min=1), default=1000, help="How many [1000].")
 @click.option("--tolerance", type=float, default=1e-5, help="Largest difference allowed [1e-5].")
 def verify(onnx: Path, model: Path, samples: str | None, rows: int, tolerance: float) -> None:
-    """Hold the file ONNX against MODEL.
+    """Hold the file ONNX against MODEL; a name that ends in .onnx may also come second.
 
     Runs ONNX in onnxruntime beside MODEL, from which it was exported; both start from the state
     that MODEL holds. Rows for a learning step hold its inputs, then its targets; labels of a
     classifier or regressor are made up. Prints the largest difference, the time of a step and the
     size. The exit code is 1 if they differ by more than --tolerance.
     """
+    if model.suffix == ".onnx" != onnx.suffix:
+        onnx, model = model, onnx
     origin, learns = rtlstm.load(model), _learns(onnx)
     table, times = _rows_of(samples, origin, rows) if samples else _rows_for(origin, rows)
     fed: Any = _with_targets(table, origin, bool(samples)) if learns else table

@@ -293,6 +293,7 @@ def test_a_network_is_exported_and_held_against_its_file(
     network.save(model)
     assert rtlstm_command("export", model, out, "--form", "primitive", "--opset", 17)[0] == 0
     code, printed, _ = rtlstm_command("verify", out, model, "--rows", 50)
+    assert rtlstm_command("verify", model, out, "--rows", 50)[0] == code
     assert code == 0
     assert printed.startswith("50 rows: largest difference")
     _, page, _ = rtlstm_command("inspect", out)
