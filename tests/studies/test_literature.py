@@ -191,17 +191,29 @@ def test_trials_end_when_they_have_learned_and_are_the_learners_alone() -> None:
             np.testing.assert_array_equal(trial.learner.net.parameters[name], value)
 
 
-def test_ctrl_c_keeps_what_the_trials_of_a_row_have_done(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", ["sequences", "criterion"])
+def test_ctrl_c_keeps_what_the_trials_of_a_row_have_done(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = []
 
-    def draw(random: np.random.Generator, count: int) -> Batch:
-        calls.append(count)
-        if len(calls) == 5:
+    def come_to(here: str) -> None:
+        calls.append(here)
+        if here == place and calls.count(here) == 5:
             raise KeyboardInterrupt
+
+    def draw(random: np.random.Generator, count: int) -> Batch:
+        come_to("sequences")
         return tasks.two_sequences(random, count, 5, 1)
 
+    class Criterion(Streak):
+        def met(self, *arguments: Any) -> int:
+            come_to("criterion")
+            return super().met(*arguments)
+
     net = rtlstm.Network(1, rtlstm.LSTM(2, "1997"), 1, head="logistic", dtype="float64")
-    task = lstm1997.Task(lstm1997.descent(net, 1.0), draw, lambda seed: Streak(99, 0.4), 6000, 20)
+    learner = lstm1997.descent(net, 1.0)
+    task = lstm1997.Task(learner, draw, lambda seed: Criterion(99, 0.4), 6000, 20)
     row = lstm1997.Row("x", "tiny", 10, lambda: task, 2, 2)
     monkeypatch.setattr(lstm1997, "ROWS", [row])
     tables = lstm1997.run(Settings(threads=1))

@@ -142,13 +142,13 @@ def run_trials(task: Task, count: int, settings: Settings, name: str) -> list[Tr
             batches = [task.draw(draws[k], task.batch) for k in active]
             X, Y, lengths = ([getattr(b, part) for b in batches] for part in ("X", "Y", "lengths"))
             answers = fleet.run(X, Y, lengths, keys=active)
+            for k, batch, P, learner in zip(active, batches, answers, before, strict=True):
+                at = criteria[k].met(batch, P, lambda k=k: fleet.learner(k))  # type: ignore[misc]
+                if at >= 0:
+                    done[k] = seen + at + 1, _as_at(learner, batch, at + 1)
         except KeyboardInterrupt:
             stopped = True
             break
-        for k, batch, P, learner in zip(active, batches, answers, before, strict=True):
-            at = criteria[k].met(batch, P, lambda k=k: fleet.learner(k))  # type: ignore[misc]
-            if at >= 0:
-                done[k] = seen + at + 1, _as_at(learner, batch, at + 1)
         seen += task.batch
         solved = len(done)
         settings.say(f"{name}: {seen:,} of {task.limit:,} sequences, {solved}/{count} trials done")
