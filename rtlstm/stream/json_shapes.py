@@ -58,7 +58,7 @@ def _in_object(value: dict[str, Any]) -> Iterator[Record]:
         yield from _split(value)
     elif _has_labels(value):
         yield from (_labelled(label, fields) for label, fields in value.items())
-    elif all(isinstance(v, dict) and _has_labels(v, scalar=True) for v in value.values()):
+    elif value and all(isinstance(v, dict) and _has_labels(v, True) for v in value.values()):
         for label in next(iter(value.values()), {}):
             yield _labelled(label, {name: cells.get(label) for name, cells in value.items()})
     elif _has_columns(value):
@@ -94,11 +94,13 @@ def _split(value: dict[str, Any]) -> Iterator[Record]:
         yield _labelled(str(label), dict(zip(map(str, value["columns"]), row)))
 
 
-def _has_labels(value: dict[str, Any], scalar: bool = False) -> bool:
-    """Whether the names in an object are the labels of rows, or of cells (scalar)."""
-    kinds = all(isinstance(v, dict | list) != scalar for v in value.values())
-    objects = scalar or all(isinstance(v, dict) for v in value.values())
-    return len(value) > 1 and kinds and objects and all(map(_LABEL.fullmatch, value))
+def _has_labels(value: dict[str, Any], cells: bool = False) -> bool:
+    """Whether the names in an object label rows: whole ones, or the cells of one column."""
+    if cells:
+        fits = not any(isinstance(v, dict | list) for v in value.values())
+    else:
+        fits = all(isinstance(v, dict) for v in value.values())
+    return len(value) > 1 and fits and all(map(_LABEL.fullmatch, value))
 
 
 def _labelled(label: str, fields: Record) -> Record:

@@ -60,6 +60,12 @@ def test_rows_of_cells_without_names_are_numbered() -> None:
     np.testing.assert_array_equal([s.values for s in source], [[1, 2.5], [2, 3.5]])
 
 
+def test_an_empty_object_among_records_is_passed_over_and_counted() -> None:
+    source = jsonl_source(io.BytesIO(b'[{"t": 1, "h": 2},\n{},\n{"t": 3, "h": 4}]'))
+    np.testing.assert_array_equal([s.values for s in source], [[1, 2], [3, 4]])
+    assert source.counts["no_values"] == 1
+
+
 def test_numbered_fields_of_records_on_lines_stay_fields() -> None:
     lines = "".join(json.dumps({"ports": {"0": k, "1": 2 * k}}) + "\n" for k in range(3))
     source = jsonl_source(io.BytesIO(lines.encode()))

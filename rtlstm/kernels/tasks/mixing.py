@@ -21,9 +21,10 @@ that in each further row in which some r_e is cut. An expert that lies far off g
 row on which it would have lost more than the mixture: errors that keep their sign, as those on a
 smooth signal do, else let far experts gain row by row until all weight leaps to them (on clean
 sines, forecasts were off by five of their steps, for a row each). The bound still holds for every
-expert, as r_e stays above what the mixture lost more than it. And lest the first jump of a column
-to another level be met by rules that only know the old one, a forecast stays within SLACK times
-REACH of the last value: the largest change that had come before the horizon began.
+expert, since r_e is no less than the loss of the mixture beyond that expert's, and for combinations
+of those that never lie far off. And lest the first jump of a column to another level be met by
+rules that only know the old one, a forecast stays within SLACK times REACH of the last value: the
+largest change that had come before the horizon began.
 
 When a column's scale changes, what is known of its experts is their weights, and these count as if
 PRIOR truths of the new scale had come: V_e = PRIOR s² and R_e = w_e PRIOR s, where s is its mean
