@@ -182,7 +182,7 @@ def _score(lines: Sequence[str], mark: str, quote: str) -> float:
     cells = [cell for row in rows if len(row) == width for cell in row]
     typed = sum(0.3 if not cell.strip() else 1.0 * (is_typed(cell) or is_missing(cell))
                 for cell in cells)  # fmt: skip
-    near = any(len(row) in (width, width - 1) and _is_head(row) for row in rows[:30])
+    near = any(len(row) in (width, width - 1) and is_head(row) for row in rows[:30])
     fits = 1.0 if near else 0.8  # of two ways, the one that splits the header likewise
     return fits * count / len(rows) * (width - 1) / width * (0.1 + typed / len(cells))
 
@@ -201,14 +201,14 @@ def _table(
     before = [(k, row) for k, row in enumerate(rows[:first])]
     heads = _trailing_block(before, width)
     if not heads:
-        near = [row for row in commented if len(row) in (width, width - 1) and _is_head(row)]
+        near = [row for row in commented if len(row) in (width, width - 1) and is_head(row)]
         if near:
             timed = (k for k, row in enumerate(near) if _names_time(row))
             chosen = next(timed, len(near) - 1)
             units = near[chosen + 1] if chosen + 1 < len(near) else None
             return near[chosen], first, units, width
         odd = rows[first - 1] if first else []
-        return odd if len(odd) > 1 and _is_head(odd) else None, first, None, width
+        return odd if len(odd) > 1 and is_head(odd) else None, first, None, width
     chosen = _header_among(heads)
     at, header = heads[chosen]
     after = heads[chosen + 1 :]
@@ -257,7 +257,7 @@ def _trailing_block(
         if width > 2 and many <= 1:
             break
         block.insert(0, (at, row))
-    while len(block) > 1 and not _is_head(block[0][1]):
+    while len(block) > 1 and not is_head(block[0][1]):
         block.pop(0)
     return block
 
@@ -270,7 +270,8 @@ def _stripped(row: Sequence[str]) -> Sequence[str]:
     return row[:end]
 
 
-def _is_head(row: Sequence[str]) -> bool:
+def is_head(row: Sequence[str]) -> bool:
+    """Whether the cells of a row are words, as the names of columns are."""
     return not any(is_typed(cell) for cell in row) and any(cell.strip() for cell in row)
 
 
@@ -281,7 +282,7 @@ def _names_time(row: Sequence[str]) -> bool:
 def _header_among(heads: Sequence[tuple[int, list[str]]]) -> int:
     """Which of several rows of words is the header: one that names a time, else the first."""
     for k, (_, row) in enumerate(heads):
-        if _names_time(row) and _is_head(row):
+        if _names_time(row) and is_head(row):
             return k
     return 0
 

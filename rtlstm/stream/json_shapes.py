@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rtlstm.stream.dialect import is_typed
+from rtlstm.stream.dialect import is_head
 from rtlstm.stream.records import Record
 
-_LABEL = re.compile(r"\d+|\d{4}-\d\d-\d\d.*")  # of a row: its number, an epoch number, a date
+LABEL = r'(?:\d+|\d{4}-\d\d-\d\d[^"]*)'  # of a row: its number, an epoch number, or a date
+_LABEL = re.compile(LABEL)
 _SECONDS = 9  # digits from which a label is an epoch number
 _TIME = "time"
 
@@ -46,7 +47,7 @@ class Shapes:
 
 
 def _are_names(cells: Sequence[Any]) -> bool:
-    return all(isinstance(cell, str) and not is_typed(cell) for cell in cells) and len(cells) > 1
+    return all(isinstance(cell, str) for cell in cells) and is_head(cells) and len(cells) > 1
 
 
 def _in_object(value: dict[str, Any]) -> Iterator[Record]:

@@ -4,15 +4,14 @@ import re
 from collections.abc import Sequence
 
 from rtlstm.stream.json_records import JsonLines, JsonText
+from rtlstm.stream.json_shapes import LABEL
 from rtlstm.stream.lines import MAX_LINE, Lines, Readable, name_of
 from rtlstm.stream.reading import Options
 from rtlstm.stream.records import RecordSource
 from rtlstm.stream.rejects import DeadLetter, OnError, Rejects
 
 _LIST = re.compile(r'"\s*:\s*\[')
-_LABELS = re.compile(
-    r'[{:]\s*\{?\s*"(\d+|\d{4}-\d\d-\d\d[^"]*)"\s*:'
-)  # of rows, as pandas has them
+_LABELS = re.compile(rf'[{{:]\s*\{{?\s*"{LABEL}"\s*:')
 
 
 def jsonl_source(
@@ -55,7 +54,9 @@ def _is_text(lines: Lines) -> bool:
     if start.startswith("["):
         return True
     first = start.split("\n", 1)[0].strip()
-    if not first.startswith("{") or first == "{":
-        return first == "{"
+    if first == "{":
+        return True
+    if not first.startswith("{"):
+        return False
     alone = start.strip() == first and not lines.live
     return bool(_LIST.search(first[:5000]) or (alone and _LABELS.search(first[:5000])))
