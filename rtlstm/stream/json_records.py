@@ -74,9 +74,21 @@ class JsonText:
 
     def __iter__(self) -> Iterator[Record]:
         while (value := self._next()) is not None:
-            for record in self._shapes.records_in(value):
+            alone = self._count == 0 and self._is_last()
+            for record in self._shapes.records_in(value, alone):
                 self._count += 1
                 yield record
+
+    def _is_last(self) -> bool:
+        """Whether nothing follows the value that was read last, as far as one need not wait."""
+        while not (self._done or self._lines.live or self._buffer.strip()):
+            self._more()
+        return self._done and not self._buffer.strip()
+
+    def _more(self) -> None:
+        piece = next(self._pieces, "")
+        self._done = not piece
+        self._buffer += piece
 
     def _next(self) -> Any | None:
         """The next value in the text: of the array that it is, or of those that follow each other.
@@ -102,9 +114,7 @@ class JsonText:
                 if self._buffer:
                     self._reject()
                 return None
-            piece = next(self._pieces, "")
-            self._done = not piece
-            self._buffer += piece
+            self._more()
 
     def _reject(self) -> None:
         rejects: Rejects = self._lines.rejects

@@ -15,6 +15,7 @@ from rtlstm.stream.reading import Options, Reading, decide
 from rtlstm.stream.rejects import Rejects
 from rtlstm.stream.source import Closing, Sample
 from rtlstm.stream.time_columns import Table
+from rtlstm.stream.time_names import says_time
 from rtlstm.stream.values import check_known, number, numbers_among, units_in
 
 Record = dict[str, Any]
@@ -25,6 +26,8 @@ _RARE = 0.02
 """Share of the records looked at below which a field is no column of its own accord."""
 _ABSENT = object()
 _DEEPEST = 8
+_AXES = 16
+"""Numbers in the longest list whose places are columns."""
 
 
 class Records(Protocol):
@@ -165,6 +168,8 @@ class RecordSource(Closing):
         absent = 0
         for place, name in enumerate(self.columns):
             value = fields.get(name, _ABSENT)
+            if value is _ABSENT and f"{name}.0" in fields:
+                value = []
             if value is _ABSENT:
                 absent += 1
                 values[place] = np.nan
@@ -232,17 +237,28 @@ class RecordSource(Closing):
 
 
 def flatten(record: Record, most: int = _DEEPEST) -> Record:
-    """The record with the fields of its inner objects as `outer.inner`."""
-    if not any(isinstance(value, dict) for value in record.values()):
+    """The record with the fields of its inner objects as `outer.inner`.
+
+    A short list of numbers, such as the axes of a sensor, is an object with the fields 0, 1, 2.
+    """
+    if not any(isinstance(value, dict | list) for value in record.values()):
         return record
     flat: Record = {}
     for name, value in record.items():
+        if isinstance(value, list) and _is_vector(value) and not says_time(name):
+            value = {str(k): cell for k, cell in enumerate(value)}
         if isinstance(value, dict) and most:
             inner = flatten(value, most - 1)
             flat |= {f"{name}.{key}": cell for key, cell in inner.items()}
         else:
             flat[name] = value
     return flat
+
+
+def _is_vector(cells: Sequence[Any]) -> bool:
+    """Whether a list holds nothing but numbers, several, and not many."""
+    few = 1 < len(cells) <= _AXES
+    return few and all(isinstance(cell, float | int | None) for cell in cells)
 
 
 def _has_number(record: Record, options: Options) -> bool:

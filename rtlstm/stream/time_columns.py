@@ -1,13 +1,12 @@
 """Finding the time of a table: by name, by content, in one column, in two, or in its parts."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rtlstm.errors import SourceError
 from rtlstm.stream.clock import Clock, Found, clock_of, form_of, form_said, shown_moment
 from rtlstm.stream.time_names import parts_of_time, says_time, words_of
-from rtlstm.stream.times import EPOCH_FORM, Form, is_clock, seconds_of
+from rtlstm.stream.times import EPOCH_FORM, Form, is_clock, is_epoch, seconds_of
 from rtlstm.stream.values import check_known, is_missing
 
 Further = Callable[[Sequence[int]], Iterable[Sequence[str]]]
@@ -15,7 +14,6 @@ Further = Callable[[Sequence[int]], Iterable[Sequence[str]]]
 
 _BIG = {"Y": (1000, 2200), "y": (0, 99), "M": (1, 12), "D": (1, 31), "h": (0, 24), "m": (0, 59),
         "s": (0, 60), "J": (1, 366)}  # fmt: skip
-_EPOCH = re.compile(r"1(\d{9}|\d{12}|\d{15}|\d{18})(\.\d+)?")  # s, ms, us, ns from 2001 to 2033
 _PART_NAMES = {"Y": "year", "M": "month", "D": "day", "J": "day of year", "h": "hour",
                "m": "minute", "s": "second"}  # fmt: skip
 
@@ -103,7 +101,7 @@ def _is_nameless_epoch(name: str, place: int, known: Sequence[str]) -> bool:
     """Whether a column without a name holds epoch numbers of this century, none before the last."""
     if name != f"column{place + 1}" or len(known) < 2:
         return False
-    if not all(map(_EPOCH.fullmatch, known)):
+    if not all(map(is_epoch, known)):
         return False
     numbers = [float(cell) for cell in known]
     return sorted(numbers) == numbers and numbers[0] < numbers[-1]

@@ -15,6 +15,7 @@ __all__ = [
     "Form",
     "epoch_seconds",
     "epoch_unit",
+    "is_epoch",
     "is_time",
     "moment",
     "says_time",
@@ -272,6 +273,11 @@ def scaled(number: float) -> float:
     if not math.isfinite(number):
         raise ValueError("not a moment in time")
     return number / epoch_unit(number)[0]
+
+
+def is_epoch(text: str) -> bool:
+    """Whether a number could be one of s, ms, µs or ns since 1970 in the years 2001 to 2033."""
+    return re.fullmatch(r"1(\d{9}|\d{12}|\d{15}|\d{18})(\.\d+)?", text) is not None
 
 
 def epoch_number(text: str) -> float:

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from rtlstm.stream import json_records, jsonl_source
+from rtlstm.errors import SourceError
+from rtlstm.stream import Options, json_records, jsonl_source
 
 ROWS = 6
 START = 1711828800
@@ -98,3 +99,113 @@ def test_epochs_in_rows_without_names_are_the_time() -> None:
     samples = list(source)
     assert source.columns == ("column2",)
     assert [s.time for s in samples] == [START + 600 * k for k in range(ROWS)]
+
+
+# -------------------------------------------------- one record, or what holds several
+def read(text: str, **options: Any) -> tuple[Any, list[Any]]:
+    source = jsonl_source(io.BytesIO(text.encode()), options=Options(**options))
+    return source, list(source)
+
+
+UPLINKS = [
+    {
+        "time": when,
+        "deviceInfo": {"deviceName": "attic"},
+        "fCnt": k,
+        "object": {"t": t},
+        "rxInfo": [{"gatewayId": "a", "gwTime": when, "rssi": -90 - k}, {"rssi": -120}],
+    }
+    for k, (when, t) in enumerate(zip(ISO, T))
+]
+
+
+@pytest.mark.parametrize("form", ["lines", "array", "indented"])
+def test_a_message_with_a_list_beside_its_time_is_one_record(form: str) -> None:
+    """As gateways of radio networks send them: the list tells who has heard the device."""
+    text = "\n".join(map(json.dumps, UPLINKS))
+    if form != "lines":
+        text = json.dumps(UPLINKS, indent=1 if form == "indented" else None)
+    source, samples = read(text)
+    assert source.columns == ("fCnt", "object.t")
+    assert [s.time for s in samples] == [START + 600 * k for k in range(ROWS)]
+    np.testing.assert_array_equal([s.values[1] for s in samples], T)
+
+
+def test_the_axes_of_a_sensor_are_columns_of_its_record() -> None:
+    records = [
+        {"time": when, "acc": [t, 0.5, -t], "gyro": [1, 2, 3], "tags": []}
+        for when, t in zip(ISO, T)
+    ]
+    source, samples = read("\n".join(map(json.dumps, records)))
+    assert source.columns == ("acc.0", "acc.1", "acc.2", "gyro.0", "gyro.1", "gyro.2")
+    np.testing.assert_array_equal(samples[1].values, [T[1], 0.5, -T[1], 1, 2, 3])
+    assert samples[1].time == START + 600
+
+
+SERIES = {
+    "range query": {
+        "status": "success",
+        "data": {
+            "resultType": "matrix",
+            "result": [
+                {
+                    "metric": {"__name__": "up", "instance": "a"},
+                    "values": [[s / 1000, str(t)] for s, t in zip(EPOCHS, T)],
+                }
+            ],
+        },
+    },
+    "series with names": {
+        "results": [
+            {
+                "statement_id": 0,
+                "series": [
+                    {
+                        "name": "room",
+                        "tags": {"instance": "a"},
+                        "columns": ["time", "mean"],
+                        "values": [[when, t] for when, t in zip(ISO, T)],
+                    }
+                ],
+            }
+        ]
+    },
+    "data points": [{"target": "room", "datapoints": [[t, s // 1000] for s, t in zip(EPOCHS, T)]}],
+    "rows under described names": {
+        "columns": [{"text": "Time", "type": "time"}, {"text": "t"}],
+        "rows": [[s, t] for s, t in zip(EPOCHS, T)],
+        "type": "table",
+    },
+}
+
+
+@pytest.mark.parametrize("shape", SERIES)
+def test_an_answer_of_a_database_of_series_is_its_rows(shape: str) -> None:
+    source, samples = read(json.dumps(SERIES[shape]))
+    assert len(source.columns) == 1
+    np.testing.assert_array_equal([s.values for s in samples], np.array(T)[:, None])
+    assert [s.time for s in samples] == [START + 600 * k for k in range(ROWS)]
+
+
+def test_series_are_told_apart_by_their_labels() -> None:
+    result = [
+        {
+            "metric": {"instance": name},
+            "values": [[s / 1000, str(t + k)] for s, t in zip(EPOCHS, T)],
+        }
+        for k, name in enumerate("ab")
+    ]
+    _, samples = read(json.dumps({"data": {"result": result}}), group="metric.instance")
+    assert [s.key for s in samples] == ["a"] * ROWS + ["b"] * ROWS
+
+
+def test_an_answer_that_tells_when_it_was_made_is_still_what_it_holds() -> None:
+    text = json.dumps({"generated": ISO[0], "count": ROWS, "rows": [{"t": t} for t in T]}) + "\n"
+    source, samples = read(text)
+    assert source.columns == ("t",)
+    assert len(samples) == ROWS
+
+
+def test_a_list_in_place_of_a_number_that_was_asked_for_is_refused() -> None:
+    with pytest.raises(SourceError, match="'a' is not a number but list"):
+        read('{"a": 1, "b": 1}\n{"a": [1, 2], "b": 1}\n', columns=("a", "b"))
