@@ -23,6 +23,8 @@ MISSING = frozenset(
             "#div/0!",
             "#ref!",
             "#num!",
+            "#name?",
+            "#null!",
             "-nan",
             "+nan",
         ),
@@ -44,16 +46,19 @@ PLAIN = {
 _BLANKS = re.compile(r"(?<=\d)['’ \u00a0\u2009\u202f](?=\d{3}(?:\D|$))")  # 1'234 and 1 234
 _INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
 _MEASURED = re.compile(  # letters behind a blank alone, since 12A and 3rd are names
-    r"([+-]?[\d.,]*\d)(?:\s*[%‰°€$£]|\s*[°º]\s?[CFK]|\s+(?:[kMGmcdhnµμu]?(?:m|s|g|l|L|A|V|W|Wh|VA|var|Hz"
-    r"|Pa|J|N|bar|B|bit|lx|lux|Ω|Ohm|eV)|[kc]?m/[sh]|mph|kn|kts?|inHg|mmHg|psi|ppm|ppb|ppt|rpm|dBm?"
-    r"|[µμum]?g/m[³3]|m[³23²]|[lL]/(?:s|min|h)|m[³3]/[sh]|W/m[²2]|[CFK]|deg|h|min|USD|EUR|GBP|hPa))"
+    r"([+-]?[\d.,]*\d)(?:\s*([%‰°€$£])|\s*([°º]\s?[CFK])|\s+((?:[kMGTmcdhnµμu]|[KMGT]i)?"
+    r"(?:m|s|g|l|L|A|V|W|Wh|VA|VAh|Ah|var|Hz|Pa|J|N|bar|B|b|bit|bps|lx|lux|Ω|Ohm|eV)(?:/s)?"
+    r"|[kc]?m/h|mph|kn|kts?|inHg|mmHg|psi|ppm|ppb|ppt|rpm|dBm?|[µμum]?g/m[³3]|m[³23²]|[lL]/(?:min|h)"
+    r"|m[³3]/[sh]|W/m[²2]|[CFK]|deg|h|min|USD|EUR|GBP))"
 )
+_UNDEFINED = re.compile(r"([+-]?)1[.,]#(IND|QNAN|SNAN|INF|J|R)0*", re.IGNORECASE)  # of C on Windows
 _NONE_TYPES = ("NAType", "NaTType")  # of pandas, which is not imported
 
 
 def is_missing(cell: str) -> bool:
     """Whether a cell of text stands for a missing value."""
-    return cell.strip().lower() in MISSING
+    text = cell.strip()
+    return text.lower() in MISSING or ("#" in text and _UNDEFINED.fullmatch(text) is not None)
 
 
 def number(cell: str, decimal: str = ".") -> float:
@@ -64,12 +69,12 @@ def number(cell: str, decimal: str = ".") -> float:
     """
     text = cell.strip().replace("−", "-")
     word = text.lower()
-    if word in MISSING:
+    if is_missing(text):
         return math.nan
     if word in TRUTHS:
         return TRUTHS[word]
     text = _BLANKS.sub("", text)
-    if not text[-1].isdigit():
+    if not text[-1].isdecimal() or " " in text:
         text = without_unit(text)
     other = "," if decimal == "." else "."
     if other in text and GROUPS[decimal].fullmatch(text):
@@ -87,6 +92,16 @@ def without_unit(text: str) -> str:
     """A number's text without the unit behind it; other texts as they are."""
     found = _MEASURED.fullmatch(text)
     return found[1] if found else text
+
+
+def unit_of(cell: str) -> str:
+    """The unit behind a number, as one writes it; empty where there is none."""
+    text = cell.strip()
+    if text[-1:].isdecimal() and " " not in text:
+        return ""
+    found = _MEASURED.fullmatch(_BLANKS.sub("", text.replace("−", "-")))
+    unit = next(filter(None, found.groups()[1:]), "") if found else ""
+    return unit.replace(" ", "").replace("º", "°").replace("μ", "µ")
 
 
 def is_none(value: Any) -> bool:

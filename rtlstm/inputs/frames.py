@@ -11,6 +11,7 @@ import numpy as np
 from rtlstm.errors import SampleError
 from rtlstm.inputs.arrays import REAL_KINDS
 from rtlstm.inputs.cells import as_number, epoch_unit, is_none
+from rtlstm.inputs.measures import Measures
 
 Array = np.ndarray[Any, Any]
 
@@ -97,7 +98,8 @@ class Frame:
             array = _as_array(column)
             if array.dtype.kind in REAL_KINDS:
                 return array.astype(np.float64)
-            return np.array([as_number(value, words=True) for value in _as_list(column)])
+            measures = Measures()
+            return np.array([_number(measures, value) for value in _as_list(column)])
         except (TypeError, ValueError) as error:
             raise SampleError(
                 f"column {name!r} holds no numbers ({error}); nothing was changed"
@@ -105,6 +107,10 @@ class Frame:
 
     def _shown(self) -> str:
         return ", ".join(map(str, self.names[:8])) + (", …" if len(self.names) > 8 else "")
+
+
+def _number(measures: Measures, value: Any) -> float:
+    return measures.number("", value) if isinstance(value, str) else as_number(value)
 
 
 def frame_of(data: Any) -> Frame | None:

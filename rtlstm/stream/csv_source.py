@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtlstm.errors import SourceError
+from rtlstm.inputs.measures import Measures, UnitError
 from rtlstm.stream.dialect import Layout, lay_out, splitter
 from rtlstm.stream.lines import MAX_LINE, Lines, Readable, name_of
 from rtlstm.stream.reading import Options, Reading, decide
@@ -19,7 +20,6 @@ from rtlstm.stream.time_columns import Table
 from rtlstm.stream.time_names import says_summary
 from rtlstm.stream.values import (
     check_known,
-    number,
     number_reader,
     numbers_among,
     units_in,
@@ -152,6 +152,7 @@ class CsvSource(Closing):
     def _prepare(self) -> None:
         reading, layout = self.reading, self._layout
         self._number = number_reader(reading.decimal)
+        self._measures = Measures(reading.decimal)
         self._pick = _picker(reading.places)
         self._clock = reading.clock
         self._when = _picker(reading.clock.places) if reading.clock else None
@@ -278,16 +279,19 @@ class CsvSource(Closing):
     def _numbers(self, cells: list[str]) -> NDArray[np.float64] | None:
         """The values of a row with missing ones; None if one of them is no number at all."""
         values = np.empty(len(self.columns))
-        decimal, words = self.reading.decimal, self._words
-        for place, cell in enumerate(self._pick(cells)):
+        for place, (name, cell) in enumerate(zip(self.columns, self._pick(cells))):
             try:
-                values[place] = number(cell, decimal)
+                values[place] = self._measures.number(name, cell)
+            except UnitError as fault:
+                message = f"column {name!r} is {fault}; choose other columns or skip such rows"
+                self._reject("other_unit", message, cells)
+                return None
             except ValueError:
-                if cell.strip().lower() in words:
+                if cell.strip().lower() in self._words:
                     values[place] = np.nan
                     continue
                 message = (
-                    f"column {self.columns[place]!r} is not a number but {value_kind(cell)}; if it"
+                    f"column {name!r} is not a number but {value_kind(cell)}; if it"
                     " stands for a missing value, say --missing WORD, else choose other columns"
                     " (columns=, on the command line --columns) or skip such rows"
                 )

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtlstm.errors import SourceError
+from rtlstm.inputs.measures import Measures, UnitError
 from rtlstm.stream.reading import Options, Reading, decide
 from rtlstm.stream.rejects import Rejects
 from rtlstm.stream.source import Closing, Sample
 from rtlstm.stream.time_columns import Table
 from rtlstm.stream.time_names import says_time
-from rtlstm.stream.values import check_known, number, numbers_among, units_in
+from rtlstm.stream.values import check_known, numbers_among, units_in
 
 Record = dict[str, Any]
 TRIED = 20
@@ -134,6 +135,7 @@ class RecordSource(Closing):
         if asked is None:
             reading = _without_rare(reading, texts)
         self.reading = reading
+        self._measures = Measures(reading.decimal)
         clock = reading.clock
         self._keys = clock.names if clock else ()
         self._known = {*reading.columns, *names}
@@ -175,7 +177,10 @@ class RecordSource(Closing):
                 values[place] = np.nan
                 continue
             try:
-                values[place] = self._number(value)
+                values[place] = self._number(name, value)
+            except UnitError as fault:
+                self._reject("other_unit", f"field {name!r} is {fault}; choose other --columns")
+                return None
             except (ValueError, OverflowError, TypeError):
                 kind = "text" if isinstance(value, str) else type(value).__name__
                 self._reject(
@@ -193,7 +198,7 @@ class RecordSource(Closing):
             values[np.isin(values, self._sentinels)] = np.nan
         return values
 
-    def _number(self, value: Any) -> float:
+    def _number(self, name: str, value: Any) -> float:
         if isinstance(value, float | int | Decimal | np.number):
             return float(value)
         if value is None:
@@ -201,7 +206,7 @@ class RecordSource(Closing):
         if isinstance(value, str):
             if value.strip().lower() in self._words:
                 return float("nan")
-            return number(value, self.reading.decimal)
+            return self._measures.number(name, value)
         raise ValueError("neither a number nor a missing value")
 
     def _revise(self, record: Record) -> bool:
