@@ -133,11 +133,16 @@ def _names_in(value: Any, width: int) -> list[str] | None:
     """The names of so many columns in a list of texts, or of objects that tell them."""
     if not isinstance(value, list) or len(value) != width:
         return None
-    said = [
-        next((cell.get(key) for key in _NAMING if key in cell), None)
-        if isinstance(cell, dict) else cell for cell in value
-    ]  # fmt: skip
-    return said if all(isinstance(name, str) for name in said) else None
+    said = [_name_in(cell) for cell in value]
+    names = [name for name in said if name is not None]
+    return names if len(names) == width else None
+
+
+def _name_in(cell: Any) -> str | None:
+    """The name of a column in what describes it: a text, or an object that has one."""
+    if isinstance(cell, dict):
+        cell = next((cell[key] for key in _NAMING if key in cell), None)
+    return cell if isinstance(cell, str) else None
 
 
 def _is_list(value: Any) -> bool:
