@@ -16,6 +16,7 @@ from rtlstm.kernels.learn.step import over_rows, predict, step_loss
 from rtlstm.kernels.network.adjoints import rows_back
 from rtlstm.kernels.network.forward import commit, layer_at, weight_columns
 from rtlstm.kernels.network.linearise import backward, linearise
+from rtlstm.kernels.network.pre_activations import is_sparse
 
 
 @kernel
@@ -113,6 +114,26 @@ def add_outers(plan, at, f, steps, rows, columns):
 
 
 @kernel
+def add_sparse_outers(plan, at, f, count):
+    """Add Σ x ⊗ dL/da over slots 0 … count - 1, if the layer's inputs are sparse in all of them.
+
+    Returns how many rows of W are done: those of the inputs, or none.
+    """
+    m, R = plan[at + p.M], plan[at + p.R]
+    for slot in range(count):
+        if not is_sparse(plan, at, f, frame_at(plan, slot) + plan[at + p.F_U]):
+            return 0
+    g = gradient_at(plan, plan[at + p.W])
+    for slot in range(count):
+        x = frame_at(plan, slot) + plan[at + p.F_U]
+        da = plan[p.H_DA] + slot * plan[p.DA_LEN] + plan[at + p.L_DA]
+        for k in range(m):
+            if f[x + k] != 0.0:
+                v.axpy(f, g + k * R, f[x + k], f, da, R)
+    return m
+
+
+@kernel
 def peephole(plan, at, i):
     """Place in f, column and frame field of c of the i-th peephole of GROUPS + 1; -1: none."""
     if i == plan[at + p.GROUPS]:
@@ -160,7 +181,8 @@ def gradient_of_window(plan, f, count):
     v.fill(f, plan[p.GRADIENT], 0.0, plan[p.THETA_LEN])
     for layer in range(plan[p.LAYERS]):
         at = layer_at(layer)
-        add_outers(plan, at, f, (0, count), (0, plan[at + p.K]), (0, plan[at + p.R]))
+        k = add_sparse_outers(plan, at, f, count)
+        add_outers(plan, at, f, (0, count), (k, plan[at + p.K]), (0, plan[at + p.R]))
         add_peepholes(plan, at, f, (0, count))
         clear_structural_zeros(plan, at, f)
     if plan[p.HEAD] != p.NO_HEAD:

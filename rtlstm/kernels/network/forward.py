@@ -25,8 +25,7 @@ from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.native import views
 from rtlstm.kernels.native.denormals import flush_denormals, restore_mode
 from rtlstm.kernels.network.lstm_fused import lstm_cells
-
-FEW_ZEROS = 4096  # structural zeros that are not worth two products more
+from rtlstm.kernels.network.pre_activations import product
 
 
 @kernel
@@ -209,27 +208,6 @@ def layer_inputs(plan, layer, f, st, fr):
         below = at - p.LAYER_LEN
         v.copy(f, fr + plan[at + p.F_U], f, fr + plan[below + p.F_YHAT], plan[at + p.M])
     gather_recurrent(plan, at, f, st, fr)
-
-
-@kernel
-def product(plan, at, h, w, f, fr):
-    """a = u W of a layer, whose first rows may stand in w (see `matvec_two`).
-
-    FGR's gates feed no block input: a quarter of most rows is structural zeros, left out where
-    there are many. The bits are those of the whole product.
-    """
-    u, a, start, R = fr + plan[at + p.F_U], fr + plan[at + p.F_A], plan[at + p.W], plan[at + p.R]
-    lo, width = plan[at + p.GATES_LO], plan[at + p.GATES_HI] - plan[at + p.GATES_LO]
-    rows, exact = plan[at + p.BACK] * plan[at + p.NB], plan[at + p.EXACT]
-    first = plan[at + p.ROW_GATES]
-    part = rows * (R - width) >= FEW_ZEROS
-    v.matvec_two(
-        h, start, w, plan[at + p.W_EXACT], exact, f, u, a, first if part else plan[at + p.K], R
-    )
-    if part:
-        last, start = first + rows, start - exact * R
-        v.matvec_add(h, start + first * R + lo, R, f, u + first, a + lo, rows, width)
-        v.matvec_add(h, start + last * R, R, f, u + last, a, plan[at + p.K] - last, R)
 
 
 @kernel
