@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from rtlstm.errors import SourceError
 from rtlstm.stream.day_order import CANDIDATES, settle
-from rtlstm.stream.time_names import says_summary, words_of
+from rtlstm.stream.time_names import says_summary, unit_of_time, words_of
 from rtlstm.stream.times import (
     DIGITS,
     EPOCH,
@@ -48,6 +48,8 @@ _SHORT = {"T": "%H:%M:%S", "R": "%H:%M", "F": "%Y-%m-%d", "D": "%m/%d/%y"}
 _UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "µs": 1e6, "ns": 1e9}
 _WORDS = {"day-first": "dmy", "month-first": "mdy", "iso": "ymd"}
 
+_FEW = 3  # rows that tell something of an order
+_SHORT_EPOCH = 1e9  # seconds of 2001, before which hardly any stream has begun
 Read = Callable[[str], float]
 
 
@@ -102,7 +104,7 @@ def form_of(
         return None
     numbers = [cell for cell in known[:200] if EPOCH_FORM.pattern.fullmatch(cell)]
     if len(numbers) == len(known[:200]) or (telling and 2 * len(numbers) >= len(known[:200])):
-        return _digits(numbers, name) if telling else None
+        return _digits(numbers, name) if telling else _rising(numbers)
     if not telling and len(known) > 2 and len(set(known)) == 1:
         return None  # a version, a date of installation
     if _is_iso(known[:200]):
@@ -120,6 +122,18 @@ def form_of(
         return _ordered(order, known, further, live)
     form = next((f for key in keys if _reads(f := (FORMS | DIGITS)[key], known[:200])), None)
     return None if form is None else _found(form, form.name, known)
+
+
+def _rising(known: Sequence[str]) -> Found | None:
+    """Compact dates under a name that says nothing: of one length, all valid, and never back."""
+    cells = [cell.strip() for cell in known[:200]]
+    whole = len({len(cell) for cell in cells}) == 1 and len(cells[0]) in (8, 10, 12, 14)
+    form = DIGITS["compact"]
+    if not whole or len(cells) < _FEW or not _all_read(form, cells):
+        return None
+    moments = [form.read(cell) for cell in cells]
+    ordered = moments in (sorted(moments), sorted(moments, reverse=True))
+    return _found(form, form.name, cells) if ordered and moments[0] != moments[-1] else None
 
 
 def _is_iso(cells: Sequence[str]) -> bool:
@@ -189,9 +203,14 @@ def _digits(known: Sequence[str], name: str) -> Found:
     middle = values[len(values) // 2]
     if values[0] >= 1700 and values[-1] <= 2100 and any("." in cell for cell in known):
         return Found(Form("year", EPOCH_FORM.pattern, _decimal_year), "year and fraction")
-    fraction = any("." in cell or "," in cell for cell in known)
+    unit = unit_of_time(name)
+    fraction = any("." in cell or "," in cell for cell in known) and not unit
     if values[0] >= 25569 and values[-1] < 80000 and (fraction or dated):
         return Found(Form("days", EPOCH_FORM.pattern, _spreadsheet_days), "days of a spreadsheet")
+    if values[0] >= 693962 and values[-1] < 767011 and fraction:
+        return Found(Form("days", EPOCH_FORM.pattern, _matlab_days), "days of MATLAB")
+    if unit and values[0] < _SHORT_EPOCH:  # elapsed, so that its size does not tell the unit
+        return Found(form_said(unit), f"epoch {unit}", zoned=True)
     return Found(EPOCH_FORM, f"epoch {epoch_unit(middle)[1]}", zoned=True)
 
 
@@ -218,6 +237,11 @@ def _spreadsheet_days(text: str) -> float:
     return whole if abs(seconds - whole) < 0.1 else seconds
 
 
+def _matlab_days(text: str) -> float:
+    """Epoch seconds of days since the year 0 of MATLAB's datenum, to the millisecond."""
+    return round((float(text.replace(",", ".")) - 719529.0) * 86400.0, 3)
+
+
 def form_said(given: str) -> Form:
     """The form of `--time-format`: strptime's directives, or a word.
 
@@ -227,7 +251,9 @@ def form_said(given: str) -> Form:
         return Form(given, EPOCH_FORM.pattern, _spreadsheet_days)
     if given in _UNITS:
         unit = _UNITS[given]
-        return Form(f"epoch {given}", EPOCH_FORM.pattern, lambda text: float(text) / unit)
+        return Form(
+            f"epoch {given}", EPOCH_FORM.pattern, lambda text: float(text.replace(",", ".")) / unit
+        )
     if given in _WORDS:
         return FORMS[_WORDS[given]]
     if given == "%s":
@@ -293,7 +319,7 @@ def clock_of(
     if join is not None:
         one, joined = found.form.read, join
         read = lambda *texts: one(joined(*texts))  # noqa: E731
-    said = "" if found.zoned and found.form is EPOCH_FORM else "zone as written"
+    said = "" if found.zoned and found.said.startswith("epoch") else "zone as written"
     if not found.zoned:
         said = zone or "UTC"
         if zone:

@@ -20,6 +20,7 @@ from rtlstm.stream.time_columns import Table
 from rtlstm.stream.time_names import says_summary
 from rtlstm.stream.values import (
     check_known,
+    is_missing,
     number_reader,
     numbers_among,
     units_in,
@@ -248,6 +249,9 @@ class CsvSource(Closing):
             return None
         if self._revise(record):
             return self._sample(record)
+        if all(map(is_missing, self._pick(record))):
+            self._rejects.counts["no_values"] += 1  # a line below the table, or an empty one
+            return None
         name = " + ".join(self._clock.names) if self._clock else ""
         message = (
             f"time column {name!r} has {shown[:40]!r}, which is no date or time as in the rows"

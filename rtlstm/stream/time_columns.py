@@ -1,21 +1,26 @@
 """Finding the time of a table: by name, by content, in one column, in two, or in its parts."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rtlstm.errors import SourceError
 from rtlstm.stream.clock import Clock, Found, clock_of, form_of, form_said, shown_moment
 from rtlstm.stream.time_names import parts_of_time, says_time, words_of
-from rtlstm.stream.times import EPOCH_FORM, Form, is_clock, is_epoch, seconds_of
+from rtlstm.stream.time_parts import (
+    clock_text,
+    finer,
+    in_range,
+    nameless_hours,
+    nameless_parts,
+    seconds_of_parts,
+)
+from rtlstm.stream.times import EPOCH_FORM, Form, is_clock, is_epoch
 from rtlstm.stream.values import check_known, is_missing
 
+_OLDEST, _LATEST = 3.15e8, 4.1e9  # epoch seconds: of 1980 and 2099
 Further = Callable[[Sequence[int]], Iterable[Sequence[str]]]
 """From places in a row to the texts there in the rows behind those looked at."""
-
-_BIG = {"Y": (1000, 2200), "y": (0, 99), "M": (1, 12), "D": (1, 31), "h": (0, 24), "m": (0, 59),
-        "s": (0, 60), "J": (1, 366)}  # fmt: skip
-_PART_NAMES = {"Y": "year", "M": "month", "D": "day", "J": "day of year", "h": "hour",
-               "m": "minute", "s": "second"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -98,10 +103,15 @@ def _screen(table: Table, place: int, asked: Asked, quick: bool = False) -> Foun
 
 
 def _is_nameless_epoch(name: str, place: int, known: Sequence[str]) -> bool:
-    """Whether a column without a name holds epoch numbers of this century, none before the last."""
-    if name != f"column{place + 1}" or len(known) < 2:
+    """Whether a column without a name holds epoch numbers of this century, none before the last.
+
+    Or one called t, which is as often a temperature.
+    """
+    if not known or not all(map(is_epoch, known)):
         return False
-    if not all(map(is_epoch, known)):
+    if name.strip().lower() == "t":
+        return True
+    if name != f"column{place + 1}" or len(known) < 2:
         return False
     numbers = [float(cell) for cell in known]
     return sorted(numbers) == numbers and numbers[0] < numbers[-1]
@@ -116,10 +126,26 @@ def _best(table: Table, found: Mapping[int, Found], clocks: Sequence[int]) -> li
             rank.append((5, [place]))
         elif seen.dates_only:
             partner = _partner(table, place, clocks)
-            rank.append((1, [place, partner]) if partner is not None else (3 - named, [place]))
+            if partner is not None:
+                rank.append((1, [place, partner, *finer(table.names, table.cells, partner)]))
+            else:
+                rank.append((3 - named, [place]))
+        elif _is_elapsed(table, place, seen):
+            rank.append((4, [place]))
         else:
             rank.append((0 if named else 2, [place]))
     return min(rank, key=lambda entry: entry[0])[1] if rank else []
+
+
+def _is_elapsed(table: Table, place: int, seen: Found) -> bool:
+    """Whether epoch numbers are of no time that a file of today has: seconds since some start."""
+    if not seen.said.startswith("epoch"):
+        return False
+    known = []
+    for cell in table.cells[place][:60]:
+        with contextlib.suppress(ValueError):
+            known.append(seen.form.read(cell))
+    return bool(known) and not _OLDEST <= sorted(known)[len(known) // 2] <= _LATEST
 
 
 def _partner(table: Table, place: int, clocks: Sequence[int]) -> int | None:
@@ -127,7 +153,8 @@ def _partner(table: Table, place: int, clocks: Sequence[int]) -> int | None:
     if clocks:
         return min(clocks, key=lambda p: (abs(p - place), p < place))
     near = sorted(range(len(table.names)), key=lambda p: abs(p - place))
-    return next((p for p in near if p != place and _is_hhmm(table, p)), None)
+    hours = next((p for p in near if p != place and _is_hhmm(table, p)), None)
+    return nameless_hours(table.names, table.cells, place) if hours is None else hours
 
 
 def _is_hhmm(table: Table, place: int) -> bool:
@@ -140,7 +167,19 @@ def _is_hhmm(table: Table, place: int) -> bool:
     return bool(known) and all(cell.isdigit() and int(cell) <= 240000 for cell in known)
 
 
-_CLOCK_WORDS = {"hour", "hr", "hh", "time", "hhmm", "hhmmss", "stunde", "uhrzeit", "hora", "heure"}
+_CLOCK_WORDS = {
+    "hour",
+    "hr",
+    "hh",
+    "he",
+    "time",
+    "hhmm",
+    "hhmmss",
+    "stunde",
+    "uhrzeit",
+    "hora",
+    "heure",
+}
 
 
 def _is_clock_column(table: Table, place: int) -> bool:
@@ -201,51 +240,46 @@ def _joined(join: Callable[..., str] | None, texts: Sequence[str]) -> str:
 
 def _joiner(table: Table, places: Sequence[int]) -> Callable[..., str]:
     """What makes one text of the columns of a time; numbers of a clock become hh:mm:ss."""
-    last = [cell.strip() for cell in table.cells[places[-1]] if not is_missing(cell)]
-    if not last or not all(cell.isdigit() for cell in last):
-        return lambda *texts: " ".join(texts)
-    largest = max(map(int, last))
-    width = 2 if largest <= 24 else 4 if largest <= 2400 else 6
-    if width == 4 and any(len(cell) == 6 for cell in last):
-        width = 6
-
-    def join(*texts: str) -> str:
-        digits = texts[-1].strip().zfill(width)
-        clock = ":".join(digits[k : k + 2] for k in range(0, width, 2))
-        return " ".join((*texts[:-1], clock if width > 2 else f"{clock}:00"))
-
-    return join
+    if len(places) > 2 and places[2:] == finer(table.names, table.cells, places[1]):
+        return lambda date, *clock: f"{date} {':'.join(part.strip() for part in clock)}"
+    clock = clock_text(table.cells[places[-1]])
+    return lambda *texts: " ".join((*texts[:-1], clock(texts[-1])))
 
 
-def _parts(table: Table, free: Sequence[int]) -> dict[str, int]:
-    """Where year, month, day and the rest stand as numbers; empty unless there is a year."""
+def _parts(table: Table, free: Sequence[int]) -> Mapping[str, int]:
+    """Where year, month, day and the rest stand as numbers, and a clock, c, if the hour is none of
+    them; empty unless there is a year.
+    """
     named = parts_of_time([table.names[p] for p in free])
-    return {
-        part: free[at] for part, at in named.items() if _in_range(table.cells[free[at]], part)
-    } if "Y" in named and _in_range(table.cells[free[named["Y"]]], "Y") else {}  # fmt: skip
-
-
-def _in_range(cells: Sequence[str], part: str) -> bool:
-    low, high = _BIG[part]
-    known = [cell.strip().removesuffix(".0") for cell in cells[:200] if not is_missing(cell)]
-    if part == "Y" and known and all(len(cell) <= 2 for cell in known):
-        low, high = 0, 99
-    return bool(known) and all(c.isdigit() and low <= int(c) <= high for c in known)
+    if "Y" not in named:
+        return {} if table.values else nameless_parts(table.names, table.cells)
+    if not in_range(table.cells[free[named["Y"]]], "Y"):
+        return {}
+    places = {part: free[at] for part, at in named.items()}
+    found = {part: p for part, p in places.items() if in_range(table.cells[p], part)}
+    if "h" not in found and ("D" in found or "J" in found):
+        left = [p for p in free if p not in found.values()]
+        clocks = (p for p in left if _is_clock_column(table, p) or _is_hhmm(table, p))
+        clock = next(clocks, None)
+        return found if clock is None else found | {"c": clock}
+    return found
 
 
 def _of_parts(table: Table, asked: Asked, parts: Mapping[str, int]) -> Clock:
-    letters = [letter for letter in "YMDJhms" if letter in parts]
+    letters = [letter for letter in "YMDJhmsc" if letter in parts]
     places = [parts[letter] for letter in letters]
+    clock = clock_text(table.cells[parts["c"]]) if "c" in parts else None
 
     def read(*texts: str) -> float:
-        cells = [text.strip().removesuffix(".0") for text in texts]
-        return seconds_of(dict(zip(letters, cells)))
+        return seconds_of_parts(
+            letters, texts if clock is None else (*texts[:-1], clock(texts[-1]))
+        )
 
     known = Found(Form("parts", EPOCH_FORM.pattern, lambda text: 0.0), "in its parts")
     names = [table.names[p] for p in places]
-    clock = clock_of(names, places, known, asked.zone, lambda *texts: "\0".join(texts))
+    made = clock_of(names, places, known, asked.zone, lambda *texts: "\0".join(texts))
     if asked.zone is None:
-        return replace(clock, read=read)
+        return replace(made, read=read)
     form = Form("parts", EPOCH_FORM.pattern, lambda text: read(*text.split("\0")))
     return clock_of(
         names, places, replace(known, form=form), asked.zone, lambda *texts: "\0".join(texts)

@@ -19,6 +19,7 @@ _BESIDE_TIME = {
     *("begin", "from", "event", "log", "logged", "record", "recorded", "reading", "measurement"),
     *("measured", "observation", "observed", "obs", "device", "server", "system", "sensor", "gps"),
     *("created", "updated", "received", "changed", "modified", "last", "at", "on", "of", "the"),
+    *("string", "text", "mess", "messung", "beginn", "ende", "von", "bis", "ab", "mtu"),
     *("and", "iso", "posix", "data", "key", "is", "der", "des", "mez", "cet", "valid", "issue"),
 }
 _AT = {"created", "updated", "recorded", "measured", "observed", "received", "logged", "sampled",
@@ -29,10 +30,21 @@ _PARTS: tuple[tuple[str, frozenset[str]], ...] = (
     ("Y", frozenset(("year", "yr", "yyyy", "yy", "jahr", "año", "annee", "année", "anno", "年"))),
     ("M", frozenset(("month", "mon", "mo", "monat", "mnth", "mes", "mois", "mese", "月"))),
     ("D", frozenset(("day", "dy", "dd", "dom", "tag", "dia", "día", "jour", "giorno", "日"))),
-    ("h", frozenset(("hour", "hr", "hh", "hours", "stunde", "std", "hora", "heure", "ora", "时"))),
+    (
+        "h",
+        frozenset(
+            ("hour", "hr", "hh", "hours", "he", "stunde", "std", "hora", "heure", "ora", "时")
+        ),
+    ),
     ("m", frozenset(("minute", "min", "mn", "mi", "minutes", "minuto", "分"))),
     ("s", frozenset(("second", "sec", "ss", "seconds", "sekunde", "sek", "segundo", "秒"))),
     ("J", frozenset(("doy", "dayofyear", "julianday", "jday", "yday"))),
+)
+_TIME_UNITS = (
+    ("s", frozenset(("s", "sec", "secs", "seconds"))),
+    ("ms", frozenset(("ms", "msec", "millis", "milliseconds"))),
+    ("us", frozenset(("us", "µs", "usec", "micros", "microseconds"))),
+    ("ns", frozenset(("ns", "nsec", "nanos", "nanoseconds"))),
 )
 _ROW_NUMBERS = {
     *("", "#", "no", "no.", "nr", "nr.", "index", "idx", "id", "row", "rownum", "row_id"),
@@ -87,6 +99,21 @@ def says_summary(cell: str) -> bool:
     return cell.strip(' :*-=."').lower() in _SUMMARIES
 
 
+def part_of_time(name: str) -> str | None:
+    """The letter of the part of a time that a column's name says, as in `parts_of_time`."""
+    plain = name.strip().lstrip("#").strip()
+    return {"MM": "M", "mm": "m"}.get(plain) or next(
+        (part for part, words in _PARTS if plain.lower() in words), None
+    )
+
+
+def unit_of_time(name: str) -> str:
+    """The unit that a column's name says, as `time_ms` does: s, ms, us, ns; empty if none."""
+    last = re.sub(r"[\s)\]]+$", "", name.lower())
+    word = re.split(r"[^a-zµ]+", last)[-1]
+    return next((unit for unit, words in _TIME_UNITS if word in words), "")
+
+
 def parts_of_time(names: Sequence[str]) -> Mapping[str, int]:
     """Where year, month, day, hour, minute, second (Y M D h m s) or day of year (J) stand.
 
@@ -94,10 +121,7 @@ def parts_of_time(names: Sequence[str]) -> Mapping[str, int]:
     """
     found: dict[str, int] = {}
     for place, name in enumerate(names):
-        plain = name.strip().lstrip("#").strip()
-        letter = {"MM": "M", "mm": "m"}.get(plain) or next(
-            (part for part, words in _PARTS if plain.lower() in words), None
-        )
+        letter = part_of_time(name)
         if letter and letter not in found:
             found[letter] = place
     if "Y" in found and "M" not in found and "J" not in found:

@@ -250,9 +250,15 @@ def _clock_alone() -> re.Pattern[str]:
     return re.compile(rf"\s*{_CLOCK}{_ZONE}\s*")
 
 
+def clock_groups(text: str) -> dict[str, str | None] | None:
+    """The parts of a text that is a time of day, by their letters; None if it is none."""
+    found = _clock_alone().fullmatch(text)
+    return None if found is None else found.groupdict()
+
+
 def is_clock(text: str) -> bool:
     """Whether a text is a time of day without a date, written with its minutes."""
-    found = _clock_alone().fullmatch(text)
+    found = clock_groups(text)
     if found is None or (found["m"] is None and found["p"] is None):
         return False
     if found["s"] is None and "." in text:
