@@ -7,25 +7,28 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rtlstm.errors import SourceError
+from rtlstm.stream.heads import (
+    full_names,
+    header_among,
+    is_head,
+    is_typed,
+    names_time,
+    stripped,
+    trailing_block,
+)
 from rtlstm.stream.rows import Cells, Rows
-from rtlstm.stream.time_names import parts_of_time, says_time
-from rtlstm.stream.values import is_missing, without_unit
+from rtlstm.stream.time_names import says_time
+from rtlstm.stream.values import is_missing
 
 BLANKS = " "
 """Runs of blanks as a separator."""
 _SEPARATORS = (",", ";", "\t", "|", BLANKS, "  ")
 _WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", BLANKS: "blanks",
           "  ": "wide blanks"}  # fmt: skip
+_UNNAMED = ("\t", ";", "|", "  ")
+"""Separators that hardly any name contains, so that a name is not two."""
 _HEADS = 3  # lines: a header, units and a row
 _JUDGED = 200  # lines
-_TYPED = re.compile(
-    r"[+-]?(?:\d[\d.,'’ \u00a0\u2009\u202f]*|[.,]\d+)(?:[eE][+-]?\d+)?%?"
-    r"|(?=.*\d)(?:[\d:/.\-+T _Z年月日时分秒]|, )+(?: ?[AaPp]\.?[Mm]\.?)?"
-    r"(?: ?(?:UTC|GMT|[A-Z]{3,4}))?"
-    r"|\d{1,2}[-/. ]?[A-Za-z]{3,9}[-/. ,]+\d{2,4}.*|[A-Za-z]{3,9} \d{1,2},? \d{4}.*"
-    r"|true|false|on|off",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -160,11 +163,6 @@ def _cells(line: str, separator: str, quote: str) -> list[str]:
         return [""]
 
 
-def is_typed(cell: str) -> bool:
-    """Whether a cell is a number, a date, a time or a truth by its looks."""
-    return _TYPED.fullmatch(without_unit(cell.strip())) is not None
-
-
 def _separator(lines: Sequence[str], quote: str) -> str:
     """The separator that splits these lines most evenly into cells that mean something."""
     return max(_SEPARATORS, key=lambda mark: _score(lines, mark, quote))
@@ -182,7 +180,8 @@ def _score(lines: Sequence[str], mark: str, quote: str) -> float:
     cells = [cell for row in rows if len(row) == width for cell in row]
     typed = sum(0.3 if not cell.strip() else 1.0 * (is_typed(cell) or is_missing(cell))
                 for cell in cells)  # fmt: skip
-    near = any(len(row) in (width, width - 1) and is_head(row) for row in rows[:30])
+    widths = (width, width - 1) if width > 2 else (width,)
+    near = any(len(row) in widths and is_head(row) for row in rows[:30])
     fits = 1.0 if near else 0.8  # of two ways, the one that splits the header likewise
     return fits * count / len(rows) * (width - 1) / width * (0.1 + typed / len(cells))
 
@@ -199,18 +198,18 @@ def _table(
     if first is None:
         return None
     before = [(k, row) for k, row in enumerate(rows[:first])]
-    heads = _trailing_block(before, width)
+    heads = trailing_block(before, width)
     if not heads:
         near = [row for row in commented if len(row) in (width, width - 1) and is_head(row)]
         if near:
-            timed = (k for k, row in enumerate(near) if _names_time(row))
+            timed = (k for k, row in enumerate(near) if names_time(row))
             chosen = next(timed, len(near) - 1)
             units = near[chosen + 1] if chosen + 1 < len(near) else None
             return near[chosen], first, units, width
         odd = rows[first - 1] if first else []
         return odd if len(odd) > 1 and is_head(odd) else None, first, None, width
-    chosen = _header_among(heads)
-    at, header = heads[chosen]
+    chosen = header_among(heads)
+    at, header = heads[chosen][0], full_names([row for _, row in heads], chosen)
     after = heads[chosen + 1 :]
     units = after[0][1] if after else None
     skip = at + 1
@@ -218,7 +217,7 @@ def _table(
         skip += 1
     if skip == at + 1 or units == header:  # the header once more says no units
         units = None
-    return header, skip, units, max(width, len(_stripped(header)))
+    return header, skip, units, max(width, len(stripped(header)))
 
 
 def _typed_columns(rows: Sequence[list[str]], width: int) -> list[bool]:
@@ -245,48 +244,6 @@ def _is_row(row: Sequence[str], typed: Sequence[bool]) -> bool:
     return all(is_typed(cell) or is_missing(cell) for cell, yes in zip(row, typed) if yes)
 
 
-def _trailing_block(
-    before: Sequence[tuple[int, list[str]]], width: int
-) -> list[tuple[int, list[str]]]:
-    """The rows right before the first one of values that have about as many cells as that."""
-    block: list[tuple[int, list[str]]] = []
-    for at, row in reversed(before):
-        many = len(_stripped(row))
-        if width > 1 and many < width - 1 and len(row) not in (width, width - 1):
-            break
-        if width > 2 and many <= 1:
-            break
-        block.insert(0, (at, row))
-    while len(block) > 1 and not is_head(block[0][1]):
-        block.pop(0)
-    return block
-
-
-def _stripped(row: Sequence[str]) -> Sequence[str]:
-    """A row without empty cells at its end."""
-    end = len(row)
-    while end and not row[end - 1].strip():
-        end -= 1
-    return row[:end]
-
-
-def is_head(row: Sequence[str]) -> bool:
-    """Whether the cells of a row are words, as the names of columns are."""
-    return not any(is_typed(cell) for cell in row) and any(cell.strip() for cell in row)
-
-
-def _names_time(row: Sequence[str]) -> bool:
-    return any(map(says_time, row)) or bool(parts_of_time(row))
-
-
-def _header_among(heads: Sequence[tuple[int, list[str]]]) -> int:
-    """Which of several rows of words is the header: one that names a time, else the first."""
-    for k, (_, row) in enumerate(heads):
-        if _names_time(row) and is_head(row):
-            return k
-    return 0
-
-
 def _looks_like_units(row: Sequence[str], width: int, typed: Sequence[bool]) -> bool:
     """Whether a row under the header is one of units or words, and no broken row of values."""
     if len(row) not in (width, width - 1):
@@ -311,6 +268,8 @@ def _layout(
         names = [f"column{k + 1}" for k in range(widest - trailing)]
         return Layout(separator, quote, comment, skip, tuple(names), None, None, trailing, False)
     names = [_clean(cell) for cell in header]
+    if separator in _UNNAMED and len(rows) >= _HEADS:
+        del names[max(map(len, rows)) :]  # as of comments, which none of the rows has
     full = [row for row in rows[:200] if len(row) == widest]
     empty_end = bool(full) and all(not row[-1].strip() for row in full)
     row_names = False

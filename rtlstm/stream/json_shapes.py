@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rtlstm.stream.dialect import is_head
+from rtlstm.stream.heads import is_head
 from rtlstm.stream.json_times import own_time, says_more
 from rtlstm.stream.records import Record, flatten
 

@@ -21,6 +21,8 @@ __all__ = ["MAX_LINE", "Lines", "Readable", "name_of"]
 MAX_LINE = 1 << 20
 """Bytes of the longest line that is taken in, unless told otherwise."""
 
+_FILL = 8
+"""NULs in a row from which they are none of a damaged cell."""
 HEAD = 1 << 12
 """Bytes from which the encoding is told, if they are there."""
 
@@ -229,12 +231,29 @@ class Lines:
             self._passing = not end and not self._ended
             whole = whole[end:] if end else b""
         text = whole.decode(self._codec, self._errors)
+        odd = "\0" in text or "\x1a" in text
         for line in io.StringIO(text, newline=self._end.decode()):
             self._count += 1
+            if odd:
+                line = self._without_fill(line)
             if len(line) > self._limit + 1:
                 self._pass_over(line.encode("utf-8", "replace"), passing=False)
             elif not line.isspace():
                 self._ready.append((self._count, line))
+
+    def _without_fill(self, line: str) -> str:
+        """A line without what is no text before it: the many NULs that a power failure leaves in
+        a file, and the Ctrl-Z at the end of one from DOS. Behind a cell they stay, and spoil the
+        row, which may have been cut there.
+        """
+        if not line.strip("\0\x1a\r\n\t "):
+            self.rejects.counts["fill"] += not line.isspace()
+            return "\n"
+        bare = line.lstrip("\0")
+        if len(line) - len(bare) < _FILL:
+            return line
+        self.rejects.counts["fill"] += 1
+        return bare
 
     def _pass_over(self, start: bytes, passing: bool = True) -> None:
         """Note a line that is too long; what is still to come of it is dropped."""

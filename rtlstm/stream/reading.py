@@ -101,7 +101,8 @@ def decide(table: Table, options: Options, separator: str = ",", whole: bool = F
     free = [p for p in range(len(table.names)) if p not in taken]
     written = [p for p in free if table.names[p] not in table.numbers]
     decimal = decimal_mark((c for p in written for c in table.cells[p][:300]), separator)
-    kinds = {p: _kind(table, p, decimal, whole) for p in free}
+    codes = _codes_of_several([table.cells[p] for p in free], decimal)
+    kinds = {p: _kind(table, p, decimal, whole, codes) for p in free}
     if wanted is None:
         left = dict(left_out)
         for p in free:
@@ -119,12 +120,8 @@ def decide(table: Table, options: Options, separator: str = ",", whole: bool = F
     numbers = [table.cells[where[name]] for name, kind in known.items() if kind == "number"]
     return Reading(
         columns, tuple(where.get(name, -1) for name in columns), known, clock, left, decimal,
-        missing=_words_for_missing(numbers, decimal),
+        missing=_words_for_missing(numbers, decimal, codes),
     )  # fmt: skip
-
-
-def _unless(cell: str, words: frozenset[str]) -> str:
-    return "" if cell.strip().lower() in words else cell
 
 
 def _empty_ones(
@@ -150,38 +147,60 @@ def _check(
             )
 
 
-def _kind(table: Table, place: int, decimal: str, whole: bool) -> str:
+def _kind(table: Table, place: int, decimal: str, whole: bool, codes: frozenset[str]) -> str:
     """number, truth, or why a column is left out: text, empty, row number."""
     cells, name = table.cells[place], table.names[place]
-    known = [cell for cell in cells if not is_missing(cell)]
+    known = [cell for cell in cells if not is_missing(cell) and cell.strip().lower() not in codes]
     if not known:
         sparse = name and len(cells) < (1 if whole else _ENOUGH)
         return "number" if sparse or not cells else "empty"
     if says_row_number(name) and _counts_up(known):
         return "row number"
+    if not name:
+        return "row name"
     if all(cell.strip().lower() in TRUTHS for cell in known):
         return "truth"
     good = sum(_is_number(cell, decimal) for cell in known)
     return "number" if 2 * good >= len(known) else "text"
 
 
-def _words_for_missing(columns: Sequence[Sequence[str]], decimal: str) -> tuple[str, ...]:
-    """Codes that stand among numbers at least three times, as MM does in files of buoys.
+def _words_for_missing(
+    columns: Sequence[Sequence[str]], decimal: str, codes: frozenset[str]
+) -> tuple[str, ...]:
+    """Codes that stand among numbers at least three times, as MM does in files of buoys."""
+    counts: Counter[str] = Counter()
+    for cells in columns:
+        counts.update(cell.strip().lower() for cell in cells if _is_code(cell, decimal))
+    found = [code for code, count in counts.items() if count >= _OFTEN]
+    return tuple(dict.fromkeys([*found, *sorted(codes & counts.keys())]))
 
-    A code has up to three capitals or marks; longer words may say what a person should know.
+
+def _codes_of_several(columns: Sequence[Sequence[str]], decimal: str) -> frozenset[str]:
+    """Codes that stand among nothing but numbers in several columns, however few these are.
+
+    So a wave height that comes once an hour, with MM in between, is a column of numbers.
     """
     counts: Counter[str] = Counter()
     for cells in columns:
-        short = (cell.strip() for cell in cells if len(cell) <= _LONGEST + 2)
-        counts.update(c for c in short if c.upper() == c and not any(map(str.isdigit, c)))
-    return tuple(
-        code.lower()
-        for code, count in counts.items()
-        if count >= _OFTEN
-        and len(code) <= _LONGEST
-        and not is_missing(code)
-        and not _is_number(code, decimal)
-    )
+        known = {cell for cell in cells if not is_missing(cell)}
+        codes = {cell for cell in known if _is_code(cell, decimal)}
+        numbers = known - codes
+        enough = sum(cell in numbers for cell in cells) >= _OFTEN
+        if codes and enough and all(_is_number(c, decimal) for c in numbers):
+            counts.update({code.strip().lower() for code in codes})
+    return frozenset(code for code, count in counts.items() if count > 1)
+
+
+def _is_code(cell: str, decimal: str) -> bool:
+    """Whether a cell may be a code for a missing value: up to three capitals or marks.
+
+    Longer words may say what a person should know.
+    """
+    code = cell.strip()
+    short = 0 < len(code) <= _LONGEST and code.upper() == code
+    if not short or any(map(str.isdigit, code)):
+        return False
+    return not is_missing(code) and not _is_number(code, decimal)
 
 
 def _counts_up(cells: Sequence[str]) -> bool:
@@ -189,7 +208,8 @@ def _counts_up(cells: Sequence[str]) -> bool:
         numbers = [int(cell.strip().strip('"')) for cell in cells]
     except ValueError:
         return False
-    return all(b - a == 1 for a, b in pairwise(numbers))
+    steps = {b - a for a, b in pairwise(numbers)}
+    return len(steps) <= 1 and min(steps, default=1) > 0
 
 
 def _is_number(cell: str, decimal: str) -> bool:

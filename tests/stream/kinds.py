@@ -315,6 +315,35 @@ AROUND = {
         lambda i, t: f'"{t:%Y-%m-%d %H:%M:%S}",{i},{P[i]},{Q[i]}',
         '"TOA5","CR1000","1234","os"\n"TIMESTAMP","RECORD","p","q"\n"TS","RN","hPa","m/s"\n"","","Avg","Smp"',
     ),
+    "after a power failure": Kind(
+        PLAIN.replace("\n2023-10-31 00:00", "\n" + "\0" * 512 + "2023-10-31 00:00").encode() + b"\0" * 600
+    ),
+    "from DOS": Kind(PLAIN.replace("\n", "\r\n").encode() + b"\x1a"),
+    "numbers in names": text(
+        lambda i, t: f"US\t{t:%Y-%m-%d %H:%M}\t{P[i]}\t{Q[i]}",
+        "# from a gauge\nagency\tdatetime\t1234_00060\t1234_00065\n5s\t20d\t14n\t14n",
+        columns=("1234_00060", "1234_00065"),
+    ),
+    "settings, and a name without cells": text(
+        lambda i, t: f"{t:%Y-%m-%d %H:%M}\t{P[i]}\t{Q[i]}",
+        "Writer\tme\nDate\t2023/10/30\nChannels\t2\t\t\nTime\t20:30:00.1\t20:30:00.1\t\n***End***\t\t\t\nwhen\tp\tq\tComment",
+    ),
+    "many settings before two columns": text(
+        lambda i, t: f"{i / 1000:.6f}\t{Q[i]}",
+        "Logger\tA\nOwner\tB\nPlace\tattic\nMode\tslow\nRange\tfull\nx\tq", columns=("x", "q"), time=None,
+    ),
+    "names in levels": text(
+        lambda i, t: f"{t:%Y-%m-%d %H:%M},{P[i]},{Q[i]}", "Price,Close,Open\nTicker,A,B\nDate,,",
+        columns=("Close A", "Open B"),
+    ),
+    "every tenth row": text(lambda i, t: f"{10 * i},{t:%Y-%m-%d %H:%M},{P[i]},{Q[i]}", ",time,p,q"),
+    "rows left after a choice": text(
+        lambda i, t: f"{i * i},{t:%Y-%m-%d %H:%M},{P[i]},{Q[i]}", ",time,p,q"
+    ),
+    "codes for most": text(
+        lambda i, t: f"{t:%Y-%m-%d %H:%M} {'MM' if i % 6 else P[i]} {'MM' if i % 4 else Q[i]} MM",
+        "#date time p q r", missing=40 + 36,
+    ),
     "header twice": Kind((PLAIN + PLAIN).encode(), rows=2 * ROWS),
     "no header": Kind(PLAIN.split("\n", 1)[1].encode(), ("column2", "column3")),
     "row names": text(lambda i, t: f'"{i + 1}","{t:%Y-%m-%d %H:%M}",{P[i]},{Q[i]}', '"t","p","q"'),
