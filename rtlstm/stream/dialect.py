@@ -180,8 +180,8 @@ def _score(lines: Sequence[str], mark: str, quote: str) -> float:
     cells = [cell for row in rows if len(row) == width for cell in row]
     typed = sum(0.3 if not cell.strip() else 1.0 * (is_typed(cell) or is_missing(cell))
                 for cell in cells)  # fmt: skip
-    widths = (width, width - 1) if width > 2 else (width,)
-    near = any(len(row) in widths and is_head(row) for row in rows[:30])
+    near_widths = (width, width - 1) if width > 2 else (width,)
+    near = any(len(row) in near_widths and is_head(row) for row in rows[:30])
     fits = 1.0 if near else 0.8  # of two ways, the one that splits the header likewise
     return fits * count / len(rows) * (width - 1) / width * (0.1 + typed / len(cells))
 

@@ -28,9 +28,9 @@ def guess_encoding(head: bytes) -> str:
     for mark, name in _BOMS:
         if head.startswith(mark):
             return name
-    zeros = head[:400].count(0)
-    if zeros and zeros >= len(head[:400]) // 3 and len(head) > 3:
-        return "utf-16-le" if head[1:400:2].count(0) > head[0:400:2].count(0) else "utf-16-be"
+    even, odd = head[0:400:2].count(0), head[1:400:2].count(0)
+    if even + odd >= max(len(head[:400]) // 3, 1) and 4 * min(even, odd) < max(even, odd):
+        return "utf-16-le" if odd > even else "utf-16-be"  # every second one; else a fill of zeros
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
         return "utf-8"
