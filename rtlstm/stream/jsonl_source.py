@@ -1,13 +1,14 @@
 """JSON as a source of samples: objects on lines, in an array, or nested in one object."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from rtlstm.stream.json_records import JsonLines, JsonText
 from rtlstm.stream.json_shapes import LABEL
 from rtlstm.stream.lines import MAX_LINE, Lines, Readable, name_of
 from rtlstm.stream.reading import Options
-from rtlstm.stream.records import RecordSource
+from rtlstm.stream.records import Record, RecordSource
 from rtlstm.stream.rejects import DeadLetter, OnError, Rejects
 
 _LIST = re.compile(r'"\s*:\s*\[')
@@ -42,10 +43,23 @@ class JsonlSource(RecordSource):
 
     def __init__(self, lines: Lines, options: Options, *, strict: bool = False) -> None:
         self.layout = {"format": "JSON", "packed": lines.packed, "encoding": lines.encoding}
-        records = JsonText(lines) if _is_text(lines) else JsonLines(lines)
+        again = None if lines.again is None else partial(_again, lines.again, options)
         super().__init__(
-            records, lines.rejects, options, strict=strict, live=lines.live, close=lines.close
-        )
+            _records(lines), lines.rejects, options,
+            strict=strict, live=lines.live, close=lines.close, again=again,
+        )  # fmt: skip
+
+
+def _records(lines: Lines) -> JsonText | JsonLines:
+    return JsonText(lines) if _is_text(lines) else JsonLines(lines)
+
+
+def _again(readable: Readable, options: Options) -> Iterator[Record]:
+    """The records of a file from its first on, those that are none left out."""
+    rejects = Rejects(name_of(readable), "skip", None)
+    with Lines(readable, rejects, encoding=options.encoding).closed_on_error() as lines:
+        yield from _records(lines)
+        lines.close()
 
 
 def _is_text(lines: Lines) -> bool:

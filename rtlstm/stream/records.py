@@ -1,10 +1,10 @@
 """Records with named fields, nested ones too, as a source of samples."""
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +20,8 @@ from rtlstm.stream.time_names import says_time
 from rtlstm.stream.values import check_known, numbers_among, units_in
 
 Record = dict[str, Any]
+Again = Callable[[], Iterator[Record]]
+"""Gives the records once more, from the first on; there is none where that cannot be."""
 TRIED = 20
 """Records of a live source within which what was decided on fewer may be revised, once."""
 LOOK = 1000
@@ -67,10 +69,11 @@ class RecordSource(Closing):
         strict: bool = False,
         live: bool = False,
         close: Any = None,
+        again: Again | None = None,
     ) -> None:
         self._source, self._rejects, self._strict = records, rejects, strict
         self._where, self._options, self._live = rejects.where, options, live
-        self._close = close or (lambda: None)
+        self._close, self._again = close or (lambda: None), again
         self.notices: list[str] = []
         """What was found otherwise than decided, a line each."""
         self._count = 0
@@ -124,13 +127,15 @@ class RecordSource(Closing):
             raise SourceError(f"{self._where}: no record, whose fields would be the columns")
         if asked is not None and looked and not any(name in names for name in asked):
             check_known(self._where, asked, names)
+        ended = len(looked) < LOOK and not self._live
         texts = {name: [_text(record.get(name)) for record in looked] for name in names}
         table = Table(
             self._where, [*names, *(name for name in asked or () if name not in names)],
             [*texts.values(), *([""] * len(looked) for name in asked or () if name not in names)],
-            numbers=frozenset(name for name in names if _are_numbers(name, looked)), live=True,
+            numbers=frozenset(name for name in names if _are_numbers(name, looked)),
+            further=lambda places: self._further([names[p] for p in places]),
+            live=self._live or (self._again is None and not ended),
         )  # fmt: skip
-        ended = len(looked) < LOOK and not self._live
         reading = decide(table, self._options, ";", ended)
         if asked is None:
             reading = _without_rare(reading, texts)
@@ -142,6 +147,13 @@ class RecordSource(Closing):
         words = [word.strip().lower() for word in self._options.missing]
         self._words = frozenset((*words, *reading.missing))
         self._sentinels = numbers_among(words)
+
+    def _further(self, names: Sequence[str]) -> Iterator[Sequence[str]]:
+        """The texts of these fields in the records behind those looked at, read a second time."""
+        records = self._again() if self._again is not None else iter(())
+        for record in islice(records, LOOK, None):
+            flat = flatten(record)
+            yield [_text(flat.get(name)) for name in names]
 
     # ------------------------------------------------------------------ records
     def _sample(self, record: Record) -> Sample | None:
