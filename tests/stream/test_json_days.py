@@ -36,5 +36,5 @@ def test_what_nothing_settles_is_refused_with_a_hint(count: int, tmp_path: Path)
     path = written(tmp_path / "heart.json", count, "%m/%d/%y %H:%M:%S", True)
     with pytest.raises(SourceError, match="--time-format day-first, month-first"):
         open_source(path)
-    said = open_source(path, options=Options(time_format="month-first"))
-    assert next(iter(said)).time == FIRST.timestamp()
+    with open_source(path, options=Options(time_format="month-first")) as source:
+        assert next(iter(source)).time == FIRST.timestamp()
