@@ -46,11 +46,12 @@ PLAIN = {
 _BLANKS = re.compile(r"(?<=\d)['’ \u00a0\u2009\u202f](?=\d{3}(?:\D|$))")  # 1'234 and 1 234
 _INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
 _MEASURED = re.compile(  # letters behind a blank alone, since 12A and 3rd are names
-    r"([+-]?[\d.,]*\d)(?:\s*([%‰°€$£])|\s*([°º]\s?[CFK])|\s+((?:[kMGTmcdhnµμu]|[KMGT]i)?"
+    r"([+-]?[\d.,]*\d)(?:\s*([%‰°€$£¥]|%\s?[rR][hHFf])|\s*([°º]\s?[CFK])|\s+((?:[kMGTmcdhnµμu]|[KMGT]i)?"
     r"(?:m|s|g|l|L|A|V|W|Wh|VA|VAh|Ah|var|Hz|Pa|J|N|bar|B|b|bit|bps|lx|lux|Ω|Ohm|eV)(?:/s)?"
     r"|[kc]?m/h|mph|kn|kts?|inHg|mmHg|psi|ppm|ppb|ppt|rpm|dBm?|[µμum]?g/m[³3]|m[³23²]|[lL]/(?:min|h)"
     r"|m[³3]/[sh]|W/m[²2]|[CFK]|deg|h|min|USD|EUR|GBP))"
 )
+_PRICED = re.compile(r"([+-]?)([€$£¥])\s?([\d.,]*\d)")
 _UNDEFINED = re.compile(r"([+-]?)1[.,]#(IND|QNAN|SNAN|INF|J|R)0*", re.IGNORECASE)  # of C on Windows
 _NONE_TYPES = ("NAType", "NaTType")  # of pandas, which is not imported
 
@@ -74,7 +75,7 @@ def number(cell: str, decimal: str = ".") -> float:
     if word in TRUTHS:
         return TRUTHS[word]
     text = _BLANKS.sub("", text)
-    if not text[-1].isdecimal() or " " in text:
+    if not text[-1].isdecimal() or " " in text or not text[0].isdecimal():
         text = without_unit(text)
     other = "," if decimal == "." else "."
     if other in text and GROUPS[decimal].fullmatch(text):
@@ -89,18 +90,23 @@ def number(cell: str, decimal: str = ".") -> float:
 
 
 def without_unit(text: str) -> str:
-    """A number's text without the unit behind it; other texts as they are."""
+    """A number's text without the unit behind it, or before it; other texts as they are."""
     found = _MEASURED.fullmatch(text)
-    return found[1] if found else text
+    if found:
+        return found[1]
+    priced = _PRICED.fullmatch(text)
+    return priced[1] + priced[3] if priced else text
 
 
 def unit_of(cell: str) -> str:
     """The unit behind a number, as one writes it; empty where there is none."""
     text = cell.strip()
-    if text[-1:].isdecimal() and " " not in text:
+    if text[-1:].isdecimal() and text[0].isdecimal() and " " not in text:
         return ""
-    found = _MEASURED.fullmatch(_BLANKS.sub("", text.replace("−", "-")))
-    unit = next(filter(None, found.groups()[1:]), "") if found else ""
+    text = _BLANKS.sub("", text.replace("−", "-"))
+    found = _MEASURED.fullmatch(text)
+    priced = None if found else _PRICED.fullmatch(text)
+    unit = next(filter(None, found.groups()[1:]), "") if found else priced[2] if priced else ""
     return unit.replace(" ", "").replace("º", "°").replace("μ", "µ")
 
 

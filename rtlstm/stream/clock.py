@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from rtlstm.errors import SourceError
 from rtlstm.stream.day_order import CANDIDATES, settle
-from rtlstm.stream.time_names import says_summary, unit_of_time, words_of
+from rtlstm.stream.time_names import says_summary, unit_of_time, words_of, zone_in
 from rtlstm.stream.times import (
     DIGITS,
     EPOCH,
@@ -48,6 +48,7 @@ _SHORT = {"T": "%H:%M:%S", "R": "%H:%M", "F": "%Y-%m-%d", "D": "%m/%d/%y"}
 _UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "µs": 1e6, "ns": 1e9}
 _WORDS = {"day-first": "dmy", "month-first": "mdy", "iso": "ymd"}
 
+_SPAN = re.compile(r"(\d.*?\d\w*)(?: +(?:-|–|—|to|bis) +|/(?=\d{4}-))(\d.*\d\w*)")
 _FEW = 3  # rows that tell something of an order
 _SHORT_EPOCH = 1e9  # seconds of 2001, before which hardly any stream has begun
 Read = Callable[[str], float]
@@ -115,13 +116,34 @@ def form_of(
     }
     most, of = max(counts.values()), min(len(known), 200)
     if most == 0 or most < (0.5 if telling else 0.95) * of:
-        return None
+        return _spans(known, telling, name, further, live)
     keys = [key for key, count in counts.items() if count == most]
     order = [key for key in CANDIDATES if key in keys]
     if len(order) > 1 and keys[0] in order:
         return _ordered(order, known, further, live)
     form = next((f for key in keys if _reads(f := (FORMS | DIGITS)[key], known[:200])), None)
     return None if form is None else _found(form, form.name, known)
+
+
+def _spans(
+    known: Sequence[str], telling: bool, name: str, further: Iterable[str], live: bool
+) -> Found | None:
+    """Two moments in one cell, `01.03.2024 00:00 - 01.03.2024 01:00`: the first is the time."""
+    halves = [_SPAN.fullmatch(cell.strip()) for cell in known[:200]]
+    if not all(halves):
+        return None
+    starts = (_start(cell) for cell in further)
+    found = form_of(list(map(_start, known)), telling, name, starts, live=live)
+    if found is None or form_of([half[2] for half in halves if half], telling, live=True) is None:
+        return None
+    form = found.form
+    spans = Form(form.name, _SPAN, lambda text: form.read(_start(text)))
+    return replace(found, form=spans, said=f"{found.said}, begin of a span")
+
+
+def _start(cell: str) -> str:
+    found = _SPAN.fullmatch(cell.strip())
+    return found[1] if found else cell
 
 
 def _rising(known: Sequence[str]) -> Found | None:
@@ -321,6 +343,7 @@ def clock_of(
         read = lambda *texts: one(joined(*texts))  # noqa: E731
     said = "" if found.zoned and found.said.startswith("epoch") else "zone as written"
     if not found.zoned:
+        zone = zone or next(filter(None, map(zone_in, names)), None)
         said = zone or "UTC"
         if zone:
             local, face = zone_said(zone), read

@@ -1,7 +1,9 @@
 """Names of columns that are words for time, and for its parts."""
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
+from zoneinfo import ZoneInfo
 
 _TIME_WORDS = {
     *("time", "date", "timestamp", "datetime", "ts", "epoch", "when", "unix", "datestamp"),
@@ -112,6 +114,20 @@ def unit_of_time(name: str) -> str:
     last = re.sub(r"[\s)\]]+$", "", name.lower())
     word = re.split(r"[^a-zµ]+", last)[-1]
     return next((unit for unit, words in _TIME_UNITS if word in words), "")
+
+
+def zone_in(name: str) -> str | None:
+    """The zone that a column's name says: `Date Time, GMT+01:00`, `Date (Europe/Berlin)`.
+
+    An offset or a place; UTC goes without saying, and letters such as CET may stand for two.
+    """
+    offset = re.search(r"\b(?:UTC|GMT) ?([+-]) ?(\d{1,2})(?::?(\d{2}))?\b", name)
+    if offset:
+        return f"{offset[1]}{int(offset[2]):02d}:{offset[3] or '00'}"
+    place = re.search(r"\b[A-Z][a-z]+/[A-Z]\w+(?:/[A-Z]\w+)?", name)
+    with contextlib.suppress(KeyError, ValueError, OSError):
+        return ZoneInfo(place[0]).key if place else None
+    return None
 
 
 def parts_of_time(names: Sequence[str]) -> Mapping[str, int]:

@@ -76,7 +76,9 @@ def test_other_units_are_not(unit: str, other: str) -> None:
     [("2.5 GiB", 2.5, "GiB"), ("50.1 kB/s", 50.1, "kB/s"), ("3 MWh", 3.0, "MWh"), ("7", 7.0, ""),
      ("20 ºC", 20.0, "°C"), ("5 μA", 5.0, "µA"), ("1.2 km/h", 1.2, "km/h"), ("8 m³", 8.0, "m³"),
      ("9 m2", 9.0, "m2"),
-     ("15%", 15.0, "%"), ("1 234 W", 1234.0, "W"), ("−3 V", -3.0, "V")],
+     ("15%", 15.0, "%"), ("1 234 W", 1234.0, "W"), ("−3 V", -3.0, "V"),
+     ("$1,019.61", 1019.61, "$"), ("-€ 5.5", -5.5, "€"), ("45.1 %RH", 45.1, "%RH"),
+     ("45 % rH", 45.0, "%rH")],
 )  # fmt: skip
 def test_a_number_and_its_unit(cell: str, value: float, unit: str) -> None:
     assert number(cell) == value

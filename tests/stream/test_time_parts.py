@@ -118,3 +118,37 @@ def test_numbers_that_are_no_times_stay_values() -> None:
 def test_the_unit_in_a_name() -> None:
     said = {name: unit_of_time(name) for name in ("time_ms", "Time (µs)", "ts", "time [s]", "time")}
     assert said == {"time_ms": "ms", "Time (µs)": "us", "ts": "", "time [s]": "s", "time": ""}
+
+
+SPANS = {
+    "%d.%m.%Y %H:%M": " - ",
+    "%Y-%m-%dT%H:%M:%SZ": "/",
+    "%d/%m/%Y %H:%M:%S": " - ",
+    "%Y-%m-%d %H:%M": " to ",
+}
+
+
+@pytest.mark.parametrize("form", SPANS)
+@pytest.mark.parametrize("header", ["MTU,p", "interval,p"])
+def test_the_time_of_a_span_is_where_it_begins(form: str, header: str) -> None:
+    def row(t: dt.datetime, k: int) -> str:
+        return f'"{t:{form}}{SPANS[form]}{t + dt.timedelta(hours=1):{form}}",{k}'
+
+    source, samples = read(header, row, HOUR)
+    assert source.columns == ("p",)
+    assert "begin of a span" in str(source.reading)
+    assert [s.time for s in samples] == [FIRST.timestamp() + HOUR * k for k in range(ROWS)]
+
+
+@pytest.mark.parametrize(
+    ("name", "hours"),
+    [("Date Time, GMT+01:00", 1), ("Time (UTC-5)", -5), ("time [UTC+0530]", 5.5), ("Time UTC", 0),
+     ("Date (Europe/Berlin)", 1), ("Time (Here/There)", 0)],
+)  # fmt: skip
+def test_the_zone_in_a_name_is_that_of_its_times(name: str, hours: float) -> None:
+    source, samples = read(f'"{name}",p', lambda t, k: f"{t:%Y-%m-%d %H:%M},{k}", HOUR)
+    assert samples[0].time == FIRST.timestamp() - 3600 * hours, source.reading
+    _, said = read(f'"{name}",p', lambda t, k: f"{t:%Y-%m-%d %H:%M},{k}", HOUR, time_zone="+03:00")
+    assert said[0].time == FIRST.timestamp() - 3 * 3600
+    _, zoned = read(f'"{name}",p', lambda t, k: f"{t:%Y-%m-%d %H:%M}Z,{k}", HOUR)
+    assert zoned[0].time == FIRST.timestamp()
