@@ -23,31 +23,55 @@ UNCHANGED = "nothing was changed"
 def as_row(row: Any, columns: tuple[str, ...]) -> tuple[Array, int]:
     """(values (C,) float64, unknown fields): NaN where a field is missing, None or NaN.
 
-    row: mapping from column to number, or a sequence in the order of the columns. Raises
-    SampleError for a wrong length or type.
+    row: mapping from column to number, a named tuple that has all columns among its fields, or a
+    sequence in the order of the columns. Raises SampleError for a wrong length or type, and for
+    names of which none is a column.
     """
     if type(row) is np.ndarray and row.dtype is FLOAT64 and row.shape == (len(columns),):
         return (row if row.flags.c_contiguous else np.ascontiguousarray(row)), 0
     series = None if type(row) is np.ndarray else series_of(row)
     if series is not None:
         row = _named(*series[:2], columns)
+    if isinstance(row, tuple):
+        row = _by_fields(row, columns)
     if isinstance(row, Mapping):
+        if row:
+            _must_share(row, columns)
         values = [row.get(name) for name in columns]
         unknown = len(row) - sum(name in row for name in columns)
         return _numbers(values, (len(columns),)), unknown
     return _numbers(row, (len(columns),)), 0
 
 
+def _by_fields(row: Any, columns: tuple[str, ...]) -> Any:
+    """A named tuple as a mapping if its fields are names of columns; other tuples as they are."""
+    fields = getattr(row, "_fields", None)
+    if fields is None or not any(name in fields for name in columns):
+        return row
+    lacking = [name for name in columns if name not in fields]
+    if lacking:
+        raise SampleError(
+            f"the row's fields lack {', '.join(lacking[:8])}; give dicts or the table itself, since"
+            f" itertuples of pandas names no column by more than an identifier; {UNCHANGED}"
+        )
+    return dict(zip(fields, row))
+
+
+def _must_share(names: Any, columns: tuple[str, ...]) -> None:
+    """Raise SampleError if none of these names is a column, as when all are misspelt."""
+    if not any(name in names for name in columns):
+        raise SampleError(
+            f"the row has none of the columns {', '.join(columns[:8])}; it is read by its labels,"
+            f" {', '.join(map(str, list(names)[:8]))}; {UNCHANGED}"
+        )
+
+
 def _named(labels: list[Any], values: list[Any], columns: tuple[str, ...]) -> Any:
     """The values of a labelled row by column; in their order if the labels are mere numbers."""
-    if any(label in columns for label in labels):
-        return dict(zip(labels, (_cell(value) for value in values)))
     if labels == list(range(len(columns))):
         return values
-    raise SampleError(
-        f"the row has none of the columns {', '.join(columns[:8])}; it is read by its labels,"
-        f" {', '.join(map(str, labels[:8]))}; {UNCHANGED}"
-    )
+    _must_share(labels, columns)
+    return dict(zip(labels, (_cell(value) for value in values)))
 
 
 def _cell(value: Any) -> Any:
@@ -65,7 +89,10 @@ def time_of(row: Any, time: Any) -> Any:
     if time is not None or type(row) is np.ndarray:
         return time
     series = series_of(row)
-    return None if series is None else series[2]
+    moment = getattr(row, "Index", None) if isinstance(row, tuple) else None  # of itertuples
+    if series is None:
+        return moment if hasattr(moment, "timestamp") and not is_none(moment) else None
+    return series[2]
 
 
 def as_batch(rows: Any, times: Any, columns: tuple[str, ...]) -> tuple[Array, Array]:
@@ -92,12 +119,14 @@ def as_batch(rows: Any, times: Any, columns: tuple[str, ...]) -> tuple[Array, Ar
 
 def as_table(rows: Any, columns: tuple[str, ...]) -> Array:
     """Rows (T, C), or the values (T,) of one column, as a C-contiguous float64 array, or raise
-    SampleError.
+    SampleError. A mapping holds the values of each column, (T,).
     """
+    if isinstance(rows, Mapping):
+        return _columns(rows, columns)
     if not isinstance(rows, np.ndarray):
         if not hasattr(rows, "__iter__"):
             raise SampleError(f"rows must be several, got {type(rows).__name__}; {UNCHANGED}")
-        rows = list(rows)
+        rows = [_by_fields(row, columns) if isinstance(row, tuple) else row for row in rows]
         named = [isinstance(row, Mapping) for row in rows]
         if any(named):
             if not all(named):
@@ -106,10 +135,28 @@ def as_table(rows: Any, columns: tuple[str, ...]) -> Array:
                     f"rows are all records or all sequences, and row {row} is not what row 0 is;"
                     f" {UNCHANGED}"
                 )
+            _must_share({name for row in rows for name in row}, columns)
             rows = [[row.get(name) for name in columns] for row in rows]
         if not rows:
             return np.empty((0, len(columns)))
     return _numbers(rows, (len(rows), len(columns)))
+
+
+def _columns(table: Mapping[Any, Any], columns: tuple[str, ...]) -> Array:
+    """Columns by name (C of (T,)) as rows (T, C); one that is not there is missing."""
+    _must_share(table, columns)
+    there = {name: list(table[name]) for name in columns if name in table}
+    count = len(next(iter(there.values())))
+    found = np.full((count, len(columns)), np.nan)
+    for place, name in enumerate(columns):
+        if name in there:
+            if len(there[name]) != count:
+                raise SampleError(
+                    f"column {name!r} has {len(there[name])} values where others have {count};"
+                    f" {UNCHANGED}"
+                )
+            found[:, place] = _numbers(there[name], (count,))
+    return found
 
 
 def _numbers(values: Any, shape: tuple[int, ...]) -> Array:
