@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from rtlstm.errors import SpecError
 from rtlstm.kernels import tables
+from rtlstm.kernels.frozen import frozen
 
 MAX_START = 1e6  # of initial weights and constants of squashing functions: finite in float32
 
@@ -29,7 +29,7 @@ def made(kind: Any, values: Mapping[str, Any]) -> Any:
 
 
 # --------------------------------------------------------------------------- squashing functions
-@dataclass(frozen=True)
+@frozen
 class Squash:
     """A squashing function: identity, tanh (alpha tanh(beta v)), logistic or relu."""
 
@@ -68,7 +68,7 @@ def squash_of(value: str | Squash, layer: str, what: str) -> Squash:
 
 
 # --------------------------------------------------------------------------- initial weights
-@dataclass(frozen=True)
+@frozen
 class Init:
     """How the weights of a layer start; every part by name or as the range r of U(-r, r).
 

@@ -6,19 +6,17 @@ callable will do; those that are made here can also be saved with a learner.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from rtlstm.errors import SpecError
+from rtlstm.kernels.frozen import frozen
 
 MAX_LR = 1e9
 Rate = float | Callable[[int], float]
 
 
-@dataclass(frozen=True)
 class Schedule:
     """What every schedule of this module is: a frozen description that can be called."""
 
@@ -28,12 +26,11 @@ class Schedule:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary for a file; :func:`from_dict` is its inverse."""
-        plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        nested = {k: v.to_dict() if isinstance(v, Schedule) else v for k, v in plain.items()}
+        nested = {k: v.to_dict() if isinstance(v, Schedule) else v for k, v in vars(self).items()}
         return {"schedule": type(self).__name__, **nested}
 
 
-@dataclass(frozen=True)
+@frozen
 class exponential(Schedule):
     """lr decay^(step / every); with `stairs` the power is a whole number, so the rate falls in
     steps of `every` updates.
@@ -56,7 +53,7 @@ class exponential(Schedule):
             return math.inf
 
 
-@dataclass(frozen=True)
+@frozen
 class cosine(Schedule):
     """From lr to `final` along half a cosine within `steps` updates, then `final` for good.
 
@@ -80,7 +77,7 @@ class cosine(Schedule):
         return self.final + 0.5 * (self.lr - self.final) * (1.0 + math.cos(math.pi * done))
 
 
-@dataclass(frozen=True)
+@frozen
 class warmup(Schedule):
     """From lr / steps up to `then` in a straight line within `steps` updates, then `then` itself,
     a rate or a schedule whose steps are counted from the end of the warm-up.

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from dataclasses import field
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from rtlstm import cells
 from rtlstm.errors import SpecError
+from rtlstm.kernels.frozen import frozen
 from rtlstm.parts import INITS as INITS
 from rtlstm.parts import SQUASHES as SQUASHES
 from rtlstm.parts import Init as Init
@@ -47,8 +48,7 @@ def _check_flag(name: str, value: object, allowed: tuple[object, ...]) -> None:
 
 
 # --------------------------------------------------------------------------- layers
-@dataclass(frozen=True)
-class _Parts:
+class _Parts(NamedTuple):
     """One row of the table of variants."""
 
     input_gate: bool = True
@@ -83,7 +83,7 @@ VARIANTS["standard"] = VARIANTS["NP"]
 RECURRENCES = ("outputs", "gates", "all", "none")
 
 
-@dataclass(frozen=True)
+@frozen
 class _Layer:
     """What every layer has: its units, how it starts, and a path around it."""
 
@@ -128,7 +128,7 @@ class _Layer:
                 )
 
 
-@dataclass(frozen=True, repr=False)
+@frozen
 class LSTM(_Layer):
     """A layer of LSTM cells; ``variant`` names a row of :data:`VARIANTS`, keywords override it.
 
@@ -155,9 +155,9 @@ class LSTM(_Layer):
         row = VARIANTS.get(self.variant) if isinstance(self.variant, str) else None
         if row is None:
             raise SpecError(f"variant must be one of {', '.join(VARIANTS)}, got {self.variant!r}")
-        for part in dataclasses.fields(row):
-            if getattr(self, part.name) is None:
-                object.__setattr__(self, part.name, getattr(row, part.name))
+        for name, value in row._asdict().items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
         for name in ("input_squash", "output_squash"):
             squash = squash_of(getattr(self, name), "LSTM", name)
             object.__setattr__(self, name, squash)
@@ -211,7 +211,7 @@ class LSTM(_Layer):
         return self.gates if self.peepholes else ()
 
 
-@dataclass(frozen=True, repr=False)
+@frozen
 class GRU(_Layer):
     """Gated recurrent units, reset-after form (PyTorch; ONNX ``linear_before_reset = 1``)."""
 
@@ -222,7 +222,7 @@ class GRU(_Layer):
         self._check_gate_bias(self.cell.biases, self.units)
 
 
-@dataclass(frozen=True, repr=False)
+@frozen
 class RNN(_Layer):
     """Simple recurrent units y = g(W x + R y' + b) with g "tanh", "relu" or "identity"."""
 
@@ -242,7 +242,7 @@ LAYERS: dict[str, type] = {"LSTM": LSTM, "GRU": GRU, "RNN": RNN}
 
 
 # --------------------------------------------------------------------------- networks
-@dataclass(frozen=True)
+@frozen
 class NetworkSpec:
     """A stack of layers and its head; see :class:`rtlstm.Network` for the arguments."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from rtlstm.errors import SpecError
 from rtlstm.kernels import tables
+from rtlstm.kernels.frozen import frozen
 from rtlstm.schedules import MAX_LR, Rate, from_dict, rate_at
 
 MAX_EPS = 1e6
@@ -29,12 +29,11 @@ def _rate(optimizer: Any) -> None:
         _number(owner, "lr", optimizer.lr, 0.0, MAX_LR)
 
 
-@dataclass(frozen=True)
 class Optimizer:
     """How a gradient moves the weights: the base of all descriptions.
 
-    A description is a frozen dataclass; its fields are `lr` and at most four hyper-parameters, the
-    fourth a weight decay.
+    A description is a frozen dataclass derived from it; its fields are `lr` and at most four
+    hyper-parameters, the fourth a weight decay.
     Which kernels belong to it, its row in :data:`rtlstm.kernels.tables.OPTIMIZERS` says.
     """
 
@@ -46,7 +45,7 @@ class Optimizer:
         return dict(vars(self))
 
 
-@dataclass(frozen=True)
+@frozen
 class SGD(Optimizer):
     """w -= lr * d, d the momentum (PyTorch's form, without dampening) or the gradient itself."""
 
@@ -63,7 +62,7 @@ class SGD(Optimizer):
             raise SpecError("SGD: nesterov=True needs a momentum above 0")
 
 
-@dataclass(frozen=True)
+@frozen
 class RMSProp(Optimizer):
     """w -= lr * g / (sqrt(v) + eps), v a running mean of g² with weight alpha."""
 
@@ -77,7 +76,7 @@ class RMSProp(Optimizer):
         _number("RMSProp", "eps", self.eps, 1e-30, MAX_EPS)
 
 
-@dataclass(frozen=True)
+@frozen
 class Adam(Optimizer):
     """Kingma & Ba 2015, algorithm 1, with bias correction.
 
@@ -117,7 +116,7 @@ def optimizer_from(settings: Mapping[str, Any]) -> Optimizer:
     return made
 
 
-@dataclass(frozen=True)
+@frozen
 class Rule:
     """A learning rule: its name, and the steps of its block where it has one.
 

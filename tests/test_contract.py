@@ -36,6 +36,10 @@ def test_what_a_first_step_does_not_need_is_not_imported() -> None:
     found = loaded_after("import numpy, ctypes, rtlstm; rtlstm.Network(1, rtlstm.LSTM(1), 1)")
     assert "rtlstm.models.network" in found and not (found - before) & LATER
     assert loaded_after("import rtlstm; rtlstm.schedules") >= {"rtlstm.schedules"}
+    learns = "rtlstm.Learner(rtlstm.Network(1, rtlstm.LSTM(1), 1))"
+    found = loaded_after(f"import numpy, ctypes, rtlstm; {learns}") - before
+    needed = {"rtlstm.schedules", "rtlstm.training"}
+    assert "rtlstm.models.learner" in found and not found & (LATER - needed)
 
 
 def test_every_name_of_the_face_is_there() -> None:

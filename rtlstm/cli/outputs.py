@@ -4,7 +4,6 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,13 @@ import click
 from rtlstm.cli import message_of
 from rtlstm.errors import MissingExtraError, ModelFileError, SinkError
 from rtlstm.files import atomic
+from rtlstm.kernels.frozen import frozen
 from rtlstm.stream.sink import CsvSink, csv_sink
 
 _MODELS = ("--save", "--onnx")  # replaced by their writers, which follow no links
 
 
-@dataclass(frozen=True)
+@frozen
 class Outputs:
     """What a run leaves behind; None where it was not asked for."""
 

@@ -1,15 +1,13 @@
 """Where a forecaster stands against repeating the last value, read from its running metrics."""
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from rtlstm.models.forecaster import Forecaster
 
 
-@dataclass(frozen=True)
-class Score:
+class Score(NamedTuple):
     """Mean squared errors of one target at one horizon, so far."""
 
     label: str

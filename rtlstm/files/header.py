@@ -19,7 +19,6 @@ import math
 import re
 import reprlib
 import struct
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from rtlstm.errors import (
     ForeignFileError,
     TruncatedFileError,
 )
+from rtlstm.kernels.frozen import frozen
 
 FORMAT, VERSION = "rtlstm", 1
 MAX_HEADER = 1 << 20  # bytes
@@ -50,7 +50,7 @@ Table = dict[str, Entry]
 brief = reprlib.repr  # of values from a file, which may be megabytes long
 
 
-@dataclass(frozen=True)
+@frozen
 class Header:
     """A checked header: ``table`` in the order of the file, ``bare`` its bytes without digest."""
 

@@ -9,8 +9,7 @@ arrays in one before it is made, and remembers them by name.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,8 +24,7 @@ def padded(n: int) -> int:
     return -(-n // p.LANES) * p.LANES
 
 
-@dataclass(frozen=True)
-class ArrayLayout:
+class ArrayLayout(NamedTuple):
     """Where an array lies in an arena: its buffer, offset, shape and strides, in elements.
 
     part: the buffer, "f", "d", "q" or "h".
@@ -45,12 +43,12 @@ class ArrayLayout:
         )
 
 
-@dataclass
 class ArenaLayout:
     """Reserves arrays in an arena to be made; ``saved`` names what a checkpoint must hold."""
 
-    sizes: dict[str, int] = field(default_factory=lambda: {"f": 0, "d": 0, "q": 0})
-    saved: dict[str, ArrayLayout] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.sizes = {"f": 0, "d": 0, "q": 0}
+        self.saved: dict[str, ArrayLayout] = {}
 
     def reserve(self, part: str, *shape: int, save: str | None = None) -> int:
         """Reserve an array, each dimension as given; returns its offset, a multiple of LANES."""

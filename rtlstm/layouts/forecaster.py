@@ -12,6 +12,7 @@ import numpy as np
 
 from rtlstm.errors import SpecError
 from rtlstm.kernels import plan as p
+from rtlstm.kernels.frozen import frozen
 from rtlstm.kernels.tasks import anomaly_plan, joint
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.kernels.tasks.packing import RIDGE_ROWS, diagonal, packed
@@ -64,7 +65,7 @@ WATCHING = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
+@frozen
 class ForecasterSpec:
     """What a forecaster is; see :class:`rtlstm.Forecaster` for the arguments."""
 
@@ -167,7 +168,7 @@ def check_missing_values(values: Sequence[float]) -> None:
         )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class ForecasterLayout:
     """The plans of a forecaster and of the learner inside, and its arena."""
 

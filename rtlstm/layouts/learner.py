@@ -13,6 +13,7 @@ import numpy as np
 from rtlstm.errors import SpecError
 from rtlstm.kernels import plan as p
 from rtlstm.kernels import tables
+from rtlstm.kernels.frozen import frozen
 from rtlstm.layouts import network as layout
 from rtlstm.layouts import rules
 from rtlstm.layouts.arena import Arena, ArenaLayout, ArrayLayout
@@ -37,7 +38,7 @@ def loss_row(loss: Any, head: str | None) -> tables.LossRow:
     raise SpecError(f"loss must be one of {names}, got {loss!r}")
 
 
-@dataclasses.dataclass(frozen=True)
+@frozen
 class LearnerSpec:
     """What a learner is, beside its network."""
 
@@ -133,7 +134,7 @@ def _in_range(value: Any, low: float, high: float) -> bool:
     return number and low <= value < high
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class LearnerLayout:
     """The plan and arena of a learner, and where its queue of late labels lies."""
 
@@ -208,7 +209,7 @@ def _freeze(spec: LearnerSpec, plan: Array, net: layout.NetworkLayout) -> Array:
     fixed = np.zeros(int(plan[p.THETA_LEN]), bool)
     for name, at in net.parameters.items():
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in spec.frozen):
-            dataclasses.replace(at, offset=at.offset - int(plan[p.THETA])).view(fixed)[...] = True
+            at._replace(offset=at.offset - int(plan[p.THETA])).view(fixed)[...] = True
     if not fixed.any():
         return plan
     edges = np.flatnonzero(np.diff(np.concatenate([[False], fixed, [False]]))) + plan[p.THETA]

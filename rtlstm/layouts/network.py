@@ -7,9 +7,8 @@ learner's.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,8 +28,7 @@ HEADS = {
 }
 
 
-@dataclass(frozen=True)
-class NetworkLayout:
+class NetworkLayout(NamedTuple):
     """The plan of a network and the names of what its arena holds."""
 
     spec: NetworkSpec

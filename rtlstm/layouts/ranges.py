@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rtlstm.kernels import plan as p
+from rtlstm.kernels.frozen import frozen
 from rtlstm.kernels.tasks import anomaly_plan as a
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.kernels.tasks import supervised_plan as w
@@ -34,7 +34,7 @@ MOST = 2**62  # of a counter: with this one, none overflows in an object's lifet
 INFINITY = math.inf
 
 
-@dataclass(frozen=True)
+@frozen
 class Range:
     """Bounds of an array's elements, both included; arrays go along its last axes.
 
@@ -72,7 +72,7 @@ def table(length: int, default: Range, special: Mapping[int, Range]) -> Range:
     return Range(*(np.array([getattr(r, part) for r in ranges]) for part in parts))
 
 
-@dataclass(frozen=True)
+@frozen
 class Legal:
     """What the arrays of one kind of model may hold.
 

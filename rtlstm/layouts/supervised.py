@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rtlstm.errors import SpecError
+from rtlstm.kernels.frozen import frozen
 from rtlstm.kernels.tasks import stream_plan as k
 from rtlstm.kernels.tasks import supervised_plan as w
 from rtlstm.kernels.tasks.packing import RIDGE_ROWS, diagonal, packed
@@ -33,7 +34,7 @@ READ_COLUMNS = 256
 LABEL_VIEWS = ((16, 1 + len(w.RATES)), (64, 1), (MAX_OUTPUTS, 0))
 
 
-@dataclasses.dataclass(frozen=True)
+@frozen
 class SupervisedSpec:
     """What a classifier or regressor is; see :class:`rtlstm.Classifier` for the arguments.
 
@@ -127,7 +128,7 @@ def _regressors(spec: SupervisedSpec) -> dict[int, int]:
     }
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class SupervisedLayout:
     """The plans of its columns, its labels and the learner inside, and its arena."""
 

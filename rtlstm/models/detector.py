@@ -12,6 +12,7 @@ import numpy as np
 
 from rtlstm.errors import SpecError
 from rtlstm.inputs.records import as_batch
+from rtlstm.kernels.frozen import frozen
 from rtlstm.kernels.tasks import anomaly_plan as a
 from rtlstm.kernels.tasks import forecast_plan as k
 from rtlstm.layouts.arena import ArrayLayout
@@ -79,7 +80,7 @@ class Detections(NamedTuple):
     """All spells of these rows, one that lasts included."""
 
 
-@dataclasses.dataclass(frozen=True)
+@frozen
 class Spells:
     """When a spell ends, in rows, and how it is learned from; the defaults need no change.
 
@@ -105,7 +106,7 @@ class Spells:
                 raise SpecError(f"{name} must lie from 0 to 1, got {share!r}")
 
 
-@dataclasses.dataclass(frozen=True)
+@frozen
 class DetectorSpec:
     """What a detector is; see :class:`rtlstm.Detector` for the arguments."""
 

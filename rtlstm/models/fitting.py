@@ -18,6 +18,7 @@ import numpy as np
 from rtlstm.errors import LimitError, SampleError, SpecError
 from rtlstm.inputs.arrays import as_rows, as_targets
 from rtlstm.kernels import plan as p
+from rtlstm.kernels.frozen import frozen
 from rtlstm.kernels.native.bind import Kernels
 from rtlstm.kernels.native.capi import address
 from rtlstm.layouts import rules
@@ -353,7 +354,7 @@ def kept(uniform: Uniform, shape: tuple[int, ...], rate: float) -> Array:
     return (uniform(*shape) >= 2.0 * rate - 1.0) / (1.0 - rate)
 
 
-@dataclasses.dataclass(frozen=True)
+@frozen
 class Options:
     """The arguments of `Learner.fit`, checked."""
 

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from rtlstm.errors import SpecError
+from rtlstm.kernels.frozen import frozen
 from rtlstm.layouts.learner import LearnerSpec
 
 Array = np.ndarray[Any, Any]
 MAX_KEYS = 1 << 40
 
 
-@dataclasses.dataclass(frozen=True)
+@frozen
 class FleetSpec:
     """What a fleet is: what its learners are, and their keys in the order of their rows."""
 

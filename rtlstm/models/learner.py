@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
 from time import perf_counter_ns
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -24,10 +23,9 @@ from rtlstm.kernels import plan as p
 from rtlstm.kernels.native.bind import BoundKernel, Kernels
 from rtlstm.kernels.native.capi import address
 from rtlstm.kernels.native.fastcall import FastCall, unavailable
-from rtlstm.layouts import ranges, rules
+from rtlstm.layouts import rules
 from rtlstm.layouts.arena import MEMORY_LIMIT, Arena, ArrayLayout, arena_bytes
 from rtlstm.layouts.learner import LearnerSpec, clear_state, lay_out, write_settings
-from rtlstm.layouts.ranges import Legal
 from rtlstm.models.fitting import run_rows, run_sequences
 from rtlstm.models.late import LateLabels
 from rtlstm.models.network import GIL_RELEASE_NS, Network, raise_for_status, step_nanoseconds
@@ -35,6 +33,9 @@ from rtlstm.models.trainable import MAX_CHUNK
 from rtlstm.parts import is_finite_number
 from rtlstm.schedules import rate_at
 from rtlstm.training import Adam, Optimizer, Rule, rule_of
+
+if TYPE_CHECKING:
+    from rtlstm.layouts.ranges import Legal
 
 Array = np.ndarray[Any, Any]
 
@@ -308,6 +309,8 @@ class Learner(LateLabels):
             )
 
     def _legal(self) -> Legal:
+        from rtlstm.layouts import ranges  # only files and snapshots ask: not before a first step
+
         return ranges.learner(self._layout)
 
     # ------------------------------------------------------------------ what it holds
@@ -323,7 +326,7 @@ class Learner(LateLabels):
         with self._lock:
             self._kernels.gradient(0, address(flat))
         return {
-            name: dataclasses.replace(at, offset=at.offset - int(self._plan[p.THETA])).view(flat)
+            name: at._replace(offset=at.offset - int(self._plan[p.THETA])).view(flat)
             for name, at in self._layout.network.parameters.items()
         }
 

@@ -130,7 +130,7 @@ class Trainable(Model):
         flat = self._arena.view(self._saved[kept])
         start = int(self._plan[p.THETA])
         return {
-            name: dataclasses.replace(at, offset=at.offset - start).view(flat)
+            name: at._replace(offset=at.offset - start).view(flat)
             for name, at in self._layout.network.parameters.items()
         }
 
@@ -151,7 +151,8 @@ class Trainable(Model):
     def lr(self, value: float) -> None:
         if self._schedule is not None:
             raise StateError("the learning rate follows a schedule; it cannot be set")
-        checked = dataclasses.replace(self.spec.optimizer, lr=value)
+        optimizer: Any = self.spec.optimizer
+        checked = dataclasses.replace(optimizer, lr=value)
         self._arena.d[p.D_LR] = checked.lr
 
     @property
@@ -188,6 +189,6 @@ class Trainable(Model):
             base = int(self._plan[p.START_ADJOINT]) - int(self._plan[p.STATE])
         with self._lock:
             return {
-                name: dataclasses.replace(at, offset=at.offset + base).view(self._arena.f).copy()
+                name: at._replace(offset=at.offset + base).view(self._arena.f).copy()
                 for name, at in self._layout.network.state.items()
             }

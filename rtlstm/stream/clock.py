@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from rtlstm.errors import SourceError
+from rtlstm.kernels.frozen import frozen
 from rtlstm.stream.day_order import CANDIDATES, settle
 from rtlstm.stream.time_names import says_summary, unit_of_time, words_of, zone_in
 from rtlstm.stream.times import (
@@ -54,7 +55,7 @@ _SHORT_EPOCH = 1e9  # seconds of 2001, before which hardly any stream has begun
 Read = Callable[[str], float]
 
 
-@dataclass(frozen=True)
+@frozen
 class Clock:
     """The columns that are the time, at their places in a row, and how they are read."""
 
@@ -81,7 +82,7 @@ class Clock:
         return ", ".join(part for part in said if part)
 
 
-@dataclass(frozen=True)
+@frozen
 class Found:
     """The form of a column's cells, and what is to be said of it."""
 

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice, pairwise
 
+from rtlstm.kernels.frozen import frozen
 from rtlstm.stream.times import FORMS, Form
 
 Pair = tuple[str, str]
@@ -13,7 +13,7 @@ CANDIDATES = ("dmy", "mdy", "ymd2")
 _FEW = 4  # rows between two looks at evidence that is read on for
 
 
-@dataclass(frozen=True)
+@frozen
 class Order:
     """The form that was chosen; why, or an empty text where nothing settles it."""
 

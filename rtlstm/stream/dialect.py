@@ -4,9 +4,9 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from rtlstm.errors import SourceError
+from rtlstm.kernels.frozen import frozen
 from rtlstm.stream.heads import (
     full_names,
     header_among,
@@ -31,7 +31,7 @@ _HEADS = 3  # lines: a header, units and a row
 _JUDGED = 200  # lines
 
 
-@dataclass(frozen=True)
+@frozen
 class Layout:
     """Where what stands. skip: lines before the first row, header and units among them.
 

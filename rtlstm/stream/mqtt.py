@@ -9,12 +9,12 @@ import ssl
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from rtlstm.errors import MissingExtraError, SourceError
+from rtlstm.kernels.frozen import frozen
 from rtlstm.stream.records import Record
 from rtlstm.stream.rejects import Rejects
 
@@ -26,7 +26,7 @@ _EXPIRY = 7 * 86400
 _SEQUENCES = ("seq", "sequence", "seq_no")
 
 
-@dataclass(frozen=True)
+@frozen
 class Address:
     """Where a broker is and what to subscribe to. Its text never shows a password."""
 

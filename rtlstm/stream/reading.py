@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import pairwise
 
 from rtlstm.errors import SourceError
+from rtlstm.kernels.frozen import frozen
 from rtlstm.stream.clock import Clock
 from rtlstm.stream.time_columns import Asked, Table, choose_clock
 from rtlstm.stream.time_names import says_row_number
@@ -24,7 +25,7 @@ _OFTEN, _LONGEST = 3, 3
 """How often a code stands among numbers, and its letters at most, if it means a missing value."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Options:
     """How a user wants a source to be read; what is not said, the first rows tell.
 
@@ -50,7 +51,7 @@ class Options:
         return Asked(self.time, self.time_format, self.time_zone)
 
 
-@dataclass(frozen=True)
+@frozen
 class Reading:
     """The decision. columns: names of the values; kinds: number or truth, a column each."""
 

@@ -2,9 +2,10 @@
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rtlstm.errors import SourceError
+from rtlstm.kernels.frozen import frozen
 from rtlstm.stream.clock import Clock, Found, clock_of, form_of, form_said, shown_moment
 from rtlstm.stream.time_names import parts_of_time, says_time, words_of
 from rtlstm.stream.time_parts import (
@@ -23,7 +24,7 @@ Further = Callable[[Sequence[int]], Iterable[Sequence[str]]]
 """From places in a row to the texts there in the rows behind those looked at."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Asked:
     """What a user said of the time; None where the file is to tell. columns: () for no time."""
 
@@ -32,7 +33,7 @@ class Asked:
     zone: str | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Table:
     """What was looked at: names, and for each the texts of the first rows, in order.
 
