@@ -149,9 +149,18 @@ class Pass:
             self._why = said.why
         self._write(sample.time, row, said)
         if self._label is not None:
-            odd = float(values[self._label])
-            self._reported.append((said.score, said.flag, said.since is not None, odd))
+            self._report(said, float(values[self._label]))
         self.rows += 1
+
+    def _report(self, said: Detection, label: float) -> None:
+        """Note what was said of a labelled row; a missing label measures nothing."""
+        if label == label:
+            self._reported.append((said.score, said.flag, said.since is not None, label))
+        if label not in (0.0, 1.0) and label == label:
+            raise SourceError(
+                f"row {self.rows + 1}: the label is neither 1, where a row is known to be odd, nor"
+                " 0; choose another --label"
+            )
 
     def _write(self, time: float | None, row: Row, said: Detection) -> None:
         since = np.nan if said.since is None else float(said.since)

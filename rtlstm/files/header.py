@@ -106,7 +106,9 @@ def read(file: io.BufferedIOBase, size: int) -> Header:
     first = file.read(8)
     length = struct.unpack("<Q", first)[0] if len(first) == 8 else 0
     if length > MAX_HEADER:
-        raise ForeignFileError(f"at offset 0: a header of {length} bytes, at most {MAX_HEADER}")
+        raise ForeignFileError(
+            f"at offset 0: no model begins with a header of {length} bytes, at most {MAX_HEADER}"
+        )
     if len(first) < 8 or length > size - 8:
         raise TruncatedFileError(f"it has {size} bytes, its header alone needs {8 + length}")
     raw = first + file.read(length)

@@ -306,6 +306,10 @@ class CsvSource(Closing):
     def _reject(self, reason: str, message: str, cells: list[str]) -> None:
         where = f"row {self._row} (line {self._reader.number})"
         mark = self._layout.separator
+        unfinished = reason == "bad_csv" or len(cells) < self._layout.width
+        if self._lines.cut == self._reader.number and unfinished:
+            self._rejects.counts["cut_row"] += 1  # not yet written to its end
+            return
         self._reader.resume()  # its other lines, if any, may be rows that a quote took in
         self._rejects.reject(reason, f"{where}: {message}", mark.join(cells))
 

@@ -50,6 +50,9 @@ class JsonLines:
                 self._reject("not a JSON object")
 
     def _reject(self, message: str) -> None:
+        if self._lines.cut == self._lines.number:
+            self._lines.rejects.counts["cut_row"] += 1  # not yet written to its end
+            return
         self._lines.rejects.reject("bad_json", f"{self.where}: {message}", self.text)
 
 

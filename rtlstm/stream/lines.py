@@ -46,6 +46,8 @@ class Lines:
     ) -> None:
         self.number = 0
         """The number of the last line read, from 1."""
+        self.cut = 0
+        """The number of the last line if no line end follows it, once it was read; else 0."""
         self.rejects = rejects
         self.encoding = encoding or ""
         self._limit = max_line
@@ -218,6 +220,8 @@ class Lines:
         cut = len(self._rest) if self._ended else self._rest.rfind(self._end) + 1
         whole, self._rest = self._rest[:cut], self._rest[cut:]
         self._split(whole)
+        if self._ended and whole and not whole.endswith(self._end):
+            self.cut = self._count
         if len(self._rest) > self._limit and not self._passing:
             self._pass_over(self._rest)
         if self._passing:

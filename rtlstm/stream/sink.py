@@ -175,9 +175,8 @@ class CsvSink:
     def _error(self, fault: OSError) -> SinkError:
         reason = fault.strerror or fault
         more = f", {self.waiting} more had to wait" if self.waiting else ""
-        return SinkError(
-            f"{self.path}: cannot write to it: {reason}; {self.rows} rows are whole{more}"
-        )
+        where = "standard output" if self.path == "-" else self.path
+        return SinkError(f"{where}: cannot write to it: {reason}; {self.rows} rows are whole{more}")
 
 
 csv_sink = CsvSink

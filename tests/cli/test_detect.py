@@ -51,6 +51,8 @@ def test_what_does_not_fit_is_refused(labelled: Path, tmp_path: Path) -> None:
     assert code == 1 and "no column 'none'" in text
     code, text = told(labelled, "--plot", tmp_path / "absent" / "run.png")
     assert code == 2 and "no directory" in text
+    code, text = told(labelled, "--label", "a")
+    assert code == 1 and "row 1: the label is neither 1" in text
     other = tmp_path / "f.safetensors"
     rtlstm.Forecaster(["a"], layers=rtlstm.LSTM(2)).save(other)
     code, text = told(labelled, "--resume", other)
