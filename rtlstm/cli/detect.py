@@ -33,7 +33,7 @@ _SCORES = ("score", "flag", "since")
 @click.argument("source")
 @click.option("--columns", callback=names, metavar="A,B", help="Columns to watch [all].")
 @click.option("--rate", type=float, default=1e-3, help="Flags a row without anomalies [0.001].")
-@click.option("--label", metavar="COLUMN", help="1 where a row is known to be odd: measure.")
+@click.option("--label", metavar="COLUMN", help="0, or 1 where a row is known to be odd: measure.")
 @click.option("--out", metavar="CSV", help="Write each row's score; - is standard output.")
 @click.option("--plot", type=_FILE, help="Draw the stream, its score and its spells.")
 @click.option("--save", type=_FILE, help="Write the detector at the end.")
@@ -153,14 +153,19 @@ class Pass:
         self.rows += 1
 
     def _report(self, said: Detection, label: float) -> None:
-        """Note what was said of a labelled row; a missing label measures nothing."""
-        if label == label:
-            self._reported.append((said.score, said.flag, said.since is not None, label))
-        if label not in (0.0, 1.0) and label == label:
+        """Note what was said of a labelled row: 0 is normal, 1 and kinds of oddness above are odd.
+
+        A missing label measures nothing.
+        """
+        if label != label:
+            return
+        if label < 0.0 or label != int(label):
             raise SourceError(
                 f"row {self.rows + 1}: the label is neither 1, where a row is known to be odd, nor"
                 " 0; choose another --label"
             )
+        odd = float(label > 0.0)
+        self._reported.append((said.score, said.flag, said.since is not None, odd))
 
     def _write(self, time: float | None, row: Row, said: Detection) -> None:
         since = np.nan if said.since is None else float(said.since)
