@@ -44,7 +44,10 @@ def build(
         raise click.UsageError(f"no target {target!r}: there are {', '.join(TARGETS)}")
     wanted = TARGETS[target] if target else Target(str(triple), **processor)
     loaded = rtlstm.load(model)
-    path = device.build(loaded, out, name, wanted, not speed, project, owned)
+    job = device.Job(loaded, out, name, wanted, not speed, project, owned, measured=True)
+    what = f"compiling a {loaded.kind} for {target or triple}"
+    click.echo(f"rtlstm: {what}, which takes from ten seconds to a few minutes", err=True)
+    path = device.build_all([job])[0]
     click.echo(f"{path}: {path.stat().st_size} bytes; sizes and use: {Path(out) / 'README.md'}")
 
 

@@ -262,3 +262,16 @@ def test_what_is_not_built_is_refused(tmp_path: Path) -> None:
     for given in (["--target", "z80"], [], ["--target", "wasm32", "--triple", "x"]):
         done = CliRunner().invoke(commands, ["build", str(tmp_path / "net"), *given])
         assert done.exit_code == 2
+
+
+@jit
+def test_the_command_says_what_it_waits_for(tmp_path: Path) -> None:
+    network().save(tmp_path / "net")
+    given = ["build", str(tmp_path / "net"), "--target", "native", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(commands, given)
+    assert done.exit_code == 0, done.output
+    assert re.fullmatch(r"rtlstm: compiling a network for native, .*\n", done.stderr)
+    made = tmp_path / "out" / "model.o"
+    assert done.stdout.startswith(f"{made}: {made.stat().st_size} bytes")
+    refused = CliRunner().invoke(commands, [*given, "--name", "2 chips"])
+    assert isinstance(refused.exception, rtlstm.SpecError) and not refused.stderr
