@@ -159,7 +159,7 @@ class Pass:
         """
         if label != label:
             return
-        if label < 0.0 or label != int(label):
+        if label < 0.0 or not label.is_integer():
             raise SourceError(
                 f"row {self.rows + 1}: the label is neither 1, where a row is known to be odd, nor"
                 " 0; choose another --label"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import difflib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -61,20 +63,20 @@ class Frame:
             if name not in self.names:
                 raise SampleError(f"the table has no column {name!r}; it has {self._shown()}")
             return seconds_of(self._column(name))
-        index = getattr(self._data, "index", None) if self._is_pandas else None
-        if index is not None and _is_dated(index):
-            return seconds_of(index)
+        found = _index_seconds(self._data.index) if self._is_pandas else None
+        if found is not None:
+            return found
         others = [other for other in self.names if other not in columns]
         dated = [other for other in others if _is_dated(self._column(other))]
         named = [other for other in others if str(other).lower() in _TIME_NAMES]
-        found = next(iter([*(n for n in dated if n in named), *dated, *named]), None)
-        if found is None:
+        chosen = next(iter([*(n for n in dated if n in named), *dated, *named]), None)
+        if chosen is None:
             return None
         try:
-            return seconds_of(self._column(found))
+            return seconds_of(self._column(chosen))
         except SampleError:
             raise SampleError(
-                f"column {found!r} should be the time and cannot be read; make it datetimes, or"
+                f"column {chosen!r} should be the time and cannot be read; make it datetimes, or"
                 " give times=; nothing was changed"
             ) from None
 
@@ -155,18 +157,55 @@ def series_of(row: Any) -> tuple[list[Any], list[Any], Any] | None:
 def seconds_of(column: Any) -> Array:
     """Epoch seconds of datetimes (naive: UTC) or epoch numbers, NaN where missing.
 
-    Numbers may be in s, ms, µs or ns, told by the size of their median. Raises SampleError.
+    Numbers may be in s, ms, µs or ns, told by the size of their median. Periods are where they
+    begin, and objects may be datetimes, dates or texts in ISO 8601. Raises SampleError.
     """
+    if str(getattr(column, "dtype", "")).startswith("period"):
+        column = (column.dt if hasattr(column, "iloc") else column).to_timestamp()
     if _is_dated(column):
         moments = np.asarray(_utc(column), "M8[us]")
         seconds: Array = moments.astype(np.int64) / 1e6
         seconds[np.isnat(moments)] = np.nan
         return seconds
     array = _as_array(column)
+    if array.dtype.kind in "OUT":
+        return _moments(_as_list(column))
     if array.dtype.kind not in "fiu":
         raise SampleError("times must be datetimes or epoch numbers; nothing was changed")
     numbers = array.astype(np.float64)
     return scaled(numbers)
+
+
+def _index_seconds(index: Any) -> Array | None:
+    """Epoch seconds of an index of pandas that is a time, by its kind, its name or its texts."""
+    if getattr(index, "nlevels", 1) > 1:
+        levels = (index.get_level_values(k) for k in range(index.nlevels))
+        return next((seconds_of(level) for level in levels if _is_dated(level)), None)
+    kind = str(index.dtype)
+    named = str(index.name).lower() in _TIME_NAMES
+    if _is_dated(index) or kind.startswith("period"):
+        return seconds_of(index)
+    if kind in ("object", "str", "string") or (named and kind.startswith(("int", "uint", "float"))):
+        with contextlib.suppress(SampleError):
+            return seconds_of(index)
+    return None
+
+
+def _moments(values: Sequence[Any]) -> Array:
+    """Epoch seconds of datetimes, dates and texts in ISO 8601; raises SampleError for others."""
+    found = np.full(len(values), np.nan)
+    for place, value in enumerate(values):
+        if is_none(value) or value != value:
+            continue
+        text = str(value)
+        try:
+            moment = dt.datetime.fromisoformat(text if text[4:5] == "-" else "")
+        except ValueError:
+            raise SampleError(
+                "times must be datetimes, epoch numbers or texts in ISO 8601; nothing was changed"
+            ) from None
+        found[place] = (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
+    return found
 
 
 def scaled(numbers: Array) -> Array:

@@ -1,9 +1,11 @@
 """Which columns of a table are its time, and how they are read."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from rtlstm.errors import SourceError
@@ -18,6 +20,7 @@ from rtlstm.stream.times import (
     Form,
     epoch_seconds,
     epoch_unit,
+    is_epoch,
     scaled,
     written,
     zone_offset,
@@ -148,15 +151,27 @@ def _start(cell: str) -> str:
 
 
 def _rising(known: Sequence[str]) -> Found | None:
-    """Compact dates under a name that says nothing: of one length, all valid, and never back."""
+    """Numbers that are times under a name that says nothing: of one length, all valid, in order.
+
+    Compact dates, or epoch numbers of this century that rise mostly by the same step, as the start
+    of each hour does and no counter.
+    """
     cells = [cell.strip() for cell in known[:200]]
-    whole = len({len(cell) for cell in cells}) == 1 and len(cells[0]) in (8, 10, 12, 14)
-    form = DIGITS["compact"]
-    if not whole or len(cells) < _FEW or not _all_read(form, cells):
+    if len(cells) < _FEW or len({len(cell) for cell in cells}) > 1:
         return None
-    moments = [form.read(cell) for cell in cells]
-    ordered = moments in (sorted(moments), sorted(moments, reverse=True))
-    return _found(form, form.name, cells) if ordered and moments[0] != moments[-1] else None
+    form = DIGITS["compact"]
+    if len(cells[0]) in (8, 10, 12, 14) and _all_read(form, cells):
+        moments = [form.read(cell) for cell in cells]
+        ordered = moments in (sorted(moments), sorted(moments, reverse=True))
+        return _found(form, form.name, cells) if ordered and moments[0] != moments[-1] else None
+    if not all(map(is_epoch, cells)):
+        return None
+    steps = Counter(b - a for a, b in pairwise(map(float, cells)))
+    step, often = steps.most_common(1)[0]
+    even = min(steps) >= 0.0 < step and 2 * often > len(cells)
+    return (
+        Found(EPOCH_FORM, f"epoch {epoch_unit(float(cells[0]))[1]}", zoned=True) if even else None
+    )
 
 
 def _is_iso(cells: Sequence[str]) -> bool:

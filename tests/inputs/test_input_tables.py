@@ -65,7 +65,9 @@ def test_its_time(make: Any) -> None:
     assert table.time(["a", "t", "epoch"]) is None
     with pytest.raises(SampleError, match=r"^the table has no column 'x'; it has a, t, epoch, w"):
         table.time(["a"], "x")
-    with pytest.raises(SampleError, match=r"^times must be datetimes or epoch numbers; nothing"):
+    with pytest.raises(
+        SampleError, match=r"^times must be datetimes, epoch numbers or texts in ISO 8601; nothing"
+    ):
         table.time(["a"], "w")
     named = frame(make({"t": MOMENTS[::-1], "Date": MOMENTS, "a": [1, 2]}))
     np.testing.assert_array_equal(named.time(["a"]), SECONDS)
@@ -234,3 +236,38 @@ def test_seconds_end_where_milliseconds_begin() -> None:
     assert records.as_time(99_999_999_999.5) == 99_999_999_999.5
     assert records.as_time(1e11) == 1e8
     assert records.as_time(-1e11) == -1e8
+
+
+def test_every_index_that_is_a_time_is_read_as_one() -> None:
+    """As `read_csv(index_col=0)` makes them, whose texts nobody has parsed."""
+    moments = pandas.date_range("2024-03-01", periods=3, freq="h")
+    seconds = [1_709_251_200.0 + 3600 * k for k in range(3)]
+    data = pandas.DataFrame({"a": [1.0, 2.0, 3.0]})
+    for index in (
+        moments.astype(str),
+        pandas.Index([f"{t.isoformat()}Z" for t in moments]),
+        moments.to_period("h"),
+        pandas.Index(moments.astype("int64"), name="time"),
+        pandas.MultiIndex.from_arrays([["x"] * 3, moments]),
+        moments.tz_localize("UTC").tz_convert("Europe/Berlin"),
+    ):
+        table = frame(data.set_index(index))
+        np.testing.assert_array_equal(table.time(["a"]), seconds)
+    for index in (["x", "y", "z"], [5, 6, 7], [0.5, 1.5, 2.5], ["20240301", "10000101", "2"]):
+        table = frame(data.set_index(pandas.Index(index)))
+        assert table.time(["a"]) is None
+
+
+def test_times_that_are_objects_or_texts() -> None:
+    moments = pandas.date_range("2024-03-01", periods=3, freq="h", tz="UTC")
+    seconds = [1_709_251_200.0, math.nan, 1_709_258_400.0]
+    mixed = [moments[0].tz_convert("Europe/Berlin"), None, moments[2].tz_convert("Asia/Tokyo")]
+    texts = ["2024-03-01 00:00:00", None, "2024-03-01T03:00:00+01:00"]
+    for times in (mixed, texts, [moments[0].to_pydatetime(), None, moments[2].to_pydatetime()]):
+        data = pandas.DataFrame({"a": [1.0, 2.0, 3.0], "time": pandas.Series(times, dtype=object)})
+        table = frame(data)
+        np.testing.assert_array_equal(table.time(["a"]), seconds)
+    words = pandas.DataFrame({"a": [1.0], "time": ["yesterday"]})
+    table = frame(words)
+    with pytest.raises(SampleError, match="'time' should be the time and cannot be read"):
+        table.time(["a"])

@@ -72,6 +72,11 @@ TABLES: dict[str, tuple[str, Row, float]] = {
         lambda t, k: f"{t.timestamp() / 86400 + 719529:.8f},{k}",
         TEN,
     ),
+    "epochs of even steps": (
+        "start,end,p",
+        lambda t, k: f"{t.timestamp() * 1000:.0f},{(t.timestamp() + TEN) * 1000:.0f},{k}",
+        TEN,
+    ),
     "t with an epoch": ("t,p", lambda t, k: f"{t.timestamp():.3f},{k}", 0.5),
 }
 
@@ -113,6 +118,9 @@ def test_numbers_that_are_no_times_stay_values() -> None:
         source, _ = read("", row, HOUR)
         first = "column2" if name == "shops" else "column1"
         assert source.columns[0] == first, source.reading
+    steps = np.cumsum(rng.integers(0, 5000, ROWS))
+    source, _ = read("bytes,p", lambda t, k: f"{1_200_000_000 + steps[k]},{k}", HOUR)
+    assert source.columns == ("bytes", "p"), source.reading
 
 
 def test_the_unit_in_a_name() -> None:
