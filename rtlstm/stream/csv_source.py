@@ -124,7 +124,7 @@ class CsvSource(Closing):
     def _look(self) -> tuple[list[tuple[int, str]], Layout]:
         """The first lines and their layout; on live input, those up to the first row."""
         lines = self._lines
-        looked = lines.look(LOOK, wait=True)
+        looked = lines.look(LOOK, wait=not lines.look(1))
         while True:
             if lines.starts_too_long:
                 raise SourceError(

@@ -7,6 +7,7 @@ from importlib.resources import files
 from rtlstm.stream.csv_source import CsvSource
 from rtlstm.stream.host import host_source, host_units
 from rtlstm.stream.jsonl_source import JsonlSource
+from rtlstm.stream.labelled import LOOKED, LabelledSource, reader_of
 from rtlstm.stream.lines import Lines, Readable, name_of
 from rtlstm.stream.reading import Options
 from rtlstm.stream.rejects import DeadLetter, OnError, Rejects
@@ -26,9 +27,9 @@ def open_source(
 
     name: "host" for this machine's telemetry at `rate` samples a second; "recording" for the
     recording of such telemetry that the package ships; "-" for standard input; else a file (one
-    called host is ./host): delimited text, JSON, Parquet, Feather or Arrow, packed or not, told by
-    its content. options: what is known of how to read it. A row that cannot be read raises
-    `SourceError`, or with on_error="skip" is counted and given to dead_letter(message, text).
+    called host is ./host): delimited text, values with names, JSON, Parquet, Feather or Arrow,
+    packed or not, told by its content. options: what is known of how to read it. A row that cannot
+    be read raises `SourceError`, or with on_error="skip" is counted and given to dead_letter(message, text).
     Returns once the columns are known: on live input, when the first row has come. Raises
     `SourceError`.
     """
@@ -47,6 +48,9 @@ def open_source(
             return ArrowSource(lines, made)
         if lines.first in ("{", "["):
             return JsonlSource(lines, made)
+        read = reader_of([line for _, line in lines.look(LOOKED, wait=True)])
+        if read is not None:
+            return LabelledSource(lines, read, made)
         return CsvSource(lines, made)
 
 
