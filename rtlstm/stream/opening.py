@@ -29,9 +29,9 @@ def open_source(
     recording of such telemetry that the package ships; "-" for standard input; else a file (one
     called host is ./host): delimited text, values with names, JSON, Parquet, Feather or Arrow,
     packed or not, told by its content. options: what is known of how to read it. A row that cannot
-    be read raises `SourceError`, or with on_error="skip" is counted and given to dead_letter(message, text).
-    Returns once the columns are known: on live input, when the first row has come. Raises
-    `SourceError`.
+    be read raises `SourceError`, or with on_error="skip" is counted and given to
+    dead_letter(message, text). Returns once the columns are known: on live input, when the first
+    row has come. Raises `SourceError`.
     """
     made = options or Options()
     if columns is not None:

@@ -84,7 +84,8 @@ def test_a_live_line_is_there_at_once() -> None:
 @pytest.mark.parametrize(
     "line",
     ["time,a,b", "2024-03-01 12:00:00,1,2", "a=b,c=d", "12:30 13:30", "k:1 k:2", "x = 5 + y",
-     "Temp (C): inside,Temp (C): outside", "http://host:80/a,1", "t=20,5;h=50,1", "1,2,3", "Station: 12"],
+     "Temp (C): inside,Temp (C): outside", "http://host:80/a,1", "t=20,5;h=50,1",
+     "1,2,3", "Station: 12"],
 )  # fmt: skip
 def test_other_lines_are_none(line: str) -> None:
     assert reader_of([line]) is None
