@@ -100,8 +100,16 @@ def _steps(form: Form, pairs: Sequence[Pair]) -> list[float]:
 
 def _same(names: Sequence[str], pairs: Sequence[Pair]) -> bool:
     """Whether every cell is the same moment under all forms, as on 5 May."""
-    first, *others = (FORMS[name] for name in names)
-    return all(form.read(b) == first.read(b) for _, b in pairs for form in others)
+    moments = [{_moment(FORMS[name], cell) for name in names} for _, cell in pairs]
+    return all(len(same) == 1 for same in moments)
+
+
+def _moment(form: Form, cell: str) -> float | None:
+    """The moment in a cell under a form; None if it is none, which tells nothing of the order."""
+    try:
+        return form.read(cell)
+    except ValueError:
+        return None
 
 
 def _disorder(steps: Sequence[float]) -> float:

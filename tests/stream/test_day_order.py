@@ -1,4 +1,4 @@
-"""Days and months in JSON: settled as in any file, and no guess where nothing settles them."""
+"""Days and months: settled in JSON as in any file, and no guess where nothing settles them."""
 
 from __future__ import annotations
 
@@ -29,6 +29,16 @@ def test_records_far_behind_settle_it(form: str, lines: bool, tmp_path: Path) ->
     samples = list(open_source(path))
     assert samples[0].time == FIRST.timestamp()
     assert samples[-1].time == FIRST.timestamp() + 5 * 2999
+
+
+def test_a_cell_that_is_no_date_tells_nothing_of_the_order(tmp_path: Path) -> None:
+    """Among dates that may be either way round, or are the same either way."""
+    for day, refused in (("03/05", True), ("05/05", False)):
+        path = tmp_path / f"{day[:2]}.csv"
+        rows = [f"{day}/2024 10:{k:02d},{k}" for k in range(20)]
+        path.write_text("\n".join(["time,a", *rows[:9], "here,9", *rows[10:]]))
+        with pytest.raises(SourceError, match="--time-format" if refused else "row 10"):
+            list(open_source(path))
 
 
 @pytest.mark.parametrize("count", [20, 1200])
