@@ -142,7 +142,8 @@ class ErrorHistory:
         """Middle row of each stretch, and the mean over targets of both errors there.
 
         Each target's errors are divided by its persistence error over the whole run, so that
-        targets of different units can be averaged; a target that never moved is left out.
+        targets of different units can be averaged; a target that never moved is left out. NaN
+        where no target is known: a gap.
         """
         used = -(-self._rows // self._stride)
         sums = self._sums[:used, :2]
@@ -151,7 +152,10 @@ class ErrorHistory:
         scale = np.divide(count.sum(axis=(0, 1)), total, out=np.zeros_like(total), where=total > 0)
         known = (count > 0) & (total > 0)
         each = np.divide(sums * scale, count, out=np.zeros_like(sums), where=known)
-        forecast, persistence = (each.sum(axis=2) / np.maximum(known.sum(axis=2), 1)).T
+        some = known.sum(axis=2)
+        means = np.full(some.shape[:1] + (2,), np.nan)
+        np.divide(each.sum(axis=2), some, out=means, where=some > 0)
+        forecast, persistence = means.T
         rows = (np.arange(used, dtype=np.float64) + 0.5) * self._stride
         return rows, forecast, persistence
 

@@ -44,6 +44,7 @@ PLAIN = {
     ",": re.compile(r"[+-]?(?:\d+,?\d*|,\d+)(?:[eE][+-]?\d+)?"),
 }
 _BLANKS = re.compile(r"(?<=\d)['’ \u00a0\u2009\u202f](?=\d{3}(?:\D|$))")  # 1'234 and 1 234
+_FORTRAN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)[dD][+-]?\d+")  # of double precision
 _INFINITE = re.compile(r"[+-]?inf(?:inity)?", re.IGNORECASE)
 _MEASURED = re.compile(  # letters behind a blank alone, since 12A and 3rd are names
     r"([+-]?[\d.,]*\d)(?:\s*([%‰°€$£¥]|%\s?[rR][hHFf])|\s*([°º]\s?[CFK])|\s+((?:[kMGTmcdhnµμu]|[KMGT]i)?"
@@ -59,7 +60,10 @@ _NONE_TYPES = ("NAType", "NaTType")  # of pandas, which is not imported
 def is_missing(cell: str) -> bool:
     """Whether a cell of text stands for a missing value."""
     text = cell.strip()
-    return text.lower() in MISSING or ("#" in text and _UNDEFINED.fullmatch(text) is not None)
+    if text.lower() in MISSING:
+        return True
+    filled = len(text) > 1 and text[0] in "*-?#" and not text.strip(text[0])  # too wide to print
+    return filled or ("#" in text and _UNDEFINED.fullmatch(text) is not None)
 
 
 def number(cell: str, decimal: str = ".") -> float:
@@ -86,6 +90,8 @@ def number(cell: str, decimal: str = ".") -> float:
         return float(text.replace(",", "."))
     if _INFINITE.fullmatch(text):
         return float(text)
+    if _FORTRAN.fullmatch(text):
+        return float(text.replace("d", "e").replace("D", "E"))
     raise ValueError("not a number")
 
 

@@ -7,8 +7,8 @@ from rtlstm.stream.time_names import parts_of_time, says_time
 from rtlstm.stream.values import without_unit
 
 _TYPED = re.compile(
-    r"[+-]?(?:\d[\d.,'’ \u00a0\u2009\u202f]*|[.,]\d+)(?:[eE][+-]?\d+)?%?"
-    r"|(?=.*\d)(?:[\d:/.\-+T _Z年月日时分秒]|, )+(?: ?[AaPp]\.?[Mm]\.?)?"
+    r"[+-]?(?:\d[\d.,'’ \u00a0\u2009\u202f]*|[.,]\d+)(?:[eEdD][+-]?\d+)?%?"
+    r"|(?=\d|[+-]\d)(?:[\d:/.\-+T _Z年月日时分秒]|, )+(?: ?[AaPp]\.?[Mm]\.?)?"
     r"(?: ?(?:UTC|GMT|[A-Z]{3,4}))?"
     r"|\d{1,2}[-/. ]?[A-Za-z]{3,9}[-/. ,]+\d{2,4}.*|[A-Za-z]{3,9} \d{1,2},? \d{4}.*"
     r"|true|false|on|off",
@@ -79,7 +79,7 @@ def _is_labelled(row: Sequence[str]) -> bool:
     A line about the file, as `Date 2024/03/01`, has the date itself.
     """
     return names_time(row) and not any(
-        is_typed(cell) and _PLAIN.fullmatch(cell.strip()) is None for cell in row
+        is_typed(cell) and _PLAIN.fullmatch(without_unit(cell.strip())) is None for cell in row
     )
 
 

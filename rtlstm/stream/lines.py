@@ -4,6 +4,7 @@ import codecs
 import io
 import lzma
 import os
+import re
 import zlib
 from collections import deque
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ MAX_LINE = 1 << 20
 
 _FILL = 8
 """NULs in a row from which they are none of a damaged cell."""
+_BLANKS = "\u00a0\u202f"
+_UNSEEN = re.compile("[\u00a0\u202f](?!\\d{3}(?:\\D|$))|[\u200b\u200e\u200f\u2060]")
+"""What looks like a blank or like nothing: no-break blanks but between thousands, and marks."""
 HEAD = 1 << 12
 """Bytes from which the encoding is told, if they are there."""
 
@@ -235,6 +239,8 @@ class Lines:
             self._passing = not end and not self._ended
             whole = whole[end:] if end else b""
         text = whole.decode(self._codec, self._errors)
+        if _UNSEEN.search(text):
+            text = _UNSEEN.sub(lambda found: " " * (found[0] in _BLANKS), text)
         odd = "\0" in text or "\x1a" in text
         for line in io.StringIO(text, newline=self._end.decode()):
             self._count += 1

@@ -69,3 +69,12 @@ def test_a_row_that_is_an_anomaly_is_marked(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Axes, "axvline", lambda axes, row, **_: marked.append(row))
     plot.save(io.BytesIO())
     assert marked == [60]
+
+
+def test_a_stretch_without_a_truth_is_a_gap() -> None:
+    history = ErrorHistory(targets=1, buckets=4)
+    for error in (1.0, np.nan, 2.0):
+        history.add(np.array([error]), np.array([2.0]))
+    _, ours, theirs = history.curves()
+    assert np.isnan([ours[1], theirs[1]]).all()
+    np.testing.assert_allclose([ours[0], ours[2], theirs[0]], [0.25, 1.0, 1.0])

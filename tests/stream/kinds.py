@@ -319,6 +319,16 @@ AROUND = {
         PLAIN.replace("\n2023-10-31 00:00", "\n" + "\0" * 512 + "2023-10-31 00:00").encode() + b"\0" * 600
     ),
     "from DOS": Kind(PLAIN.replace("\n", "\r\n").encode() + b"\x1a"),
+    "heights for names": text(
+        lambda i, t: f"{t:%Y-%m-%d %H:%M},{P[i]},{Q[i]}", "Date,2 m,10 m", columns=("2 m", "10 m")
+    ),
+    "names of letters that dates have": text(lambda i, t: f"{P[i]},{Q[i]}", "T1,Z2", columns=("T1", "Z2"), time=None),
+    "blanks that do not break": text(
+        lambda i, t: f"{t:%d.%m.%Y %I:%M}\u202f{t:%p},\u200e{P[i]},\u00a0{Q[i]}", "time,p,q"
+    ),
+    "of Fortran": text(
+        lambda i, t: f"{t:%Y-%m-%d %H:%M} {P[i] / 100:.6f}D+02 {'*******' if i % 8 == 0 else Q[i]}", "date time p q", missing=6
+    ),
     "numbers in names": text(
         lambda i, t: f"US\t{t:%Y-%m-%d %H:%M}\t{P[i]}\t{Q[i]}",
         "# from a gauge\nagency\tdatetime\t1234_00060\t1234_00065\n5s\t20d\t14n\t14n",
