@@ -153,7 +153,7 @@ class ErrorHistory:
         known = (count > 0) & (total > 0)
         each = np.divide(sums * scale, count, out=np.zeros_like(sums), where=known)
         some = known.sum(axis=2)
-        means = np.full(some.shape[:1] + (2,), np.nan)
+        means = np.full((*some.shape[:1], 2), np.nan)
         np.divide(each.sum(axis=2), some, out=means, where=some > 0)
         forecast, persistence = means.T
         rows = (np.arange(used, dtype=np.float64) + 0.5) * self._stride
