@@ -106,11 +106,11 @@ def _screen(table: Table, place: int, asked: Asked, quick: bool = False) -> Foun
 def _is_nameless_epoch(name: str, place: int, known: Sequence[str]) -> bool:
     """Whether a column without a name holds epoch numbers of this century, none before the last.
 
-    Or one called t, which is as often a temperature.
+    Or one called t or dt, which is as often a temperature, or a step.
     """
     if not known or not all(map(is_epoch, known)):
         return False
-    if name.strip().lower() == "t":
+    if name.strip().lower() in ("t", "dt"):
         return True
     if name != f"column{place + 1}" or len(known) < 2:
         return False

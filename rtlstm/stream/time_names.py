@@ -13,7 +13,7 @@ _TIME_WORDS = {
     *("clock", "utctime", "unixtime", "localtime", "epochtime", "eventtime", "gmttime"),
     *("utcdate", "localdate", "datetimeutc", "timestamputc", "unixtimestamp", "tstamp"),
     *("timestring", "datestring", "datestr", "timestr", "yyyymmdd", "yyyymm", "yyyymmddhhmm"),
-    *("timestampms", "timestampus", "timestampns", "epochms", "tmstamp", "dt"),
+    *("timestampms", "timestampus", "timestampns", "epochms", "tmstamp"),
 }
 _BESIDE_TIME = {
     *("utc", "gmt", "unix", "stamp", "s", "ms", "us", "ns", "sec", "secs", "seconds", "local"),

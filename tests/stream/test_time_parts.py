@@ -77,6 +77,7 @@ TABLES: dict[str, tuple[str, Row, float]] = {
         lambda t, k: f"{t.timestamp() * 1000:.0f},{(t.timestamp() + TEN) * 1000:.0f},{k}",
         TEN,
     ),
+    "dt with an epoch": ("dt,p", lambda t, k: f"{t.timestamp():.0f},{k}", TEN),
     "t with an epoch": ("t,p", lambda t, k: f"{t.timestamp():.3f},{k}", 0.5),
 }
 
@@ -118,6 +119,8 @@ def test_numbers_that_are_no_times_stay_values() -> None:
         source, _ = read("", row, HOUR)
         first = "column2" if name == "shops" else "column1"
         assert source.columns[0] == first, source.reading
+    source, _ = read("dt,p", lambda t, k: f"{0.02 + k % 3},{k}", HOUR)
+    assert source.columns == ("dt", "p"), source.reading
     steps = np.cumsum(rng.integers(0, 5000, ROWS))
     source, _ = read("bytes,p", lambda t, k: f"{1_200_000_000 + steps[k]},{k}", HOUR)
     assert source.columns == ("bytes", "p"), source.reading
