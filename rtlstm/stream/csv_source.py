@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rtlstm.errors import SourceError
 from rtlstm.inputs.measures import Measures, UnitError
 from rtlstm.stream.dialect import Layout, lay_out, splitter
+from rtlstm.stream.heads import is_head, names_time
 from rtlstm.stream.lines import MAX_LINE, Lines, Readable, name_of
 from rtlstm.stream.reading import Options, Reading, decide
 from rtlstm.stream.rejects import DeadLetter, OnError, Rejects
@@ -305,6 +306,8 @@ class CsvSource(Closing):
 
     def _reject(self, reason: str, message: str, cells: list[str]) -> None:
         where = f"row {self._row} (line {self._reader.number})"
+        if reason != "bad_csv" and is_head(cells) and names_time(cells):
+            message = "another header, as of a second table; split the file before it"
         mark = self._layout.separator
         unfinished = reason == "bad_csv" or len(cells) < self._layout.width
         if self._lines.cut == self._reader.number and unfinished:

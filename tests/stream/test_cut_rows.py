@@ -1,4 +1,4 @@
-"""The last row of a file that is still written, or was cut off, is no row and no fault."""
+"""Files that do not end as they began: rows that are still written, and second tables."""
 
 from __future__ import annotations
 
@@ -37,3 +37,11 @@ def test_a_broken_row_is_a_fault_as_ever(data: bytes) -> None:
 def test_a_whole_row_without_a_line_end_is_read() -> None:
     assert len(list(open_source(io.BytesIO(CSV + b"2024-01-03,5,6")))) == 3
     assert len(list(open_source(io.BytesIO(LINES + b'{"a": 5, "b": 6}')))) == 3
+
+
+@pytest.mark.parametrize("header", [b"time,c,d", b"time,c", b"when,b,a,d"])
+def test_a_second_table_is_named(header: bytes) -> None:
+    with pytest.raises(
+        SourceError, match=r"row 3 \(line 4\): another header, as of a second table"
+    ):
+        list(open_source(io.BytesIO(CSV + header + b"\n2024-01-03,5,6\n"), ["a", "b"]))
