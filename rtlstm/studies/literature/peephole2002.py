@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -52,11 +53,17 @@ SHAPES: dict[str, Callable[[Array], Array]] = {
 }
 
 
+@cache
+def function(task: Task, steps: int) -> tuple[Array, Array]:
+    """Inputs and targets (steps, 1) of a periodic function: the same for every stream."""
+    wave = SHAPES[task.kind.split()[1]]
+    return np.zeros((steps, 1)), np.asarray(wave(np.arange(steps) / task.F))[:, None]
+
+
 def rows(task: Task, random: np.random.Generator, steps: int) -> tuple[Array, Array]:
-    """Inputs and targets (steps, 1) of one stream."""
+    """Inputs and targets (steps, 1) of one stream, which are not to be written to."""
     if task.kind.startswith("PFG"):
-        wave = SHAPES[task.kind.split()[1]]
-        return np.zeros((steps, 1)), np.asarray(wave(np.arange(steps) / task.F))[:, None]
+        return function(task, steps)
     delays = random.integers(0, 2, steps)
     at = np.cumsum(task.F + delays)
     at, delays = at[at < steps], delays[: int((at < steps).sum())]
@@ -65,9 +72,8 @@ def rows(task: Task, random: np.random.Generator, steps: int) -> tuple[Array, Ar
     if task.kind == "MSD":
         values[at, 0] = delays
         return spikes, values
-    held = np.zeros((steps, 1))
-    for k, end in enumerate(at):
-        held[at[k - 1] + 1 if k else 0 : end + 1, 0] = delays[k]
+    held = np.zeros((steps, 1))  # after the last spike the input is 0
+    held[: at[-1] + 1, 0] = np.repeat(delays, np.diff(at, prepend=-1))
     return held, spikes
 
 
@@ -78,13 +84,6 @@ def learner(task: Task, peepholes: bool, seed: int) -> Learner:
     head = "linear" if task.kind.startswith("PFG") else "logistic"
     net = Network(1, cells, 1, head=head, head_init=0.1, dtype="float64", seed=seed)
     return Learner(net, "truncated", SGD(task.lr, task.momentum), loss="sse", clip=10.0)
-
-
-def stream(made: Learner, X: Array, Y: Array, limit: float) -> tuple[int, float]:
-    """Learn one stream until its first error beyond the limit; steps done, and their RMSE."""
-    made.reset()
-    done, P = until_error(made, X, Y, limit)
-    return done, float(np.sqrt(np.nanmean((P - Y[: len(P)]) ** 2)))
 
 
 def run(settings: Settings) -> Iterator[Table]:
@@ -127,11 +126,11 @@ def run(settings: Settings) -> Iterator[Table]:
 def _learn(task: Task, peepholes: bool, seed: int, budget: int) -> tuple[int | None, int, float]:
     """Steps until it has learned, or None; the longest stream; RMSE of the last."""
     made, random = learner(task, peepholes, seed), np.random.default_rng([seed, 2002])
-    steps, longest, rmse = 0, 0, np.nan
-    while steps < budget:
+    steps, longest, learned = 0, 0, False
+    while steps < budget and not learned:
         X, Y = rows(task, random, 100 * task.F)
-        done, rmse = stream(made, X, Y, task.limit)
-        steps, longest = steps + done + 1, max(longest, done)
-        if done == len(X):
-            return steps, longest, rmse
-    return None, longest, rmse
+        made.reset()
+        done, P = until_error(made, X, Y, task.limit)
+        steps, longest, learned = steps + done + 1, max(longest, done), done == len(X)
+    rmse = float(np.sqrt(np.nanmean((P - Y[: len(P)]) ** 2)))
+    return steps if learned else None, longest, rmse

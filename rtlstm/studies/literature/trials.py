@@ -176,9 +176,9 @@ def until_error(learner: Learner, X: Array, Y: Array, limit: float) -> tuple[int
     as the one before, and one that turns out too long is undone and run again.
     """
     answers = np.empty((len(X), Y.shape[1]))
-    for t in range(min(STEPPED, len(X))):
-        answer = learner.step(X[t], Y[t], answers[t])
-        if (abs(answer - Y[t]) >= limit).any():
+    for t, targets in enumerate(Y[:STEPPED].tolist()):  # few numbers: Python is faster than numpy
+        answer = learner.step(X[t], Y[t], answers[t]).tolist()
+        if any(abs(a - b) >= limit for a, b in zip(answer, targets, strict=True)):
             return t, answers[: t + 1]
     parts, start, size = learner._arena.parts, STEPPED, 2 * STEPPED
     while start < len(X):
