@@ -179,7 +179,7 @@ def observe(plan, d, q, j, x):
     d[age] = n + 1.0
     if x == d[field(plan, k.SENTINEL, j)]:  # and not missing: it has become a level, or is within
         d[field(plan, k.HAS_SENTINEL, j)] = 0.0
-    look_for_sentinel(plan, d, j, x)
+    look_for_sentinel(plan, d, q, j, x)
     if not is_sentinel(plan, d, j, x):
         d[low] = min(x, d[low] + RANGE_RATE * (d[mean] - d[low]))
         d[high] = max(x, d[high] + RANGE_RATE * (d[mean] - d[high]))
@@ -201,10 +201,10 @@ def observe(plan, d, q, j, x):
 
 
 @kernel
-def look_for_sentinel(plan, d, j, x):
+def look_for_sentinel(plan, d, q, j, x):
     """Note a jump to a value well outside the range; if it repeats, that is a sentinel.
 
-    The range is then what it was before.
+    The range is then what it was before. A value that has lasted until it is believed is none.
     """
     low, high = field(plan, k.LOW, j), field(plan, k.HIGH, j)
     change, repeats = x - d[field(plan, k.BEFORE, j)], field(plan, k.REPEAT_SHARE, j)
@@ -216,7 +216,8 @@ def look_for_sentinel(plan, d, j, x):
     outside = width > 0.0 and (x < d[low] - width or x > d[high] + width)
     far = change * change > NEAR_JUMP * d[field(plan, k.RMS2, j)]
     d[jumped] = 0.0
-    if outside and far and d[field(plan, k.AGE, j)] > KNOWN and d[repeats] < SELDOM:
+    known = d[field(plan, k.AGE, j)] > KNOWN and q[plan[k.REPEATS] + j] < PERSISTENT
+    if outside and far and known and d[repeats] < SELDOM:
         d[field(plan, k.SAVED_LOW, j)], d[field(plan, k.SAVED_HIGH, j)] = d[low], d[high]
         d[jumped] = 1.0
     d[repeats] += REPEAT_RATE * ((1.0 if change == 0.0 else 0.0) - d[repeats])
