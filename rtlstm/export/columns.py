@@ -71,12 +71,17 @@ def inverse_of_changes(F: StreamConstants) -> Array:
 
 
 def standardise(w: StateWriter, F: StreamConstants, values: str, rest: str = "") -> str:
-    """z (batch, C), with a mean of two floats, so that a large mean costs no digits.
+    """z (batch, C); rest (batch, C): what float32 has rounded off the values, "" if nothing."""
+    return w.clip(in_scales(w, F, values, rest), F.setting(k.CLIP))
 
-    rest (batch, C): what float32 has rounded off the values, "" if nothing.
+
+def in_scales(w: StateWriter, F: StreamConstants, values: str, rest: str = "") -> str:
+    """(batch, C): how many scales lie between values and their means, without a limit.
+
+    A mean is two floats, so that a large one costs no digits.
     """
     g = w.g
     high, low = split(F.column(k.MEAN))
     centred = g.op("Sub", g.op("Sub", values, g.const(high)), g.const(low))
     centred = g.op("Add", centred, rest) if rest else centred
-    return w.clip(w.scaled(centred, F.inverse_root(k.VAR)), F.setting(k.CLIP))
+    return w.scaled(centred, F.inverse_root(k.VAR))

@@ -60,6 +60,8 @@ def _declare(w: Writer) -> None:
     w.carry("levels", F.levels()[1])
     if F.depth > 1:
         w.carry("window", F.window())
+    if F.peaks:
+        w.carry("beyond", F.beyond())
     expected = F.values(k.EXPECTED, F.T) - F.column(k.LAST)[F.targets]
     known = ~np.isnan(expected)
     w.carry("expected", np.where(known, expected, 0.0))
@@ -150,16 +152,43 @@ def _mix(w: Writer, row: Filled, moved: str, z: str, forecast: str) -> str:
     weighed = w.scaled(levels, mix[k.LEVELS_AT + 1 : k.SEASON_BEFORE])
     parts.append(g.op("ReduceSum", weighed, w.axis(1), keepdims=0))
     if F.seasonal:
-        now = g.op("Unsqueeze", z, w.axis(1))
-        window = g.op("Concat", now, w.before["window"], axis=1)
-        then = g.op("Gather", window, g.const(np.array(F.season_backs(), np.int64)), axis=1)
         scale = np.sqrt(F.column(k.VAR))[F.targets] * mix[k.SEASON_BEFORE]
-        parts.append(w.scaled(w.of_targets(g.op("Sub", then, now), axis=2), scale))
+        parts.append(w.scaled(_season_change(w, row, z), scale))
     total = parts[0]
     for part in parts[1:]:
         total = g.op("Add", total, part)
     reach = F.reach()
     return g.op("Min", g.op("Max", total, g.const(-reach)), g.const(reach))
+
+
+def _season_change(w: Writer, row: Filled, z: str) -> str:
+    """(batch, H, T), in scales: see kernels.tasks.mixing.season_change."""
+    g, F = w.g, w.constants
+    window = g.op("Concat", g.op("Unsqueeze", z, w.axis(1)), w.before["window"], axis=1)
+    seen = w.of_targets(window, axis=2)
+    backs = np.array(F.season_backs(), np.int64)
+
+    def at(rows: str, ages: Array | list[int]) -> str:
+        return g.op("Gather", rows, g.const(np.array(ages, np.int64)), axis=1)
+
+    def is_peak(ages: Array) -> str:
+        far, lasting = (
+            g.op("GreaterOrEqual", g.op("Abs", at(seen, rows)), g.const(F.setting(k.CLIP)))
+            for rows in (ages, ages + F.apart)
+        )
+        return g.op("And", far, g.op("Not", lasting))
+
+    change = g.op("Sub", at(seen, backs), at(seen, [0]))
+    if not F.peaks:
+        return change
+    beyond = g.op("Sub", columns.in_scales(w, F, row.values), z)
+    now = g.op("Unsqueeze", w.of_targets(beyond), w.axis(1))
+    rows = g.op("Concat", now, w.before["beyond"], axis=1)
+    w.after["beyond"] = g.op("Slice", rows, w.axis(0), w.axis(F.season - 1), w.axis(1))
+    again = g.op("And", is_peak(np.array([0])), is_peak(np.array([F.season])))
+    themselves = g.op("Or", is_peak(backs), again)
+    more = g.op("Sub", at(rows, backs), now)
+    return g.op("Add", change, g.op("Where", themselves, more, g.const(0.0)))
 
 
 def _picked(w: Writer, window: str, z: str) -> list[str]:

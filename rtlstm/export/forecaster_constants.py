@@ -36,7 +36,10 @@ class ForecasterConstants(StreamConstants):
         self.slots = [(place, int(back)) for place, back in enumerate(slots) if back >= 0]
         self.season, self.by_clock = (int(self.count(w)) for w in (k.SEASON, k.BY_CLOCK))
         self.seasonal = 0 < self.season <= k.WINDOW
+        self.apart = self.season // 4
+        self.peaks = self.season > 0 and self.season + self.apart < k.WINDOW
         backs = [self.season - 1] if self.seasonal else []
+        backs += [self.season + self.apart] if self.peaks else []
         backs += [lag + 1 for lag, _ in self.picks()]
         backs += [2, *(back for _, back in self.slots), *self.season_backs()]
         self.depth = max(self.lags, self.rows, *(back + 1 for back in backs))
@@ -219,6 +222,17 @@ class ForecasterConstants(StreamConstants):
         W = k.WINDOW
         ring = self.values(k.Z, W, self.C)
         return ring[(self.taken - np.arange(1, self.depth)) % W]
+
+    def beyond(self) -> Array:
+        """(season - 1, T) how far values lie beyond what is standardised, the newest first."""
+        age = np.arange(1, self.season)
+        values = self.values(k.VALUES, k.WINDOW, self.T)[(self.taken - age) % k.WINDOW]
+        mean, scale = (
+            found[self.targets] for found in (self.column(k.MEAN), self.inverse_root(k.VAR))
+        )
+        known = (age <= self.taken)[:, None]
+        z = self.window()[: self.season - 1, self.targets]
+        return np.where(known, (values - mean) * scale - z, 0.0)
 
     def last_forecast(self) -> Array:
         """(3, H, T) values, lower, upper as issued last; zeros before the first."""

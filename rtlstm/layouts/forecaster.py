@@ -243,6 +243,7 @@ def _statistics(plan: Array, arena: ArenaLayout) -> None:
         (k.CLOCK, (k.CLOCK_LEN,), "clock"),
         (k.CAL, (k.CALENDAR,), "calendar"),
         (k.Z, (k.WINDOW, C), "window"),
+        (k.VALUES, (k.WINDOW, T), "window.values"),
         (k.CHANGES, (k.WINDOW, C), "window.changes"),
         (k.ACF, (int(plan[k.LONGEST]) + 1,), "autocorrelation"),
         (k.ACF_CHANGES, (int(plan[k.LONGEST]) + 1,), "autocorrelation.changes"),

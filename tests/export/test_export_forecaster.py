@@ -116,6 +116,21 @@ def test_rows_that_were_chosen_and_sentinels(tmp_path: Path) -> None:
     assert verify_onnx(tmp_path / "f.onnx", model, X[560:]).difference <= 1e-5
 
 
+@pytest.mark.parametrize("horizon", [1, [1, 6, 40]])
+def test_peaks_that_come_every_season(horizon: Any, tmp_path: Path) -> None:
+    """Peaks that are foreseen, one that is not, one that stays away, a sensor that fails."""
+    X = np.random.default_rng(1).normal(size=(1000, 2)).astype(np.float32).astype(np.float64)
+    X[np.arange(1000) % 30 < 2] += [40.0, 0.0]
+    X[705], X[720:722], X[800:840, 0] = 30.0, 0.5, -60.0
+    model = rtlstm.Forecaster(["a", "b"], lags=3, layers=rtlstm.LSTM(4), horizon=horizon)
+    model.run(X[:700])
+    assert model.season == 30
+    weights = model._arena.d[model._plan[k.MIX] :][: k.EXPERTS]
+    assert weights[k.SEASON_BEFORE] > 0.1
+    export_onnx(model, tmp_path / "f.onnx")
+    assert verify_onnx(tmp_path / "f.onnx", model, X[700:]).difference <= 1e-5
+
+
 @pytest.mark.parametrize("seen", [0, 1, 2, 30])
 def test_before_much_was_seen(seen: int, tmp_path: Path) -> None:
     model = rtlstm.Forecaster(columns=COLUMNS, lags=6, layers=rtlstm.LSTM(8))

@@ -230,3 +230,16 @@ def test_changes_that_are_mostly_tiny_and_seldom_large_are_one_scale() -> None:
         forecaster.update([value])
         restarts += forecaster._arena.d[age] < before
     assert restarts == 0
+
+
+@pytest.mark.parametrize(("season", "height"), [(40, 8.0), (97, 10.0), (60, -20.0)])
+def test_peaks_that_come_every_season_are_foreseen_in_full(season: int, height: float) -> None:
+    """Three rows in a season stand far out: the last season says when, and how far."""
+    t = np.arange(24 * season + 600)
+    x = 0.1 * np.random.default_rng(0).normal(size=len(t)) + height * (t % season < 3)
+    forecaster = Forecaster(["x"], horizon=[1, 6])
+    P = np.stack([forecaster.update([value])[0][:, 0] for value in x])
+    assert forecaster.season == season
+    peaks = np.flatnonzero(t % season < 3)[-9:]
+    for at, h in enumerate((1, 6)):
+        assert np.abs(P[peaks - h, at] - x[peaks]).max() < 0.15 * abs(height)

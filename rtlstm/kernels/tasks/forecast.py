@@ -62,21 +62,30 @@ def take_row(plan, net, f, d, q, row, time, learn):
     scaling.standardise(plan, d, q, plan[k.Z] + place, learn)
     for j in range(plan[k.COLUMNS]):
         d[plan[k.CHANGES] + place + j] = features.last_change(plan, d, j)
+    mixing.remember_values(plan, d, taken)
     if learn:
         follow_scales(plan, d)
         selection.correlate(plan, d, q)
         selection.choose(plan, f, d, q)
         calendar.update_autocorrelation(plan, d, q)
         if calendar.find_season(plan, d, q):
-            for j in range(plan[k.TARGETS]):
-                rls.forget_columns(plan, f, d, j, plan[k.AT_SEASONAL], plan[k.AT_OTHERS])
-                rls.forget_columns(plan, f, d, j, plan[k.AT_CALENDAR], plan[k.AT_STEP])
+            follow_season(plan, f, d, q)
     calendar.write_calendar(plan, d, q)
     mixing.update_levels(plan, d, learn)
     features.network_input(plan, f, d, q)
     prepare_learning_step(plan, f, d, q, learn)
     q[counts + k.LEARNING] = learn
     return k.DUE if taken >= plan[plan[k.HORIZON_AT]] else k.EARLY
+
+
+@kernel
+def follow_season(plan, f, d, q):
+    """Forget what was learned of another season."""
+    for j in range(plan[k.TARGETS]):
+        rls.forget_columns(plan, f, d, j, plan[k.AT_SEASONAL], plan[k.AT_OTHERS])
+        rls.forget_columns(plan, f, d, j, plan[k.AT_CALENDAR], plan[k.AT_STEP])
+        if not q[plan[k.COUNTS] + k.BY_CLOCK]:
+            mixing.begin_season(plan, d, j)
 
 
 @kernel

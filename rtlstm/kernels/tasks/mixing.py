@@ -2,8 +2,8 @@
 
 Each expert e predicts a change c_e from the last value; the forecast is Σ_e w_e c_e. The experts:
 the two readouts (kernels.tasks.forecast), no change at all, the mean of all values, exponential
-smoothing at five rates, and the value one season before the row ahead. When the truth has come,
-with m the mixture's change and y the true one,
+smoothing at five rates, and the value one season before the row ahead, whose past is forgotten when
+another season is found. When the truth has come, with m the mixture's change and y the true one,
 
     r_e = 2 (m - y) (m - c_e)    R_e = γ R_e + r_e    V_e = γ V_e + r_e²
     w_e ∝ max(R_e, 0) / V_e
@@ -115,14 +115,51 @@ def rescale_mix(plan, d, j):
 
 
 @kernel
+def remember_values(plan, d, row):
+    """Keep the values of the targets in this row for those that come a season later."""
+    at = plan[k.VALUES] + row % k.WINDOW * plan[k.TARGETS]
+    for j in range(plan[k.TARGETS]):
+        d[at + j] = d[field(plan, k.LAST, plan[plan[k.TARGET_AT] + j])]
+
+
+@kernel
+def begin_season(plan, d, j):
+    """Another season was found in the rows: what its expert has lost says nothing of this one."""
+    for i in range(j, plan[k.HORIZONS] * plan[k.TARGETS], plan[k.TARGETS]):
+        d[plan[k.REGRET] + i * k.EXPERTS + k.SEASON_BEFORE] = 0.0
+
+
+@kernel
+def is_peak(plan, d, row, j, apart):
+    """Whether target j lay in this row beyond what is standardised, but not so many rows before.
+
+    apart: at which a value that far is no peak but a level that lasts, as of a sensor that failed.
+    """
+    z, clip = plan[k.Z] + plan[plan[k.TARGET_AT] + j], d[plan[k.SETTINGS] + k.CLIP]
+    there = z + row % k.WINDOW * plan[k.COLUMNS]
+    before = z + (row - apart) % k.WINDOW * plan[k.COLUMNS]
+    return abs(d[there]) >= clip > abs(d[before])
+
+
+@kernel
 def season_change(plan, d, q, j, horizon):
-    """By how much target j differed from now, at its last place in the season of the row ahead."""
+    """By how much target j differed from now, at its last place in the season of the row ahead.
+
+    Standardised values tell, which follow the column's level and hold whatever lies far out; but
+    the peaks of a season are themselves.
+    """
     season, row = q[plan[k.COUNTS] + k.SEASON], q[plan[k.COUNTS] + k.TAKEN]
-    column, C, window = plan[plan[k.TARGET_AT] + j], plan[k.COLUMNS], k.WINDOW
-    if season <= 0 or season > window:
+    column, C, T = plan[plan[k.TARGET_AT] + j], plan[k.COLUMNS], plan[k.TARGETS]
+    if season <= 0 or season > k.WINDOW:
         return 0.0
-    back, z = (season - horizon % season) % season, plan[k.Z] + column
-    change = d[z + (row - back) % window * C] - d[z + row % window * C]
+    then, apart = row - (season - horizon % season) % season, season // 4
+    if season + apart < k.WINDOW:
+        peak = is_peak(plan, d, row, j, apart) and is_peak(plan, d, row - season, j, apart)
+        if peak or is_peak(plan, d, then, j, apart):
+            now = d[field(plan, k.LAST, column)]
+            return d[plan[k.VALUES] + then % k.WINDOW * T + j] - now
+    z = plan[k.Z] + column
+    change = d[z + then % k.WINDOW * C] - d[z + row % k.WINDOW * C]
     return math.sqrt(d[field(plan, k.VAR, column)]) * change
 
 
