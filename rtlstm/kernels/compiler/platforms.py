@@ -42,7 +42,7 @@ PLATFORMS: dict[str, Platform] = {
     ),
     "manylinux-aarch64": Platform(_GLIBC.format("aarch64"), "aarch64-linux-gnu.2.17", _ARM64),
     "musllinux-aarch64": Platform(
-        "musllinux_1_2_aarch64", "aarch64-linux-musl", _ARM64, lacks=("ml_dtypes",), tested=False
+        "musllinux_1_2_aarch64", "aarch64-linux-musl", _ARM64, lacks=("ml_dtypes",)
     ),
     "manylinux-armv7l": Platform(
         _GLIBC.format("armv7l"), "arm-linux-gnueabihf.2.17", _ARM32, lacks=("ml_dtypes",)
