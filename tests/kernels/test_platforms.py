@@ -142,6 +142,8 @@ def test_a_library_is_linked_for_each_system(name: str, tmp_path: Path) -> None:
     from rtlstm.kernels.compiler import ahead
 
     (tmp_path / "network.o").write_bytes(compiled(name))
-    path = tmp_path / f"library{PLATFORMS[name].suffix}"
+    path = tmp_path / "made" / f"library{PLATFORMS[name].suffix}"
+    path.parent.mkdir()
     ahead.link([str(tmp_path / "network.o")], path, PLATFORMS[name].zig)
     assert b"rtlstm_network_run_float32_float32" in path.read_bytes()
+    assert list(path.parent.iterdir()) == [path], "what else a linker writes was left there"

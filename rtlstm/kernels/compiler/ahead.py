@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -192,10 +193,13 @@ def link(objects: Sequence[str], path: Path, system: str = "") -> None:
     """
     command = [sys.executable, "-m", "ziglang", "cc", "-target", system] if system else ["cc"]
     checked = ["-Wl,-z,defs"] if path.suffix == ".so" else []
-    command += ["-shared", "-o", str(path), *objects, "-lm", "-s", *checked]
-    linked = subprocess.run(command, capture_output=True, text=True, check=False)
-    if linked.returncode:
-        raise RuntimeError(f"{command[0]} could not link {path}: {linked.stderr}")
+    with tempfile.TemporaryDirectory() as room:  # for Windows zig lays an import library beside it
+        made = Path(room) / path.name
+        command += ["-shared", "-o", str(made), *objects, "-lm", "-s", *checked]
+        linked = subprocess.run(command, capture_output=True, text=True, check=False)
+        if linked.returncode:
+            raise RuntimeError(f"{command[0]} could not link {path}: {linked.stderr}")
+        shutil.move(made, path)
 
 
 def build(directory: Path, level: str, families: Sequence[str] = (), platforms: str = "") -> None:
