@@ -192,7 +192,8 @@ def link(objects: Sequence[str], path: Path, system: str = "") -> None:
     Raises RuntimeError where the linker says no.
     """
     command = [sys.executable, "-m", "ziglang", "cc", "-target", system] if system else ["cc"]
-    checked = ["-Wl,-z,defs"] if path.suffix == ".so" else []
+    named = f"-Wl,-install_name,@rpath/{path.name}"  # else a Mach-O tells where it was linked
+    checked = {".so": ["-Wl,-z,defs"], ".dylib": [named]}.get(path.suffix, [])
     with tempfile.TemporaryDirectory() as room:  # for Windows zig lays an import library beside it
         made = Path(room) / path.name
         command += ["-shared", "-o", str(made), *objects, "-lm", "-s", *checked]
