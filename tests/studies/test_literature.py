@@ -256,7 +256,7 @@ def test_timing_tasks_are_drawn_and_run(monkeypatch: pytest.MonkeyPatch) -> None
     for task in peephole2002.TASKS:
         X, Y = peephole2002.rows(task, RANDOM, 200)
         assert X.shape == Y.shape == (200, 1) and np.isfinite(X).all()
-    wave = peephole2002.rows(peephole2002.TASKS[3], RANDOM, 50)[1]
+    wave = peephole2002.rows(peephole2002.TASKS[4], RANDOM, 50)[1]
     np.testing.assert_allclose(wave[:25], wave[25:], atol=1e-12)
     spikes, delays = peephole2002.rows(peephole2002.TASKS[0], RANDOM, 500)
     gaps = np.diff(np.flatnonzero(spikes))

@@ -20,32 +20,39 @@ from rtlstm.spec import LSTM, Init
 from rtlstm.studies.literature.settings import Settings
 from rtlstm.studies.literature.trials import until_error
 from rtlstm.studies.table import Table
-from rtlstm.training import SGD
+from rtlstm.training import SGD, Adam
 
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
 class Task:
-    """One task: its kind, F, the limit of errors, the momentum, what the paper says."""
+    """One task: its kind, F, the limit of errors, how it is learned, what the paper says."""
 
     kind: str
     F: int
     limit: float
-    momentum: float
-    lr: float
+    optimizer: SGD | Adam
     paper: str
 
+    @property
+    def title(self) -> str:
+        """Its name in the table; marked where plain descent with momentum is not what learns."""
+        adam = ", Adam 1e-3 †" if isinstance(self.optimizer, Adam) else ""
+        return f"{self.kind}, F = {self.F}{adam}"
 
+
+_PERIODIC = SGD(1e-4, 0.99)
 TASKS = (
-    Task("MSD", 10, 0.49, 0.99, 1e-3, "learned with and without peepholes"),
-    Task("GTS", 10, 0.49, 0.999, 1e-4, "needs peepholes"),
-    Task("PFG cosine", 10, 0.3, 0.99, 1e-4, "learned with and without peepholes"),
-    Task("PFG cosine", 25, 0.3, 0.99, 1e-4, "needs peepholes; RMSE 0.17"),
-    Task("PFG triangle", 10, 0.3, 0.99, 1e-4, "needs peepholes"),
-    Task("PFG rectangle", 10, 0.3, 0.99, 1e-4, "needs peepholes"),
+    Task("MSD", 10, 0.49, SGD(1e-3, 0.99), "learned with and without peepholes"),
+    Task("GTS", 10, 0.49, SGD(1e-4, 0.999), "needs peepholes"),
+    Task("PFG cosine", 10, 0.3, _PERIODIC, "learned with and without peepholes"),
+    Task("PFG cosine", 10, 0.3, Adam(1e-3), "learned with and without peepholes"),
+    Task("PFG cosine", 25, 0.3, _PERIODIC, "needs peepholes; RMSE 0.17"),
+    Task("PFG triangle", 10, 0.3, _PERIODIC, "needs peepholes"),
+    Task("PFG rectangle", 10, 0.3, _PERIODIC, "needs peepholes"),
 )
-NAMES = tuple(f"{task.kind}, F = {task.F}" for task in TASKS)
+NAMES = tuple(task.title for task in TASKS)
 SHAPES: dict[str, Callable[[Array], Array]] = {
     "cosine": lambda t: 0.5 * (1.0 - np.cos(2 * np.pi * t)),
     "triangle": lambda t: 1.0 - np.abs(2.0 * (t % 1.0) - 1.0),
@@ -83,7 +90,7 @@ def learner(task: Task, peepholes: bool, seed: int) -> Learner:
     cells = LSTM(1, "2002", peepholes=peepholes, init=init)
     head = "linear" if task.kind.startswith("PFG") else "logistic"
     net = Network(1, cells, 1, head=head, head_init=0.1, dtype="float64", seed=seed)
-    return Learner(net, "truncated", SGD(task.lr, task.momentum), loss="sse", clip=10.0)
+    return Learner(net, "truncated", task.optimizer, loss="sse", clip=10.0)
 
 
 def run(settings: Settings) -> Iterator[Table]:
@@ -103,8 +110,9 @@ def run(settings: Settings) -> Iterator[Table]:
     table.notes.append(
         f"Learned: a stream of 100 periods without an error beyond the limit, within {budget:,}"
         " steps (the paper allowed 10,000,000 streams). Rates are ours, larger than the paper's"
-        " 1e-5, to fit that budget. RMSE: of the last stream. The paper's tables are images in"
-        " every copy that we found; what is beside ours is what its text says."
+        " 1e-5, to fit that budget; †: nor is the optimizer the paper's. RMSE: of the last stream."
+        " The paper's tables are images in every copy that we found; beside ours is what its text"
+        " says."
     )
     count = settings.count(10, 2)
     for task, name in zip(TASKS, NAMES):
