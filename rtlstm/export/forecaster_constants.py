@@ -36,7 +36,7 @@ class ForecasterConstants(StreamConstants):
         self.slots = [(place, int(back)) for place, back in enumerate(slots) if back >= 0]
         self.season, self.by_clock = (int(self.count(w)) for w in (k.SEASON, k.BY_CLOCK))
         self.seasonal = 0 < self.season <= k.WINDOW
-        self.apart = self.season // 4
+        self.apart = self.season // mixing.LASTING
         self.peaks = self.season > 0 and self.season + self.apart < k.WINDOW
         backs = [self.season - 1] if self.seasonal else []
         backs += [self.season + self.apart] if self.peaks else []

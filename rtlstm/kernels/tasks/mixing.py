@@ -53,6 +53,7 @@ SLACK = 3.0
 LIMIT, WARM = 10.0, 20  # root mean squares that r counts, from so many truths on
 PRIOR = 100.0  # truths that weights are worth when the scale has changed
 DISTANT = 400.0  # an expert is far off beyond so many mean squared errors of the whole readout
+LASTING = 4  # a value as far out a season over this before is no peak, but a level that lasts
 KEEP = 0.9998  # γ: the memory of the least squares
 
 
@@ -152,7 +153,7 @@ def season_change(plan, d, q, j, horizon):
     column, C, T = plan[plan[k.TARGET_AT] + j], plan[k.COLUMNS], plan[k.TARGETS]
     if season <= 0 or season > k.WINDOW:
         return 0.0
-    then, apart = row - (season - horizon % season) % season, season // 4
+    then, apart = row - (season - horizon % season) % season, season // LASTING
     if season + apart < k.WINDOW:
         peak = is_peak(plan, d, row, j, apart) and is_peak(plan, d, row - season, j, apart)
         if peak or is_peak(plan, d, then, j, apart):
