@@ -138,16 +138,15 @@ CLOCK = "by the clock" if FULL else "of processor time, since tests run side by 
 
 
 def first_forecast(source: Path, kernels: Path) -> float:
-    start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    start, before = time.monotonic(), spent_by_children()
     done = subprocess.run(
         command("stream", source, "--limit", 1, "--out", "-"),
         stdout=subprocess.PIPE,
         check=True,
         env={**os.environ, "RTLSTM_CACHE_DIR": str(kernels)},
     )
-    seconds, after = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds, spent = time.monotonic() - start, spent_by_children() - before
     assert done.stdout.splitlines()[1].startswith(b"2024-01-01T00:00:00Z,")
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return seconds if FULL else spent
 
 
@@ -158,10 +157,15 @@ def compiling() -> float:
         "f = numba.njit(lambda a: np.median(np.sort(a)) + np.interp(a, a, a).sum());"
         "f(np.ones(3))"
     )
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = spent_by_children()
     subprocess.run([sys.executable, "-c", code], check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return spent_by_children() - before
+
+
+def spent_by_children() -> float:
+    """Processor seconds of all processes that were started here and have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 @pytest.mark.timed
