@@ -20,6 +20,7 @@ def declare(w: StateWriter, F: StreamConstants, prefix: str = "") -> None:
     w.carry(f"{prefix}last", F.column(k.LAST))
     w.carry(f"{prefix}suspect", F.column(k.SUSPECT))
     w.carry(f"{prefix}suspects", F.suspects().astype(np.float64))
+    w.carry(f"{prefix}alike", F.alike().astype(np.float64))
     w.carry(f"{prefix}repeats", F.repeated().astype(np.float64))
 
 
@@ -40,7 +41,8 @@ def fill(w: StateWriter, F: StreamConstants, x: str, instead: str, prefix: str =
     again = g.op("Where", other, g.const(0.0), w.before[f"{prefix}suspects"])
     count = g.op("Add", again, g.const(1.0))
     new = g.op("And", far, g.op("Not", repeated))
-    doubted = g.op("And", new, g.op("Less", count, g.const(float(scaling.CONFIRMED))))
+    few = g.op("Less", count, g.const(float(scaling.CONFIRMED)))
+    doubted = g.op("And", new, g.op("And", few, _seldom(w, new, other, prefix)))
     w.after[f"{prefix}suspect"] = g.op("Where", new, seen, w.before[f"{prefix}suspect"])
     judged = g.op("Where", far, count, g.const(0.0))
     stays = g.op("Or", missing, repeated)
@@ -48,6 +50,16 @@ def fill(w: StateWriter, F: StreamConstants, x: str, instead: str, prefix: str =
     gap = g.op("Or", missing, g.op("Or", held, doubted))
     values = w.after[f"{prefix}last"] = g.op("Where", gap, instead, seen)
     return Filled(values, g.op("Not", gap), missing)
+
+
+def _seldom(w: StateWriter, new: str, other: str, prefix: str) -> str:
+    """Whether too few far values were like the one before, this one included."""
+    g, before = w.g, w.before[f"{prefix}alike"]
+    most = g.const(float(scaling.RECURRED))
+    halved = g.op("Floor", g.op("Mul", g.const(0.5), before))
+    counted = g.op("Where", other, halved, g.op("Min", g.op("Add", before, g.const(1.0)), most))
+    after = w.after[f"{prefix}alike"] = g.op("Where", new, counted, before)
+    return g.op("Less", after, most)
 
 
 def _sentinel(

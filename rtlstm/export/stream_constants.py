@@ -82,6 +82,10 @@ class StreamConstants:
         """(C,) values in a row that were far outside."""
         return self.integers(k.SUSPECTS, self.C)
 
+    def alike(self) -> Array:
+        """(C,) far values of late that each were like the one before."""
+        return self.integers(k.ALIKE, self.C)
+
     def repeated(self) -> Array:
         """(C,) values in a row that were far outside and the same."""
         return self.integers(k.REPEATS, self.C)

@@ -265,6 +265,7 @@ def _statistics(plan: Array, arena: ArenaLayout) -> None:
         (k.COUNTS, k.COUNTS_LEN, "counts"),
         (k.SEEN, C, "columns.seen"),
         (k.SUSPECTS, C, "columns.suspects"),
+        (k.ALIKE, C, "columns.alike"),
         (k.REPEATS, C, "columns.repeats"),
         (k.GAP, C, "columns.gap"),
         (k.PICK, T * int(plan[k.PAIRS]), "rows.chosen"),

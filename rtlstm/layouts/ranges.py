@@ -202,6 +202,7 @@ def _stream(name: str) -> dict[str, Range]:
         "counts": table(k.COUNTS_LEN, COUNTERS, special),
         f"{name}.seen": COUNTERS,
         f"{name}.suspects": COUNTERS,
+        f"{name}.alike": COUNTERS,
         f"{name}.repeats": COUNTERS,
         f"{name}.gap": FLAG,
     }

@@ -196,6 +196,7 @@ def _statistics(plan: Array, arena: ArenaLayout, name: str) -> None:
         (k.COUNTS, k.COUNTS_LEN, "counts"),
         (k.SEEN, C, "seen"),
         (k.SUSPECTS, C, "suspects"),
+        (k.ALIKE, C, "alike"),
         (k.REPEATS, C, "repeats"),
         (k.GAP, C, "gap"),
     ):

@@ -131,6 +131,22 @@ def test_peaks_that_come_every_season(horizon: Any, tmp_path: Path) -> None:
     assert verify_onnx(tmp_path / "f.onnx", model, X[700:]).difference <= 1e-5
 
 
+def test_pulses_far_out_that_keep_coming(tmp_path: Path) -> None:
+    """The first few are faults; a graph, too, believes those that come later, but not wild ones."""
+    X = np.random.default_rng(1).normal(size=(400, 3)).astype(np.float32).astype(np.float64)
+    X[205::9, 0] += 2e3
+    X[207::11, 1] *= 1e4
+    model = rtlstm.Forecaster(columns=COLUMNS, lags=3, layers=rtlstm.LSTM(4))
+    model.run(X[:220])
+    assert model.health()["faulty_cells"] == 4
+    export_onnx(model, tmp_path / "f.onnx")
+    assert verify_onnx(tmp_path / "f.onnx", model, X[220:]).difference <= 1e-5
+    frozen = rtlstm.Forecaster(columns=COLUMNS, lags=3, layers=rtlstm.LSTM(4))
+    frozen.run(X[:220])
+    frozen.run(X[220:], learn=False)
+    assert frozen.health()["faulty_cells"] < 30
+
+
 @pytest.mark.parametrize("seen", [0, 1, 2, 30])
 def test_before_much_was_seen(seen: int, tmp_path: Path) -> None:
     model = rtlstm.Forecaster(columns=COLUMNS, lags=6, layers=rtlstm.LSTM(8))

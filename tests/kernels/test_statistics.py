@@ -108,6 +108,25 @@ def test_far_values_in_a_row_are_believed() -> None:
     assert c.of(k.LAST) == 1.2e4
 
 
+def test_far_values_that_keep_coming_alike_are_believed() -> None:
+    c = Columns()
+    c.noise(60)
+    for pulse in range(scaling.RECURRED + 2):
+        c.take(1e4 + pulse)
+        c.noise(5, seed=pulse)
+    assert c.counts[k.SPIKES] == scaling.RECURRED and c.of(k.HIGH) > 1e4
+
+
+def test_far_values_that_are_not_alike_stay_faults() -> None:
+    c = Columns()
+    c.noise(60)
+    sizes = 1e4 * np.random.default_rng(0).standard_normal(40)
+    for size in sizes:
+        c.take(size)
+        c.noise(5)
+    assert c.counts[k.SPIKES] == len(sizes) and c.of(k.HIGH) < 5.0
+
+
 def test_the_first_of_three_values_may_be_the_fault() -> None:
     c = Columns()
     for x in (1e9, 5.0, 5.1, 4.9):

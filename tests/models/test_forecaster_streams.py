@@ -218,6 +218,19 @@ def test_the_limit_of_a_sensor_is_a_value_and_no_sentinel() -> None:
     assert forecaster.health()["sentinel_cells"] < 110
 
 
+@pytest.mark.parametrize("quiet", [0, 30, 1000])
+def test_pulses_of_a_quiet_column_are_values_and_no_faults(quiet: int) -> None:
+    """As of a motor that starts every 25 rows: far beyond all that its idle current shows."""
+    draw = np.random.default_rng(1)
+    y = 3e-4 * draw.standard_normal(4000)
+    y[quiet::25] = 1.0 + 0.05 * draw.standard_normal(len(y[quiet::25]))
+    forecaster = Forecaster(["y"], **SMALL)
+    forecasts = forecaster.run(y[:, None])[:, 0, 0]
+    assert forecaster.health()["faulty_cells"] <= 10
+    errors = forecasts[3000:-1] - y[3001:]
+    assert np.square(errors).mean() < 0.1 * y[3001:].var()
+
+
 def test_changes_that_are_mostly_tiny_and_seldom_large_are_one_scale() -> None:
     """As of a range finder that moves along a wall: quiet runs with a jump in them are usual."""
     draw = np.random.default_rng(11)

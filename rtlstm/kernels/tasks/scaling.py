@@ -5,7 +5,9 @@ mean is now, so that a spike moves it by a fraction, and a lasting shift in tens
 taken for a fault of transmission, and so for missing, if it jumps SPIKE sigmas, lands outside the
 range seen by FAR times its width, and is not confirmed by the next two: a sensor that fails falls
 to a value not that far away, and is believed. A range of n < WARM values says less: FAR WARM / n
-widths. Of the first two values neither can be told wrong but by the third; if that lies by one of
+widths. Far values that keep coming, one by one, are no faults if they are alike, as pulses and the
+starts of a motor are: RECURRED of them, of which each lies within half its own jump of the one
+before; one that does not halves what has been counted. Of the first two values neither can be told wrong but by the third; if that lies by one of
 them, the statistics begin anew with it.
 
 A column that has only shown one value has no scale: its statistics begin when it first moves. One
@@ -39,6 +41,7 @@ FAR = 12.0  # a failing sensor of ETTh2 falls by 10.x widths, spikes of NAB's fi
 EARLY = 2  # values from which on a fault can be told
 APART = 1000.0  # times as far from each other as the third is from one: one of two was a fault
 CONFIRMED = 3  # far values in a row that are believed
+RECURRED = 8  # far values alike, in a row or not, that are
 PERSISTENT = 100  # rows after which a sentinel is a level
 KNOWN = 200.0  # values from which on one beyond the range by its width is rare
 SELDOM = 0.1  # share of rows that repeat a value, in a column with near sentinels
@@ -120,11 +123,15 @@ def is_fault(plan, d, q, j, x):
     if not far:
         q[plan[k.SUSPECTS] + j] = 0
         return False
+    alike = plan[k.ALIKE] + j
     if abs(x - d[suspect]) > 0.5 * abs(x - last):
         q[plan[k.SUSPECTS] + j] = 0
+        q[alike] //= 2
+    else:
+        q[alike] = min(q[alike] + 1, RECURRED)
     d[suspect] = x
     q[plan[k.SUSPECTS] + j] += 1
-    return q[plan[k.SUSPECTS] + j] < CONFIRMED
+    return q[plan[k.SUSPECTS] + j] < CONFIRMED and q[alike] < RECURRED
 
 
 @kernel
