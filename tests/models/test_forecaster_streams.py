@@ -231,6 +231,17 @@ def test_pulses_of_a_quiet_column_are_values_and_no_faults(quiet: int) -> None:
     assert np.square(errors).mean() < 0.1 * y[3001:].var()
 
 
+def test_a_pulse_that_came_by_chance_is_not_expected_again() -> None:
+    """One row in a hundred, at random: the mean is right, and the last value wrong, after each."""
+    draw = np.random.default_rng(1)
+    y = 3e-4 * draw.standard_normal(5000)
+    pulses = draw.random(5000) < 0.01
+    y[pulses] = 1.0 + 0.05 * draw.standard_normal(pulses.sum())
+    forecasts = Forecaster(["y"], **SMALL).run(y[:, None])[:, 0, 0]
+    errors = forecasts[1000:-1] - y[1001:]
+    assert np.square(errors).mean() < 1.03 * y[1001:].var()
+
+
 def test_changes_that_are_mostly_tiny_and_seldom_large_are_one_scale() -> None:
     """As of a range finder that moves along a wall: quiet runs with a jump in them are usual."""
     draw = np.random.default_rng(11)

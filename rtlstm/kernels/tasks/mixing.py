@@ -17,14 +17,18 @@ rows exceeds that of every expert, and of every convex combination of them, by n
 
 There is no rate to tune, and here no unit to know: the 1 only counts while V_e is small. Lest one
 wild row decide for ever, |r_e| counts up to LIMIT times its root mean square so far, and four times
-that in each further row in which some r_e is cut. An expert that lies far off gains nothing by a
-row on which it would have lost more than the mixture: errors that keep their sign, as those on a
-smooth signal do, else let far experts gain row by row until all weight leaps to them (on clean
-sines, forecasts were off by five of their steps, for a row each). The bound still holds for every
-expert, since r_e is no less than the loss of the mixture beyond that expert's, and for combinations
-of those that never lie far off. And lest the first jump of a column to another level be met by
-rules that only know the old one, a forecast stays within SLACK times REACH of the last value: the
-largest change that had come before the horizon began.
+that in each further row in which some r_e is cut. Wild rows that keep coming, as pulses do, must be
+learned from, however quiet the rows between: |r_e| also counts up to AGAIN geometric means of that
+root and of the largest |r| that was cut before, so that a few such rows do what one may not.
+
+An expert that lies far off gains nothing by a row on which it would have lost more than the
+mixture: errors that keep their sign, as those on a smooth signal do, else let far experts gain row
+by row until all weight leaps to them (on clean sines, forecasts were off by five of their steps,
+for a row each). The bound still holds for every expert, since r_e is no less than the loss of the
+mixture beyond that expert's, and for combinations of those that never lie far off. And lest the
+first jump of a column to another level be met by rules that only know the old one, a forecast stays
+within SLACK times REACH of the last value: the largest change that had come before the horizon
+began.
 
 When a column's scale changes, what is known of its experts is their weights, and these count as if
 PRIOR truths of the new scale had come: V_e = PRIOR s² and R_e = w_e PRIOR s, where s is its mean
@@ -51,6 +55,7 @@ MEDIAN_STEP = 0.01  # of the scale of changes
 LEAST = 1e-300
 SLACK = 3.0
 LIMIT, WARM = 10.0, 20  # root mean squares that r counts, from so many truths on
+AGAIN = 0.5  # geometric means of that and of the wildest r that r counts, too
 PRIOR = 100.0  # truths that weights are worth when the scale has changed
 DISTANT = 400.0  # an expert is far off beyond so many mean squared errors of the whole readout
 LASTING = 4  # a value as far out a season over this before is no peak, but a level that lasts
@@ -73,7 +78,7 @@ def begin_mix(plan, d, j):
         v.fill(d, plan[k.REGRET2] + i * k.EXPERTS, 0.0, k.EXPERTS)
         v.fill(d, plan[k.MIX] + i * k.EXPERTS, 1.0 / k.EXPERTS, k.EXPERTS)
         d[pair(plan, k.REACH, i)] = d[pair(plan, k.CHANGE, i)] = 0.0
-        d[pair(plan, k.MIX_COUNT, i)] = d[pair(plan, k.CUTS, i)] = 0.0
+        d[pair(plan, k.MIX_COUNT, i)] = d[pair(plan, k.CUTS, i)] = d[pair(plan, k.WILD, i)] = 0.0
 
 
 @kernel
@@ -107,7 +112,8 @@ def rescale_mix(plan, d, j):
     square = d[field(plan, k.RMS2, column)]
     unit = math.sqrt(square) if plan[k.MEDIAN] else square
     for i in range(j, plan[k.HORIZONS] * T, T):
-        d[pair(plan, k.MIX_COUNT, i)], d[pair(plan, k.CUTS, i)] = PRIOR, 0.0
+        d[pair(plan, k.MIX_COUNT, i)] = PRIOR
+        d[pair(plan, k.CUTS, i)] = d[pair(plan, k.WILD, i)] = 0.0
         for e in range(i * k.EXPERTS, (i + 1) * k.EXPERTS):
             d[plan[k.REGRET] + e] = d[plan[k.MIX] + e] * PRIOR * unit
             d[plan[k.REGRET2] + e] = PRIOR * unit * unit
@@ -212,6 +218,7 @@ def update_mix(plan, d, i, at, change):
     scale = d[at + plan[k.I_SCALE] + i % plan[k.TARGETS]]
     far2 = DISTANT * scale * scale * d[pair(plan, k.WHOLE_ERROR2, i)]
     seen, run, cut = d[count], pair(plan, k.CUTS, i), 0.0
+    wild, wildest = d[pair(plan, k.WILD, i)], 0.0
     most = LIMIT * 4.0 ** min(d[run], 20.0)
     for e in range(k.EXPERTS):
         apart = mine - d[said + e]
@@ -219,12 +226,15 @@ def update_mix(plan, d, i, at, change):
         if apart * apart > far2 > 0.0 and abs(apart) > 2.0 * abs(mine - change):
             more = min(more, 0.0)
         if seen >= WARM and d[square + e] > 0.0:
-            limit = most * math.sqrt(d[square + e] / seen)
-            cut = max(cut, 1.0 if abs(more) > limit else 0.0)
+            usual = math.sqrt(d[square + e] / seen)
+            limit = max(most * usual, AGAIN * math.sqrt(usual * wild))
+            if abs(more) > limit:
+                cut, wildest = 1.0, max(wildest, abs(more))
             more = clipped(more, limit)
         d[regret + e] = KEEP * d[regret + e] + more
         d[square + e] = KEEP * d[square + e] + more * more
         total += max(d[regret + e], 0.0) / max(d[square + e], LEAST)
+    d[pair(plan, k.WILD, i)] = max(KEEP * wild, wildest)
     d[run], d[count] = cut * (d[run] + 1.0), min(seen + 1.0, 1.0 / (1.0 - KEEP))
     if not (total > 0.0 and math.isfinite(total)):
         return
