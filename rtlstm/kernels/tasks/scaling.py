@@ -6,9 +6,9 @@ taken for a fault of transmission, and so for missing, if it jumps SPIKE sigmas,
 range seen by FAR times its width, and is not confirmed by the next two: a sensor that fails falls
 to a value not that far away, and is believed. A range of n < WARM values says less: FAR WARM / n
 widths. Far values that keep coming, one by one, are no faults if they are alike, as pulses and the
-starts of a motor are: RECURRED of them, of which each lies within half its own jump of the one
-before; one that does not halves what has been counted. Of the first two values neither can be told wrong but by the third; if that lies by one of
-them, the statistics begin anew with it.
+starts of a motor are: RECURRED of them, each within half of its own jump of the one before; one
+that is not halves their count. Of the first two values neither can be told wrong but by the third;
+if that lies by one of them, the statistics begin anew with it.
 
 A column that has only shown one value has no scale: its statistics begin when it first moves. One
 that has not moved for REST rows says nothing of its scale either, which then stands still. And
