@@ -26,7 +26,7 @@ Array = np.ndarray[Any, Any]
 MAX_OUTPUTS = 1024
 MAX_DELAY = 100_000
 FILLS = {"hold": w.HOLD, "mean": w.MEAN, "raise": w.HOLD}
-SETTINGS = {**FORECASTER_SETTINGS, w.SHARE: 0.005, w.KEEP: 0.99}
+SETTINGS = {**FORECASTER_SETTINGS, w.SHARE: 0.002, w.KEEP: 0.998}
 # The cost of a row grows with the square of what the experts see: the more columns, the fewer
 # views of each, and beyond the last bound they reach the prediction through the network alone.
 COLUMN_VIEWS = ((48, 2 + len(w.RATES)), (128, 2), (MAX_COLUMNS, 1))

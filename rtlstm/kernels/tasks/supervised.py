@@ -34,6 +34,7 @@ WARM = 100  # labels before the network begins to learn, so that the experts poi
 LIMIT = 4.0  # of changes, in sigmas
 SMOOTH = 0.5  # what every class is taken to have followed every other at first
 QUIET = 1e-12  # of a change, against the variance
+RECENT = 0.99  # memory of how often each class came, whatever came before
 
 
 @kernel
@@ -273,8 +274,9 @@ def remember_label(plan, lab, d, q, at):
 def tabulate(plan, d, q, at):
     """Which class came after which: after the one last known when the row was answered."""
     K, truth = plan[w.OUTPUTS], at + plan[w.W_TARGET]
-    last, keep = int(d[at + plan[w.W_LAST]]), d[plan[k.SETTINGS] + w.KEEP]
+    last = int(d[at + plan[w.W_LAST]])
     for row in range(last, K + 1, max(K - last, 1)):
+        keep = d[plan[k.SETTINGS] + w.KEEP] if row < K else RECENT
         for c in range(K):
             entry = plan[w.TABLE] + row * K + c
             d[entry] = keep * d[entry] + d[truth + c]
