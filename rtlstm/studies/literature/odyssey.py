@@ -20,11 +20,14 @@ from rtlstm.errors import MissingExtraError, SourceError
 from rtlstm.models.learner import Learner
 from rtlstm.models.network import Network
 from rtlstm.spec import LSTM
+from rtlstm.studies.importances import importances
 from rtlstm.studies.literature.settings import Settings
 from rtlstm.studies.table import Table
 from rtlstm.training import SGD, Adam
 
-VARIANTS = ("vanilla", "NIG", "NFG", "NOG", "NIAF", "NOAF", "CIFG", "NP", "FGR")
+AVERAGED = "averaged †"  # vanilla, judged with a running average of its weights
+AVERAGE = 0.998  # of them that an update leaves
+VARIANTS = ("vanilla", "NIG", "NFG", "NOG", "NIAF", "NOAF", "CIFG", "NP", "FGR", AVERAGED)
 NAMES = ("modern", "search", *VARIANTS)
 PASSES, PATIENCE = 150, 15
 WORST = 88 * np.log(2.0)  # nats: what guessing costs; a training that diverged counts as this
@@ -70,7 +73,7 @@ def modern(data: dict[str, Pairs], settings: Settings, units: int = 128) -> Lear
     """What is usual today: Adam, dropout, averaged weights."""
     net = Network(88, LSTM(units), 88, head="logistic", seed=settings.seed)
     learner = Learner(net, "bptt", Adam(3e-3), loss="cross_entropy", clip=5.0, seed=settings.seed,
-                      dropout=0.2, average=0.998)  # fmt: skip
+                      dropout=0.2, average=AVERAGE)  # fmt: skip
     passes = 15 if settings.quick else 80
     learner.fit(data["train"], passes, shuffle=True, validation=data["valid"], patience=10,
                 update="sequence", callback=_watch(settings, f"LSTM({units})"))  # fmt: skip
@@ -105,16 +108,19 @@ class OutOfTimeError(Exception):
 def objective(variant: str, data: dict[str, Pairs], settings: Settings, until: float) -> Any:
     """The validation loss of one draw of the paper's hyper-parameters."""
 
+    averaged = variant == AVERAGED
+    cell = "vanilla" if averaged else variant
+
     def judge(trial: Any) -> float:
         units = trial.suggest_int("units", 20, 200, log=True)
         rate = trial.suggest_float("lr", 1e-6, 1e-2, log=True)
         momentum = 1.0 - trial.suggest_float("1 - momentum", 0.01, 1.0, log=True)
         noise = trial.suggest_float("input_noise", 0.0, 1.0)
-        net = Network(88, LSTM(units, variant, init=0.1), 88, head="logistic", head_init=0.1,
+        net = Network(88, LSTM(units, cell, init=0.1), 88, head="logistic", head_init=0.1,
                       seed=trial.number)  # fmt: skip
         sgd = SGD(rate, momentum, nesterov=momentum > 0)
         learner = Learner(net, "bptt", sgd, loss="cross_entropy", input_noise=noise,
-                          seed=trial.number)  # fmt: skip
+                          average=AVERAGE if averaged else None, seed=trial.number)  # fmt: skip
         history = learner.fit(
             data["train"], _passes(settings), shuffle=True, validation=data["valid"],
             patience=None if settings.quick else PATIENCE, update="sequence",
@@ -188,7 +194,7 @@ def search(data: dict[str, Pairs], settings: Settings) -> Iterator[Table]:
                 attempt(optuna, studies[variant], judge, settings.seed)
                 yield _variants(studies, settings)
     yield _variants(studies, settings)
-    yield _importances(optuna, studies)
+    yield _importances(studies)
 
 
 def _studies(optuna: Any, settings: Settings) -> dict[str, Any]:
@@ -200,7 +206,7 @@ def _studies(optuna: Any, settings: Settings) -> dict[str, Any]:
         storage = optuna.storages.JournalStorage(backend)
     return {
         variant: optuna.create_study(
-            storage=storage, study_name=f"jsb-{variant}", load_if_exists=True
+            storage=storage, study_name="jsb-" + variant.removesuffix(" †"), load_if_exists=True
         )
         for variant in VARIANTS
     }  # fmt: skip
@@ -251,6 +257,8 @@ def _variants(studies: dict[str, Any], settings: Settings) -> Table:
         f" {_early(settings)} passes,"
         " which is the loss of always answering how often each key sounds. Trial k draws the same"
         f" hyper-parameters in every variant. A training that diverged counts as {WORST:.0f} nats."
+        f" †: vanilla, judged with a running average of its weights, {AVERAGE} an update, which the"
+        " paper did not use."
     )
     vanilla = best_tenth(studies["vanilla"])
     for variant, study in studies.items():
@@ -265,29 +273,25 @@ def _variants(studies: dict[str, Any], settings: Settings) -> Table:
     return table
 
 
-def _importances(optuna: Any, studies: dict[str, Any]) -> Table:
+def _importances(studies: dict[str, Any]) -> Table:
     columns = ("hyper-parameter", "vanilla", "all variants")
     table = Table("importances", "fANOVA importances", columns)
     table.notes.append(
-        "Shares of the variance of the validation loss; optuna's FanovaImportanceEvaluator. The"
-        " paper: the learning rate more than two thirds."
+        "Shares of the variance of the validation loss, over the scales that were drawn on;"
+        " optuna's FanovaImportanceEvaluator. The paper: the learning rate more than two thirds."
     )
-    every = optuna.create_study()
-    every.add_trials([trial for study in studies.values() for trial in _finished(study)])
+    every = [trial for study in studies.values() for trial in _finished(study)]
     if len(_finished(studies["vanilla"])) < 4:
         return table
     try:
         found = [
-            optuna.importance.get_param_importances(
-                study,
-                evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0),
-                target=lambda trial: min(trial.value, float(WORST)),
-            )
-            for study in (studies["vanilla"], every)
+            importances(trials, float(WORST)) for trials in (_finished(studies["vanilla"]), every)
         ]
     except ImportError:
         table.notes.append("scikit-learn is needed for these: pip install 'rtlstm[tune]'")
         return table
+    except (RuntimeError, ValueError):  # all trials are alike
+        return table
     for name in found[1]:
-        table.add(name, *(float(shares[name]) for shares in found))
+        table.add(name, *(shares[name] for shares in found))
     return table

@@ -22,6 +22,7 @@ import numpy as np
 from rtlstm.errors import MissingExtraError, SpecError
 from rtlstm.studies.compare import scoring
 from rtlstm.studies.compare.recording import Recording, from_frame
+from rtlstm.studies.importances import importances
 from rtlstm.studies.tune import space
 
 Array = np.ndarray[Any, Any]
@@ -300,10 +301,9 @@ def _work(task: _Task, journal: str, trials: int, seed: int) -> None:
 
 
 def _importances(study: Any) -> dict[str, float] | None:
-    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+    from optuna.trial import TrialState
 
     try:
-        found = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
+        return importances(study.get_trials(states=(TrialState.COMPLETE,)))
     except (RuntimeError, ValueError, ImportError):
         return None
-    return {name: float(share) for name, share in found.items()}
