@@ -18,6 +18,12 @@ from rtlstm.studies.table import Table
 @click.argument("name", metavar="NAME", type=click.Choice(list(EXPERIMENTS)))
 @click.option("--quick", is_flag=True, help="Few trials: three minutes at most on one core.")
 @click.option("--trials", type=click.IntRange(1), help="How many trials (or searches) a row.")
+@click.option(
+    "--budget",
+    type=click.IntRange(1),
+    help="What a trial learns at most: lstm1997, memory: sequences; forget2000: symbols;"
+    " peephole2002: steps.",
+)
 @click.option("--seed", default=0, show_default=True, help="The first seed.")
 @click.option("--threads", type=click.IntRange(1), help="Cores to use; all by default.")
 @click.option(

@@ -218,7 +218,7 @@ def test_ctrl_c_keeps_what_the_trials_of_a_row_have_done(
     monkeypatch.setattr(lstm1997, "ROWS", [row])
     tables = lstm1997.run(Settings(threads=1))
     found = next(tables).rows
-    assert found == [("tiny, stopped after 40 sequences", 51, 2, "0%", None, "-", 10, None)]
+    assert found == [("tiny, stopped after 40 sequences", 51, 2, 6000, "0%", None, "-", 10, None)]
     with pytest.raises(KeyboardInterrupt):
         list(tables)
 
@@ -226,7 +226,8 @@ def test_ctrl_c_keeps_what_the_trials_of_a_row_have_done(
 def test_forget_gates_let_streams_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forget2000, "LONGEST", 50)
     monkeypatch.setattr(forget2000, "BUDGETS", (0, 3000))
-    settings = Settings(quick=True, trials=1, only=("standard LSTM, ext", "LSTM with state", "f"))
+    only = ("standard LSTM, ext", "LSTM with state", "f")
+    settings = Settings(quick=True, trials=1, threads=1, only=only)
     monkeypatch.setattr(forget2000, "NETS", forget2000.NETS[:4])
     assert forget2000.learner(forget2000.Net("", ("", "", ""), modern=True), 0).net.weights == 424
     (table, *_) = list(forget2000.run(settings))[-1:]
@@ -372,8 +373,9 @@ def test_every_table_is_drawn(tmp_path: Path) -> None:
     from rtlstm.studies.table import Table
 
     rows = {
-        "lstm1997": (lstm1997.COLUMNS, [("6a", 156, 2, "50%", 30_000, "30,000 – 30,000", 31_390, 0),
-                                        ("2a", 1, 2, "0%", None, "-", None, None)]),
+        "lstm1997": (lstm1997.COLUMNS,
+                     [("6a", 156, 2, 40_000, "50%", 30_000, "30,000 – 30,000", 31_390, 0),
+                      ("2a", 1, 2, 40_000, "0%", None, "-", None, None)]),
         "flow": (("cell", "initialisation", "lag 1", "lag 1,000", "largest c"),
                  [("RNN", "standard", 0.9, 0.0, None), ("GRU", "standard", 0.9, 1e-9, 1.0)]),
         "recall": (("rule", "learned", "µs a step"), [("rtrl", "100%", 2.0)]),

@@ -19,6 +19,7 @@ from rtlstm.spec import LSTM, Init
 from rtlstm.studies.literature import grammar
 from rtlstm.studies.literature.settings import Settings
 from rtlstm.studies.literature.trials import until_error
+from rtlstm.studies.literature.workers import Workers
 from rtlstm.studies.table import Table
 from rtlstm.training import SGD
 
@@ -147,7 +148,7 @@ def run(settings: Settings) -> Iterator[Table]:
         "longest stream", "last 20 streams",
     )  # fmt: skip
     table = Table("forget2000", "Continual embedded Reber grammar", columns)
-    budget = BUDGETS[settings.quick]
+    budget = settings.most(*BUDGETS)
     table.notes.append(
         f"Each net learned at most 30,000 streams or {budget:,} symbols; a stream ends at the first"
         f" error of {LIMIT}. Perfect: % of the nets, all of ten test streams of {LONGEST:,} symbols"
@@ -159,18 +160,26 @@ def run(settings: Settings) -> Iterator[Table]:
         " loss and the rate are not the paper's."
     )
     count = settings.count(10, 2)
-    for net in NETS:
-        if not settings.wants(net.title):
-            continue
-        found = []
-        for k in range(count):
-            settings.say(f"forget2000: {net.title}, {k + 1} of {count}")
-            found.append(_learn(net, settings.seed + k, budget))
-        cells = [cell for pair in zip(_shares(found), net.paper) for cell in pair]
-        longest = float(np.median([one.longest for one in found]))
-        late = float(np.median([np.mean(one.lengths[-20:]) for one in found]))
-        table.add(net.title, count, *cells, round(longest), round(late))
-        yield table
+    with Workers(settings, "forget2000") as workers:
+        for net in NETS:
+            if not settings.wants(net.title):
+                continue
+            pieces = [(net, settings.seed + k, budget) for k in range(count)]
+            found, stopped = workers.results(net.title, _learn, pieces)
+            if found:
+                table.add(*_row(net, found, stopped))
+                yield table
+            if stopped:
+                raise KeyboardInterrupt
+
+
+def _row(net: Net, found: list[Found], stopped: bool) -> tuple[Any, ...]:
+    """The row of a net, or of the trials of it that are done."""
+    cells = [cell for pair in zip(_shares(found), net.paper) for cell in pair]
+    longest = float(np.median([one.longest for one in found]))
+    late = float(np.median([np.mean(one.lengths[-20:]) for one in found]))
+    title = f"{net.title}, stopped" if stopped else net.title
+    return title, len(found), *cells, round(longest), round(late)
 
 
 def _shares(found: list[Found]) -> list[str]:

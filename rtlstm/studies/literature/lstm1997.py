@@ -8,7 +8,7 @@ smallest deviation that we found to close a gap. Figures beside ours are those o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -35,7 +35,8 @@ from rtlstm.studies.table import Table
 from rtlstm.training import SGD, Adam, Optimizer
 
 COLUMNS = (
-    "experiment", "weights", "trials", "learned", "sequences", "range", "paper", "wrong of 2,560",
+    "experiment", "weights", "trials", "at most", "learned", "sequences", "range", "paper",
+    "wrong of 2,560",
 )  # fmt: skip
 TESTED = 2560
 
@@ -218,14 +219,16 @@ def run(settings: Settings) -> Iterator[Table]:
     """The rows that are wanted, one after the other."""
     table = Table("lstm1997", "Hochreiter & Schmidhuber 1997", COLUMNS)
     table.notes.append(
-        f"Sequences until the stop criterion, means over the trials that met it. {MODERN}: not the"
-        " paper's setting, see the row. A row with few trials is a quick one."
+        "Sequences until the stop criterion, means over the trials that met it. At most: the"
+        f" sequences after which a trial gives up. {MODERN}: not the paper's setting, see the row."
+        " A row with few trials is a quick one."
     )
     for row in ROWS:
         count = settings.count(row.trials, row.quick)
         if not settings.wants(row.part, row.title) or (settings.quick and not row.quick):
             continue
         task, stopped = row.task(), None
+        task = replace(task, limit=settings.most(task.limit))
         try:
             trials = run_trials(task, count, settings, row.title)
         except StoppedError as stop:
@@ -234,7 +237,7 @@ def run(settings: Settings) -> Iterator[Table]:
         title = f"{row.title}, {stopped}" if stopped else row.title
         wrong = None if stopped else _wrong(row, task, trials)
         weights = task.learner.net.weights
-        table.add(title, weights, count, f"{share:.0%}", mean, spread, row.paper, wrong)
+        table.add(title, weights, count, task.limit, f"{share:.0%}", mean, spread, row.paper, wrong)
         yield table
         if stopped:
             raise KeyboardInterrupt

@@ -104,15 +104,15 @@ def run(settings: Settings) -> Iterator[Table]:
 
 def _compare(part: Part, settings: Settings) -> Iterator[Table]:
     columns = ("rule", "trials", "learned", "sequences", "range", "µs a step")
-    table = Table(part.name, part.title, columns)
+    table, limit = Table(part.name, part.title, columns), settings.most(part.limit)
     table.notes.append(
         f"Learned: 200 sequences in a row end within 0.4 of the target, before learning from it,"
-        f" within {part.limit:,} sequences. µs a step: on one core, learning included."
+        f" within {limit:,} sequences. µs a step: on one core, learning included."
     )
     count = settings.count(10, 2)
     for name in part.quick if settings.quick else part.rules:
         learner = part.learner(RULES[name])
-        task = Task(learner, part.draw, lambda seed: Streak(200, 0.4), part.limit, 50)
+        task = Task(learner, part.draw, lambda seed: Streak(200, 0.4), limit, 50)
         try:
             trials = run_trials(task, count, settings, f"{part.name}, {name}")
         except StoppedError:

@@ -17,13 +17,15 @@ class Settings:
     """What the command line asks for.
 
     quick: sizes that end within three minutes on one core. trials: how many, where the paper's
-    number is not wanted. only: parts or rows by how their names begin; none means all. data: where
-    data is read from. folder: where a search is kept that can be resumed.
+    number is not wanted. budget: how much a trial learns at most, in sequences, symbols or steps,
+    where the experiment's number is not wanted. only: parts or rows by how their names begin; none
+    means all. data: where data is read from. folder: where a search is kept that can be resumed.
     hours and passes: of a search, and of each of its trials at most.
     """
 
     quick: bool = False
     trials: int | None = None
+    budget: int | None = None
     seed: int = 0
     threads: int = os.cpu_count() or 1
     only: tuple[str, ...] = ()
@@ -40,3 +42,7 @@ class Settings:
     def count(self, full: int, quick: int) -> int:
         """How many trials: as asked for, else the paper's or the quick number."""
         return self.trials or (quick if self.quick else full)
+
+    def most(self, full: int, quick: int | None = None) -> int:
+        """How much a trial learns at most: as asked for, else as given, less in a quick run."""
+        return self.budget or (quick if self.quick and quick else full)
