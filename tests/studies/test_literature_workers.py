@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from rtlstm.studies.literature import forget2000, lstm1997, memory, peephole2002
@@ -113,7 +112,26 @@ def test_every_table_says_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     assert table.column("at most") == limits == [77]
 
 
-def test_the_whole_has_budgets_and_quick_runs_smaller_ones() -> None:
+def test_a_quick_run_and_one_with_a_budget_learn_less() -> None:
     assert Settings().most(100, 5) == 100 and Settings(quick=True).most(100, 5) == 5
     assert Settings(quick=True).most(100) == 100 and Settings(quick=True, budget=7).most(9, 5) == 7
-    assert all(np.isfinite(task.budget) for task in peephole2002.TASKS)
+
+
+@pytest.mark.parametrize(
+    ("row", "trials", "papers"),
+    [
+        ("1, 4x2", 30, 1),  # over three sets of strings
+        ("2c, q = 50", 20, 1),
+        ("3a, T = 100, N = 3, ST1", 20, 1.6),
+        ("4, T = 100, Adam", 20, 2),
+        ("4, T = 500", 20, 2),
+        ("4, T = 1000", 10, 1),
+        ("6a", 20, 1.6),
+    ],
+)
+def test_rows_that_are_held_to_the_paper_have_its_trials_and_time_enough(
+    row: str, trials: int, papers: float
+) -> None:
+    rows = [one for one in lstm1997.ROWS if one.title.startswith(row) and "rtrl" not in one.title]
+    assert sum(one.trials for one in rows) == trials
+    assert all(one.task().limit >= papers * (one.paper or 0) for one in rows)
