@@ -191,7 +191,7 @@ def test_trials_end_when_they_have_learned_and_are_the_learners_alone() -> None:
             np.testing.assert_array_equal(trial.learner.net.parameters[name], value)
 
 
-@pytest.mark.parametrize("place", ["sequences", "criterion"])
+@pytest.mark.parametrize("place", ["sequences", "criterion", "progress"])
 def test_ctrl_c_keeps_what_the_trials_of_a_row_have_done(
     place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,9 +216,12 @@ def test_ctrl_c_keeps_what_the_trials_of_a_row_have_done(
     task = lstm1997.Task(learner, draw, lambda seed: Criterion(99, 0.4), 6000, 20)
     row = lstm1997.Row("x", "tiny", 10, lambda: task, 2, 2)
     monkeypatch.setattr(lstm1997, "ROWS", [row])
-    tables = lstm1997.run(Settings(threads=1))
+    tables = lstm1997.run(Settings(threads=1, say=lambda text: come_to("progress")))
     found = next(tables).rows
-    assert found == [("tiny, stopped after 40 sequences", 51, 2, 6000, "0%", None, "-", 10, None)]
+    seen = 100 if place == "progress" else 40  # of which each trial draws 20 at a time
+    assert found == [
+        (f"tiny, stopped after {seen} sequences", 51, 2, 6000, "0%", None, "-", 10, None)
+    ]
     with pytest.raises(KeyboardInterrupt):
         list(tables)
 

@@ -12,7 +12,7 @@ import pytest
 
 from rtlstm.studies.literature import forget2000, lstm1997, memory, peephole2002
 from rtlstm.studies.literature.settings import Settings
-from rtlstm.studies.literature.trials import StoppedError
+from rtlstm.studies.literature.trials import StoppedError, Trial
 from rtlstm.studies.literature.workers import Workers, serve
 from rtlstm.studies.table import Table
 
@@ -90,6 +90,23 @@ def test_ctrl_c_before_the_first_trial_ends_the_experiment(name: str) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         next(SMALL[name][0](small(name, say=say)))
+
+
+def test_ctrl_c_while_a_row_is_judged_keeps_the_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*others: Any) -> Any:
+        raise KeyboardInterrupt
+
+    def trials(task: lstm1997.Task, *others: Any) -> list[Trial]:
+        return [Trial(0, 30_000, task.learner)]
+
+    monkeypatch.setattr(lstm1997, "run_trials", trials)
+    monkeypatch.setattr(lstm1997, "errors_of", interrupted)
+    tables = lstm1997.run(Settings(only=("6a",), threads=1))
+    table: Table = next(tables)
+    assert table.column("sequences") == [30_000]
+    assert table.column("wrong of 2,560") == [None]
+    with pytest.raises(KeyboardInterrupt):
+        next(tables)
 
 
 def test_every_table_says_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:

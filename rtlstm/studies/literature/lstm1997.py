@@ -229,15 +229,15 @@ def run(settings: Settings) -> Iterator[Table]:
         count = settings.count(row.trials, row.quick)
         if not settings.wants(row.part, row.title) or (settings.quick and not row.quick):
             continue
-        task, stopped = row.task(), None
+        task, title, wrong, stopped = row.task(), row.title, None, False
         task = replace(task, limit=settings.most(task.limit))
         try:
             trials = run_trials(task, count, settings, row.title)
         except StoppedError as stop:
-            trials, stopped = stop.trials, stop
+            trials, title, stopped = stop.trials, f"{row.title}, {stop}", True
+        else:
+            wrong, stopped = _wrong(row, task, trials)
         share, mean, spread = summary(trials)
-        title = f"{row.title}, {stopped}" if stopped else row.title
-        wrong = None if stopped else _wrong(row, task, trials)
         weights = task.learner.net.weights
         table.add(title, weights, count, task.limit, f"{share:.0%}", mean, spread, row.paper, wrong)
         yield table
@@ -245,14 +245,19 @@ def run(settings: Settings) -> Iterator[Table]:
             raise KeyboardInterrupt
 
 
-def _wrong(row: Row, task: Task, trials: list[Trial]) -> float | None:
-    """How many of 2,560 fresh sequences end wrong, in the mean over the trials that learned."""
+def _wrong(row: Row, task: Task, trials: list[Trial]) -> tuple[float | None, bool]:
+    """How many of 2,560 fresh sequences end wrong, in the mean over the trials that learned; and
+    whether Ctrl-C came, which leaves that unknown.
+    """
     if row.wrong is None:
-        return None
+        return None, False
     tests = (task.draw(np.random.default_rng([t.seed, 5]), TESTED) for t in trials)
-    found = [
-        float((~(errors_of(trial.learner, test) < row.wrong)).sum())
-        for trial, test in zip(trials, tests)
-        if trial.count is not None
-    ]
-    return float(np.mean(found)) if found else None
+    try:
+        found = [
+            float((~(errors_of(trial.learner, test) < row.wrong)).sum())
+            for trial, test in zip(trials, tests)
+            if trial.count is not None
+        ]
+    except KeyboardInterrupt:
+        return None, True
+    return float(np.mean(found)) if found else None, False

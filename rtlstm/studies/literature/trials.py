@@ -135,10 +135,10 @@ def run_trials(task: Task, count: int, settings: Settings, name: str) -> list[Tr
     criteria = [task.criterion(seed) for seed in seeds]
     done: dict[int, tuple[int, Learner]] = {}
     seen, stopped = 0, False
-    while len(done) < count and seen < task.limit:
-        active = [k for k in range(count) if k not in done]
-        before = [fleet.learner(k) for k in active]
-        try:
+    try:
+        while len(done) < count and seen < task.limit:
+            active = [k for k in range(count) if k not in done]
+            before = [fleet.learner(k) for k in active]
             batches = [task.draw(draws[k], task.batch) for k in active]
             X, Y, lengths = ([getattr(b, part) for b in batches] for part in ("X", "Y", "lengths"))
             answers = fleet.run(X, Y, lengths, keys=active)
@@ -146,12 +146,11 @@ def run_trials(task: Task, count: int, settings: Settings, name: str) -> list[Tr
                 at = criteria[k].met(batch, P, lambda k=k: fleet.learner(k))  # type: ignore[misc]
                 if at >= 0:
                     done[k] = seen + at + 1, _as_at(learner, batch, at + 1)
-        except KeyboardInterrupt:
-            stopped = True
-            break
-        seen += task.batch
-        solved = len(done)
-        settings.say(f"{name}: {seen:,} of {task.limit:,} sequences, {solved}/{count} trials done")
+            seen += task.batch
+            far = f"{seen:,} of {task.limit:,} sequences, {len(done)}/{count} trials done"
+            settings.say(f"{name}: {far}")
+    except KeyboardInterrupt:
+        stopped = True
     given_up = {k: (None, fleet.learner(k)) for k in range(count) if k not in done}
     ended = given_up | done
     trials = [Trial(seed, *ended[k]) for k, seed in enumerate(seeds)]
