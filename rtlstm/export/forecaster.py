@@ -151,9 +151,9 @@ def _mix(w: Writer, row: Filled, moved: str, z: str, forecast: str) -> str:
     levels = g.op("Unsqueeze", w.after["levels"], w.axis(2))
     weighed = w.scaled(levels, mix[k.LEVELS_AT + 1 : k.SEASON_BEFORE])
     parts.append(g.op("ReduceSum", weighed, w.axis(1), keepdims=0))
-    if F.seasonal:
-        scale = np.sqrt(F.column(k.VAR))[F.targets] * mix[k.SEASON_BEFORE]
-        parts.append(w.scaled(_season_change(w, row, z), scale))
+    for expert, change in _season_changes(w, row, z).items():
+        scale = np.sqrt(F.column(k.VAR))[F.targets] * mix[expert]
+        parts.append(w.scaled(change, scale))
     total = parts[0]
     for part in parts[1:]:
         total = g.op("Add", total, part)
@@ -161,12 +161,29 @@ def _mix(w: Writer, row: Filled, moved: str, z: str, forecast: str) -> str:
     return g.op("Min", g.op("Max", total, g.const(-reach)), g.const(reach))
 
 
-def _season_change(w: Writer, row: Filled, z: str) -> str:
-    """(batch, H, T), in scales: see kernels.tasks.mixing.season_change."""
+def _season_changes(w: Writer, row: Filled, z: str) -> dict[int, str]:
+    """By expert, what its season says: (batch, H, T), in scales."""
     g, F = w.g, w.constants
+    if not F.seasons:
+        return {}
     window = g.op("Concat", g.op("Unsqueeze", z, w.axis(1)), w.before["window"], axis=1)
-    seen = w.of_targets(window, axis=2)
-    backs = np.array(F.season_backs(), np.int64)
+    seen, beyond = w.of_targets(window, axis=2), ""
+    if F.peaks:
+        now = g.op("Sub", columns.in_scales(w, F, row.values), z)
+        now = g.op("Unsqueeze", w.of_targets(now), w.axis(1))
+        beyond = g.op("Concat", now, w.before["beyond"], axis=1)
+        kept = w.axis(max(F.peaks) - 1)
+        w.after["beyond"] = g.op("Slice", beyond, w.axis(0), kept, w.axis(1))
+    return {expert: _season_change(w, seen, beyond, rows) for expert, rows in F.seasons.items()}
+
+
+def _season_change(w: Writer, seen: str, beyond: str, season: int) -> str:
+    """(batch, H, T), in scales: see kernels.tasks.mixing.season_change.
+
+    seen, beyond: the targets' standardised values, the newest first, and how far they lie beyond.
+    """
+    g, F = w.g, w.constants
+    backs = np.array(F.season_backs(season), np.int64)
 
     def at(rows: str, ages: Array | list[int]) -> str:
         return g.op("Gather", rows, g.const(np.array(ages, np.int64)), axis=1)
@@ -179,15 +196,11 @@ def _season_change(w: Writer, row: Filled, z: str) -> str:
         return g.op("And", far, g.op("Not", lasting))
 
     change = g.op("Sub", at(seen, backs), at(seen, [0]))
-    if not F.peaks:
+    if season not in F.peaks:
         return change
-    beyond = g.op("Sub", columns.in_scales(w, F, row.values), z)
-    now = g.op("Unsqueeze", w.of_targets(beyond), w.axis(1))
-    rows = g.op("Concat", now, w.before["beyond"], axis=1)
-    w.after["beyond"] = g.op("Slice", rows, w.axis(0), w.axis(F.season - 1), w.axis(1))
-    again = g.op("And", is_peak(np.array([0])), is_peak(np.array([F.season])))
+    again = g.op("And", is_peak(np.array([0])), is_peak(np.array([season])))
     themselves = g.op("Or", is_peak(backs), again)
-    more = g.op("Sub", at(rows, backs), now)
+    more = g.op("Sub", at(beyond, backs), at(beyond, [0]))
     return g.op("Add", change, g.op("Where", themselves, more, g.const(0.0)))
 
 

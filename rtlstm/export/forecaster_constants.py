@@ -37,11 +37,19 @@ class ForecasterConstants(StreamConstants):
         self.season, self.by_clock = (int(self.count(w)) for w in (k.SEASON, k.BY_CLOCK))
         self.seasonal = 0 < self.season <= k.WINDOW
         self.apart = self.season // mixing.LASTING
-        self.peaks = self.season > 0 and self.season + self.apart < k.WINDOW
+        self.seasons = {
+            k.SEASON_BEFORE: self.season,
+            k.LONG_SEASON_BEFORE: int(self.count(k.LONG_SEASON)),
+        }
+        self.seasons = {
+            expert: rows for expert, rows in self.seasons.items() if 0 < rows <= k.WINDOW
+        }
+        self.peaks = [rows for rows in self.seasons.values() if rows + self.apart < k.WINDOW]
         backs = [self.season - 1] if self.seasonal else []
-        backs += [self.season + self.apart] if self.peaks else []
+        backs += [rows + self.apart for rows in self.peaks]
         backs += [lag + 1 for lag, _ in self.picks()]
-        backs += [2, *(back for _, back in self.slots), *self.season_backs()]
+        backs += [2, *(back for _, back in self.slots)]
+        backs += [back for rows in self.seasons.values() for back in self.season_backs(rows)]
         self.depth = max(self.lags, self.rows, *(back + 1 for back in backs))
         self.taken = int(self.count(k.TAKEN))
 
@@ -163,11 +171,9 @@ class ForecasterConstants(StreamConstants):
         found: Array = self.values(k.LEVEL, k.LEVELS + 1, self.T)[-1] > 0.0
         return found
 
-    def season_backs(self) -> list[int]:
+    def season_backs(self, season: int) -> list[int]:
         """How many rows before the last one the last season of the row ahead lies, by horizon."""
-        if not self.seasonal:
-            return []
-        return [int(-h % self.season) for h in self.horizons]
+        return [int(-h % season) for h in self.horizons]
 
     # ------------------------------------------------------------------ bounds
     def half_widths(self) -> Array:
@@ -224,14 +230,14 @@ class ForecasterConstants(StreamConstants):
         return ring[(self.taken - np.arange(1, self.depth)) % W]
 
     def beyond(self) -> Array:
-        """(season - 1, T) how far values lie beyond what is standardised, the newest first."""
-        age = np.arange(1, self.season)
+        """(rows, T) how far values lie beyond what is standardised, the newest first."""
+        age = np.arange(1, max(self.peaks))
         values = self.values(k.VALUES, k.WINDOW, self.T)[(self.taken - age) % k.WINDOW]
         mean, scale = (
             found[self.targets] for found in (self.column(k.MEAN), self.inverse_root(k.VAR))
         )
         known = (age <= self.taken)[:, None]
-        z = self.window()[: self.season - 1, self.targets]
+        z = self.window()[: len(age), self.targets]
         return np.where(known, (values - mean) * scale - z, 0.0)
 
     def last_forecast(self) -> Array:

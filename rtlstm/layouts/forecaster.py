@@ -39,7 +39,7 @@ FORGET = 0.9998
 PRIOR, PRIOR_HIDDEN = 0.03, 0.1  # variance of the weights before the first row
 OTHERS, HOURLY = 0.4, 0.15  # shares of it, for other columns' rows and products with the calendar
 PAIRS, PICK_COLUMNS = 3, 30  # pairs of older rows that a target may choose, of so many columns
-LONGEST = 512  # rows, half as much again as the longest season that is looked for
+LONGEST = 1023  # rows, half as much again as the longest season that is looked for
 MEDIAN_HUBER = 1.0  # sigmas up to which errors count where the median is wanted
 SETTINGS = {
     k.FORGET: FORGET,

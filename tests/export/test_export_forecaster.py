@@ -131,6 +131,23 @@ def test_peaks_that_come_every_season(horizon: Any, tmp_path: Path) -> None:
     assert verify_onnx(tmp_path / "f.onnx", model, X[700:]).difference <= 1e-5
 
 
+def test_a_week_within_the_days(tmp_path: Path) -> None:
+    """Days of 12 rows, two of seven of which are others: by the clock, and found without it."""
+    draw, t = np.random.default_rng(2), np.arange(1400)
+    X = (np.sin(2 * np.pi * t / 12) * np.where(t // 12 % 7 < 2, 0.3, 1.0))[:, None]
+    X = X + 0.1 * draw.normal(size=(1400, 3)).astype(np.float32).astype(np.float64)
+    times = 1_700_006_400 + 7200 * t
+    for moments in (None, times):
+        model = rtlstm.Forecaster(columns=COLUMNS, lags=3, layers=rtlstm.LSTM(4), horizon=[1, 5])
+        model.run(X[:1300], None if moments is None else moments[:1300])
+        assert model._counts[k.LONG_SEASON] == 84
+        weights = model._arena.d[model._plan[k.MIX] :][: k.EXPERTS * 6].reshape(6, -1)
+        assert weights[:, k.LONG_SEASON_BEFORE].max() > 0.1
+        export_onnx(model, tmp_path / "f.onnx")
+        later = () if moments is None else (moments[1300:],)
+        assert verify_onnx(tmp_path / "f.onnx", model, X[1300:], *later).difference <= 1e-5
+
+
 def test_pulses_far_out_that_keep_coming(tmp_path: Path) -> None:
     """The first few are faults; a graph, too, believes those that come later, but not wild ones."""
     X = np.random.default_rng(1).normal(size=(400, 3)).astype(np.float32).astype(np.float64)

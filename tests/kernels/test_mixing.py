@@ -40,14 +40,19 @@ def twin(said: Array, truth: Array, median: bool = False, error2: float = 0.0) -
     """The equations of the module's docstring, as they stand."""
     E = said.shape[1]
     R, V, w, out, cuts = np.zeros(E), np.zeros(E), np.full(E, 1.0 / E), np.empty(len(truth)), 0
+    wild = 0.0
     for t, (c, y) in enumerate(zip(said, truth, strict=True)):
         m = out[t] = w @ c
         r = (np.sign(m - y) if median else 2.0 * (m - y)) * (m - c)
         far = ((m - c) ** 2 > mixing.DISTANT * error2) & (error2 > 0.0)
         r[far & (np.abs(m - c) > 2.0 * abs(m - y)) & (r > 0.0)] = 0.0
         if t >= mixing.WARM:
-            most = mixing.LIMIT * 4.0**cuts * np.sqrt(V / min(t, 1.0 / (1.0 - mixing.KEEP)))
-            cuts = cuts + 1 if ((np.abs(r) > most) & (V > 0.0)).any() else 0
+            usual = np.sqrt(V / min(t, 1.0 / (1.0 - mixing.KEEP)))
+            most = mixing.LIMIT * 4.0**cuts * usual
+            most = np.maximum(most, mixing.AGAIN * np.sqrt(usual * wild))
+            cut = (np.abs(r) > most) & (V > 0.0)
+            cuts = cuts + 1 if cut.any() else 0
+            wild = max(mixing.KEEP * wild, *np.abs(r)[cut], 0.0)
             r = np.where(V > 0.0, np.clip(r, -most, most), r)
         R, V = mixing.KEEP * R + r, mixing.KEEP * V + r * r
         parts = np.maximum(R, 0.0) / np.maximum(V, mixing.LEAST)

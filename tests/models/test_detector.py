@@ -215,10 +215,10 @@ def test_a_file_of_an_older_version_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_only_targets_are_watched_and_memory_stays() -> None:
     d = rtlstm.Detector(["a", "b"], targets=["b"], **SMALL)  # type: ignore[arg-type]
-    rows = np.stack([stream(600), stream(600, 1)], axis=1)
+    rows = np.stack([stream(600), stream(600, 2)], axis=1)
     before = d.memory
     d.run(rows)
-    assert not d.update({"a": 30.0, "b": stream(601, 1)[-1]}).flag
+    assert not d.update({"a": 30.0, "b": stream(601, 2)[-1]}).flag
     assert d.update({"a": 0.0, "b": 30.0}).flag
     assert d.memory == before and len(d.snapshot()) == before
     assert (d.columns, d.targets) == (("a", "b"), ("b",))
@@ -275,7 +275,7 @@ def test_wild_columns_leave_the_score_finite(value: float) -> None:
 
 # ---------------------------------------------------------------- what the forecaster learns
 def test_the_forecaster_learns_little_from_a_spell_and_what_stays_all_the_same() -> None:
-    x = stream(3000, 3)
+    x = stream(3000, 4)
     x[2000:] += 20.0
     learned = {}
     for pace in (0.0, 0.1, 1.0):

@@ -242,6 +242,38 @@ def test_a_pulse_that_came_by_chance_is_not_expected_again() -> None:
     assert np.square(errors).mean() < 1.03 * y[1001:].var()
 
 
+def test_a_handful_of_spikes_is_no_season() -> None:
+    """Some of them are as far apart as others by chance."""
+    for seed in range(4):
+        draw = np.random.default_rng(seed)
+        y = (draw.random(3000) < 0.01) * draw.exponential(10, 3000)
+        forecaster = Forecaster(["y"], **SMALL)
+        forecaster.run(y[:, None])
+        assert forecaster.health()["season_changes"] == 0
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_days_of_a_week_are_foreseen_hours_ahead(timed: bool) -> None:
+    """Days of 24 rows, of which those of a weekend are lower: as good as last week, and better."""
+    t = np.arange(5000)
+    load = (3 + np.sin(2 * np.pi * t / 24)) * np.where(t // 24 % 7 >= 5, 0.5, 1.0)
+    load += 0.2 * np.random.default_rng(1).standard_normal(len(t))
+    times = 1_700_006_400.0 + 3600.0 * t if timed else None
+    forecaster = Forecaster(["load"], horizon=[6], **SMALL)
+    errors = forecaster.run(load[:, None], times)[2500:-6, 0, 0] - load[2506:]
+    week = load[2506:] - load[2506 - 168 : -168]
+    assert np.square(errors).mean() < np.square(week).mean()
+    assert forecaster.season == 24
+
+
+def test_a_season_is_believed_as_soon_as_it_pays() -> None:
+    """A counter that starts anew every 250 rows: only its season says when."""
+    t = np.arange(4000)
+    y = t % 250 + 2.0 * np.random.default_rng(4).standard_normal(len(t))
+    errors = Forecaster(["y"], horizon=[24], **SMALL).run(y[:, None])[:-24, 0, 0] - y[24:]
+    assert np.square(errors[2600:]).mean() < 3.0 * 2.0**2 * 2.0
+
+
 def test_changes_that_are_mostly_tiny_and_seldom_large_are_one_scale() -> None:
     """As of a range finder that moves along a wall: quiet runs with a jump in them are usual."""
     draw = np.random.default_rng(11)

@@ -16,8 +16,14 @@ show, the Q of R has over n rows a standard deviation of R(0) sqrt(1.5 B / n), w
 
 and a random walk, of which that does not hold, has it in its changes. So a season is believed if
 its Q exceeds SURE of them in the values or in their changes. That is the Gaussian tail at
-4e-7 for each of some 300 lags at each of ten looks: about one stream of noise in 400 has a season.
-One that no longer exceeds half of that is dropped.
+4e-7 for each of some 600 lags at each of twenty looks: about one stream of noise in 200 has a
+season. Where values are mostly at rest and seldom far out, that is no Gaussian: some of a handful
+of spikes are as far from each other as others by chance. So Q must also exceed FEW of the largest
+products that two values can have. One that no longer exceeds half of that is dropped.
+
+A longer season is a multiple of it at which more comes back: with a clock the week, else where R is
+the largest. It has an expert of its own (kernels.tasks.mixing), which pays for itself or is not
+heard, so it needs no test.
 
 A longer horizon needs no calendar of its own: for a fixed distance the harmonics of the later row
 are a rotation of these, which the readout of that horizon learns with its weights.
@@ -35,14 +41,19 @@ from rtlstm.kernels.tasks.scaling import clipped
 DAY = 86400.0
 WEEK = 7.0 * DAY
 MOST_ROWS = 5000.0  # a day of more rows than this says nothing of the next one
-FIRST_LOOK = 128  # rows before the first look at the autocorrelation; the next ones at 256, 512 …
+FIRST_LOOK = (
+    128  # rows before the first look at the autocorrelation; the next ones at 192, 256, 384, 512 …
+)
 EVERY = 8  # rows, after the first EAGER, since neighbours say the same
 EAGER = 2048
 KEEP = 0.999  # of the autocorrelation, from one look to the next
 SURE = 4.7  # standard deviations of the Q of noise
+FEW = 5.0  # products of two values as far out as can be, which may meet by chance
 SHARE = 0.7  # the shortest season with this share of the largest Q is taken
 KEPT_SHARE = 0.4  # and kept while it has this one
 SHORTEST = 4  # rows
+MULTIPLES = 8  # of a season that is no whole number of rows; beyond, its whole part is elsewhere
+FLAT = 0.02  # of R(0), by which R must be larger at another multiple of the season
 
 
 @kernel
@@ -131,7 +142,7 @@ def find_season(plan, d, q):
         rows = int(DAY / d[plan[k.CLOCK] + k.STEP] + 0.5)
         if abs(rows - season) > 1 + season // 50:
             season = rows
-    elif row >= FIRST_LOOK and (row & (row - 1)) == 0:
+    elif row >= FIRST_LOOK and is_time_to_look(row):
         by_clock = 0
         season = look_for_season(plan, d, q, season, row)
     if season == q[counts + k.SEASON] and by_clock == q[counts + k.BY_CLOCK]:
@@ -143,9 +154,39 @@ def find_season(plan, d, q):
 
 
 @kernel
+def find_long_season(plan, d, q):
+    """Look for a multiple of the season that tells more of it; returns 1 if that has changed.
+
+    By the clock it is the week, if more comes back after it than after a day; else the multiple at
+    which the autocorrelation is the largest.
+    """
+    counts, acf = plan[k.COUNTS], plan[k.ACF]
+    row, season = q[counts + k.TAKEN] + 1, q[counts + k.SEASON]
+    old, longest = q[counts + k.LONG_SEASON], min(plan[k.LONGEST], 2 * row // 5)
+    found = old if season > 0 and old % season == 0 else 0
+    if season > 0 and is_time_to_look(row) and q[counts + k.BY_CLOCK]:
+        week = 7 * season
+        found = week if week <= longest and d[acf + week] > d[acf + season] else 0
+    elif season > 0 and is_time_to_look(row):
+        best = d[acf + found] if found > 0 else -math.inf
+        for lag in range(2 * season, longest + 1, season):
+            if d[acf + lag] > best + FLAT * d[acf]:
+                best, found = d[acf + lag], lag
+    q[counts + k.LONG_SEASON] = found
+    return found != old
+
+
+@kernel
+def is_time_to_look(row):
+    """Whether this is a row to look after: a power of two, or three halves of one."""
+    third = row // 3
+    return (row & (row - 1)) == 0 or (row == 3 * third and (third & (third - 1)) == 0)
+
+
+@kernel
 def look_for_season(plan, d, q, old, rows):
     """The season that the autocorrelation shows now, 0 if none."""
-    acf, longest = plan[k.ACF], min(plan[k.LONGEST], rows // 3)
+    acf, longest = plan[k.ACF], min(plan[k.LONGEST], 2 * rows // 5)
     looks = min(rows, EAGER) + max(rows - EAGER, 0) // EVERY
     kept = KEEP**looks
     least = SURE * math.sqrt(1.5 * (1.0 - KEEP) / (1.0 + KEEP) * (1.0 + kept) / (1.0 - kept))
@@ -162,8 +203,10 @@ def look_for_season(plan, d, q, old, rows):
 @kernel
 def evidence(plan, d, lag):
     """Q of a lag over R(0) sqrt(B), of the values or of their changes, whichever is more."""
-    most = 0.0
+    most, clip = 0.0, d[plan[k.SETTINGS] + k.CLIP]
     for acf in (plan[k.ACF], plan[k.ACF_CHANGES]):
+        if curvature(d, acf, lag, lag // 2) < FEW * clip * clip:
+            continue
         total, square = 1.0, max(d[acf], 1e-300)
         for i in range(1, (lag + 1) // 2):
             total += 2.0 * (d[acf + i] / square) ** 2
@@ -188,7 +231,7 @@ def refine_season(d, acf, season, longest):
     reach, best, found = max(1, season // 8), -math.inf, season
     for lag in range(season - reach, min(season + reach, longest - reach) + 1):
         height, multiples = 0.0, 0
-        for there in range(lag, longest - reach + 1, lag):
+        for there in range(lag, min(longest - reach, MULTIPLES * lag) + 1, lag):
             height += curvature(d, acf, there, reach)
             multiples += 1
         height /= multiples

@@ -70,6 +70,8 @@ def take_row(plan, net, f, d, q, row, time, learn):
         calendar.update_autocorrelation(plan, d, q)
         if calendar.find_season(plan, d, q):
             follow_season(plan, f, d, q)
+        if calendar.find_long_season(plan, d, q):
+            mixing.begin_season(plan, d, k.LONG_SEASON_BEFORE)
     calendar.write_calendar(plan, d, q)
     mixing.update_levels(plan, d, learn)
     features.network_input(plan, f, d, q)
@@ -84,8 +86,8 @@ def follow_season(plan, f, d, q):
     for j in range(plan[k.TARGETS]):
         rls.forget_columns(plan, f, d, j, plan[k.AT_SEASONAL], plan[k.AT_OTHERS])
         rls.forget_columns(plan, f, d, j, plan[k.AT_CALENDAR], plan[k.AT_STEP])
-        if not q[plan[k.COUNTS] + k.BY_CLOCK]:
-            mixing.begin_season(plan, d, j)
+    if not q[plan[k.COUNTS] + k.BY_CLOCK]:
+        mixing.begin_season(plan, d, k.SEASON_BEFORE)
 
 
 @kernel

@@ -28,7 +28,8 @@ VARIANTS = 2  # of the readout: one that clips errors and changes by robust scal
 ) = range(4)
 LEVELS = 6
 SEASON_BEFORE = LEVELS_AT + LEVELS
-EXPERTS = SEASON_BEFORE + 1
+LONG_SEASON_BEFORE = SEASON_BEFORE + 1
+EXPERTS = LONG_SEASON_BEFORE + 1
 BINS = 24  # of the season, for the scale of errors
 WINDOW = 1024  # standardised rows kept: the power of two that spares each look back a division
 

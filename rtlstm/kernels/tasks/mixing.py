@@ -2,8 +2,10 @@
 
 Each expert e predicts a change c_e from the last value; the forecast is Σ_e w_e c_e. The experts:
 the two readouts (kernels.tasks.forecast), no change at all, the mean of all values, exponential
-smoothing at five rates, and the value one season before the row ahead, whose past is forgotten when
-another season is found. When the truth has come, with m the mixture's change and y the true one,
+smoothing at five rates, and the values one season and one longer season before the row ahead,
+whose past is forgotten when another season is found: R_e = 0, and V_e is that of WARM truths, so
+that a season is believed as soon as it pays. When the truth has come, with m the mixture's change
+and y the true one,
 
     r_e = 2 (m - y) (m - c_e)    R_e = γ R_e + r_e    V_e = γ V_e + r_e²
     w_e ∝ max(R_e, 0) / V_e
@@ -130,10 +132,12 @@ def remember_values(plan, d, row):
 
 
 @kernel
-def begin_season(plan, d, j):
+def begin_season(plan, d, expert):
     """Another season was found in the rows: what its expert has lost says nothing of this one."""
-    for i in range(j, plan[k.HORIZONS] * plan[k.TARGETS], plan[k.TARGETS]):
-        d[plan[k.REGRET] + i * k.EXPERTS + k.SEASON_BEFORE] = 0.0
+    for i in range(plan[k.HORIZONS] * plan[k.TARGETS]):
+        d[plan[k.REGRET] + i * k.EXPERTS + expert] = 0.0
+        seen = max(d[pair(plan, k.MIX_COUNT, i)], 1.0)
+        d[plan[k.REGRET2] + i * k.EXPERTS + expert] *= min(WARM / seen, 1.0)
 
 
 @kernel
@@ -149,17 +153,17 @@ def is_peak(plan, d, row, j, apart):
 
 
 @kernel
-def season_change(plan, d, q, j, horizon):
-    """By how much target j differed from now, at its last place in the season of the row ahead.
+def season_change(plan, d, q, j, horizon, season):
+    """By how much target j differed from now, at its last place in this season of the row ahead.
 
     Standardised values tell, which follow the column's level and hold whatever lies far out; but
     the peaks of a season are themselves.
     """
-    season, row = q[plan[k.COUNTS] + k.SEASON], q[plan[k.COUNTS] + k.TAKEN]
+    row, apart = q[plan[k.COUNTS] + k.TAKEN], q[plan[k.COUNTS] + k.SEASON] // LASTING
     column, C, T = plan[plan[k.TARGET_AT] + j], plan[k.COLUMNS], plan[k.TARGETS]
     if season <= 0 or season > k.WINDOW:
         return 0.0
-    then, apart = row - (season - horizon % season) % season, season // LASTING
+    then = row - (season - horizon % season) % season
     if season + apart < k.WINDOW:
         peak = is_peak(plan, d, row, j, apart) and is_peak(plan, d, row - season, j, apart)
         if peak or is_peak(plan, d, then, j, apart):
@@ -185,7 +189,9 @@ def simple_experts(plan, d, q, j, h, at):
     for r in range(k.LEVELS):
         d[said + k.LEVELS_AT + r] = d[plan[k.LEVEL] + r * T + j] - last
     horizon = plan[plan[k.HORIZON_AT] + h]
-    d[said + k.SEASON_BEFORE] = season_change(plan, d, q, j, horizon)
+    season, longer = q[plan[k.COUNTS] + k.SEASON], q[plan[k.COUNTS] + k.LONG_SEASON]
+    d[said + k.SEASON_BEFORE] = season_change(plan, d, q, j, horizon, season)
+    d[said + k.LONG_SEASON_BEFORE] = season_change(plan, d, q, j, horizon, longer)
 
 
 @kernel
