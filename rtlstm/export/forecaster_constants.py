@@ -154,8 +154,12 @@ class ForecasterConstants(StreamConstants):
 
     # ------------------------------------------------------------------ the other experts
     def mix(self) -> Array:
-        """(EXPERTS, H, T) weights of the experts."""
-        return np.moveaxis(self.values(k.MIX, self.H, self.T, k.EXPERTS), -1, 0)
+        """(EXPERTS, H, T) weights of the experts; those that have no season say nothing."""
+        weights = np.moveaxis(self.values(k.MIX, self.H, self.T, k.EXPERTS), -1, 0).copy()
+        for expert in {k.SEASON_BEFORE, k.LONG_SEASON_BEFORE}.difference(self.seasons):
+            weights[expert] = 0.0
+        total = weights.sum(axis=0)
+        return weights / np.where(total > 0.0, total, 1.0)
 
     def levels(self) -> tuple[Array, Array]:
         """((T,) mean of each target, (LEVELS - 1, T) smoothed levels less the last value)."""

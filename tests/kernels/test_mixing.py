@@ -97,6 +97,18 @@ def test_it_loses_no_more_than_its_bound_to_any_expert(
     assert (excess <= math.sqrt(k.EXPERTS * (1.0 + math.log(301.0)) * (1.0 + most))).all()
 
 
+def test_an_expert_that_sleeps_is_as_if_it_were_not_there() -> None:
+    """Its weight is shared by the others, and what it lost before counts when it wakes."""
+    said, truth = streams(300, 2)
+    said[:, -1] = np.nan
+    alone = mixture(said, truth)
+    np.testing.assert_allclose(alone, twin(said[:, :-1], truth), rtol=1e-9, atol=1e-12)
+    said[150:, -1] = truth[150:]  # wakes, and knows everything
+    found = mixture(said, truth)
+    assert np.array_equal(found[:150], alone[:150])
+    assert np.abs(found[250:] - truth[250:]).max() < 0.1 * np.abs(alone[250:] - truth[250:]).max()
+
+
 @pytest.mark.parametrize("size", [1e-60, 1e60])
 def test_sizes_do_not_matter(size: float) -> None:
     said, truth = streams(100, 1)

@@ -4,8 +4,10 @@ Each expert e predicts a change c_e from the last value; the forecast is Σ_e w_
 the two readouts (kernels.tasks.forecast), no change at all, the mean of all values, exponential
 smoothing at five rates, and the values one season and one longer season before the row ahead,
 whose past is forgotten when another season is found: R_e = 0, and V_e is that of WARM truths, so
-that a season is believed as soon as it pays. When the truth has come, with m the mixture's change
-and y the true one,
+that a season is believed as soon as it pays. Where there is none, its expert sleeps: the others
+share its weight, and its regret stands still, as if it had said what they do (Freund, Schapire,
+Singer & Warmuth 1997, Using and combining predictors that specialize). When the truth has come,
+with m the mixture's change and y the true one,
 
     r_e = 2 (m - y) (m - c_e)    R_e = γ R_e + r_e    V_e = γ V_e + r_e²
     w_e ∝ max(R_e, 0) / V_e
@@ -154,7 +156,8 @@ def is_peak(plan, d, row, j, apart):
 
 @kernel
 def season_change(plan, d, q, j, horizon, season):
-    """By how much target j differed from now, at its last place in this season of the row ahead.
+    """By how much target j differed from now, at its last place in this season of the row ahead;
+    NaN if there is no such season.
 
     Standardised values tell, which follow the column's level and hold whatever lies far out; but
     the peaks of a season are themselves.
@@ -162,7 +165,7 @@ def season_change(plan, d, q, j, horizon, season):
     row, apart = q[plan[k.COUNTS] + k.TAKEN], q[plan[k.COUNTS] + k.SEASON] // LASTING
     column, C, T = plan[plan[k.TARGET_AT] + j], plan[k.COLUMNS], plan[k.TARGETS]
     if season <= 0 or season > k.WINDOW:
-        return 0.0
+        return math.nan
     then = row - (season - horizon % season) % season
     if season + apart < k.WINDOW:
         peak = is_peak(plan, d, row, j, apart) and is_peak(plan, d, row - season, j, apart)
@@ -196,11 +199,16 @@ def simple_experts(plan, d, q, j, h, at):
 
 @kernel
 def mixed(plan, d, i, at):
-    """The change that the experts of pair i say together, those in the ring row at d[at]."""
-    said, weights, total = said_at(plan, at, i), plan[k.MIX] + i * k.EXPERTS, 0.0
+    """The change that the experts of pair i say together, those in the ring row at d[at].
+
+    An expert that sleeps said NaN there.
+    """
+    said, weights, total, awake = said_at(plan, at, i), plan[k.MIX] + i * k.EXPERTS, 0.0, 0.0
     for e in range(k.EXPERTS):
-        total += d[weights + e] * d[said + e]
-    return total
+        if not math.isnan(d[said + e]):
+            total += d[weights + e] * d[said + e]
+            awake += d[weights + e]
+    return total / awake if awake > 0.0 else 0.0
 
 
 @kernel
@@ -227,7 +235,7 @@ def update_mix(plan, d, i, at, change):
     wild, wildest = d[pair(plan, k.WILD, i)], 0.0
     most = LIMIT * 4.0 ** min(d[run], 20.0)
     for e in range(k.EXPERTS):
-        apart = mine - d[said + e]
+        apart = 0.0 if math.isnan(d[said + e]) else mine - d[said + e]
         more = slope * apart
         if apart * apart > far2 > 0.0 and abs(apart) > 2.0 * abs(mine - change):
             more = min(more, 0.0)
