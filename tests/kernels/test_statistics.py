@@ -71,6 +71,18 @@ def test_a_sentinel_is_no_value_until_it_lasts() -> None:
     assert c.of(k.LAST) == -9999.0  # by now it is a level
 
 
+def test_the_range_of_a_young_column_says_little_of_faults() -> None:
+    c = Columns()
+    c.noise(60)
+    width = c.of(k.HIGH) - c.of(k.LOW)
+    c.take(c.of(k.HIGH) + 30.0 * width)
+    assert not c.counts[k.SPIKES]
+    c.take(0.0)
+    c.noise(int(scaling.KNOWN))
+    c.take(c.of(k.HIGH) + 30.0 * (c.of(k.HIGH) - c.of(k.LOW)))
+    assert c.counts[k.SPIKES] == 1
+
+
 def test_a_young_column_that_meets_its_sensors_limit_has_no_sentinel() -> None:
     c = Columns()
     c.noise(60)

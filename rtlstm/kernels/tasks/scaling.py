@@ -4,7 +4,7 @@ Every scale is a running mean of squares that counts a square only up to a multi
 mean is now, so that a spike moves it by a fraction, and a lasting shift in tens of rows. A value is
 taken for a fault of transmission, and so for missing, if it jumps SPIKE sigmas, lands outside the
 range seen by FAR times its width, and is not confirmed by the next two: a sensor that fails falls
-to a value not that far away, and is believed. A range of n < WARM values says less: FAR WARM / n
+to a value not that far away, and is believed. A range of n < KNOWN values says less: FAR KNOWN / n
 widths. Far values that keep coming, one by one, are no faults if they are alike, as pulses and the
 starts of a motor are: RECURRED of them, each within half of its own jump of the one before; one
 that is not halves their count. Of the first two values neither can be told wrong but by the third;
@@ -147,7 +147,7 @@ def is_sentinel(plan, d, j, x):
 @kernel
 def fault_limit(age):
     """How many widths beyond the range of so many values a fault lies."""
-    return FAR * max(1.0, WARM / max(age, 1.0))
+    return FAR * max(1.0, KNOWN / max(age, 1.0))
 
 
 @kernel
