@@ -174,9 +174,11 @@ def _objects(
 ) -> dict[str, int]:
     """Compile entries into object files; returns how many numbers each C function takes."""
     # Numba's code just in time is of the large model. In another one LLVM folds constants into
-    # instructions, then chains additions anew: on v2 GRUs of float64 differed by a last bit. On v3
-    # nothing differs, and what goes through a table of offsets would take longer.
-    model = "large" if level == "x86-64-v2" and not mode.TRIPLE else "default"
+    # instructions, then chains additions anew: on v2 GRUs of float64 differed by a last bit, on v4
+    # gradients of highway layers. On v3 nothing differs, and what goes through a table of offsets
+    # would take longer.
+    exact = level in ("x86-64-v2", "x86-64-v4") and not mode.TRIPLE
+    model = "large" if exact else "default"
     machine, made = machine_of(target, 3, "pic", model), {}
     for entry, dtypes in variants(level):
         if not families or entry.name.split(".")[0] in families:
