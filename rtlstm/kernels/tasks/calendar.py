@@ -41,9 +41,7 @@ from rtlstm.kernels.tasks.scaling import clipped
 DAY = 86400.0
 WEEK = 7.0 * DAY
 MOST_ROWS = 5000.0  # a day of more rows than this says nothing of the next one
-FIRST_LOOK = (
-    128  # rows before the first look at the autocorrelation; the next ones at 192, 256, 384, 512 …
-)
+FIRST_LOOK = 128  # rows before the first look at the autocorrelation: `is_time_to_look`
 EVERY = 8  # rows, after the first EAGER, since neighbours say the same
 EAGER = 2048
 KEEP = 0.999  # of the autocorrelation, from one look to the next

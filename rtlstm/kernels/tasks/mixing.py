@@ -156,9 +156,9 @@ def is_peak(plan, d, row, j, apart):
 
 @kernel
 def season_change(plan, d, q, j, horizon, season):
-    """By how much target j differed from now, at its last place in this season of the row ahead;
-    NaN if there is no such season.
+    """By how much target j differed from now, at its last place in this season of the row ahead.
 
+    It is NaN if there is no such season.
     Standardised values tell, which follow the column's level and hold whatever lies far out; but
     the peaks of a season are themselves.
     """
