@@ -266,6 +266,16 @@ def test_days_of_a_week_are_foreseen_hours_ahead(timed: bool) -> None:
     assert forecaster.season == 24
 
 
+def test_another_season_is_found_however_old_the_stream_is() -> None:
+    """Looks that only came at powers of two were ever further apart."""
+    t = np.arange(43_000)
+    y = np.where(t < 33_000, np.sin(2 * np.pi * t / 50), np.sin(2 * np.pi * t / 80))
+    y += 0.3 * np.random.default_rng(0).standard_normal(len(t))
+    forecaster = Forecaster(["y"], **SMALL)
+    forecaster.run(y[:, None])
+    assert forecaster.season % 80 in (79, 0, 1)
+
+
 def test_a_season_is_believed_as_soon_as_it_pays() -> None:
     """A counter that starts anew every 250 rows: only its season says when."""
     t = np.arange(4000)

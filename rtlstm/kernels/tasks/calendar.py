@@ -42,6 +42,7 @@ DAY = 86400.0
 WEEK = 7.0 * DAY
 MOST_ROWS = 5000.0  # a day of more rows than this says nothing of the next one
 FIRST_LOOK = 128  # rows before the first look at the autocorrelation: `is_time_to_look`
+LATER = 2048  # rows between two looks for ever, since what a machine repeats may change
 EVERY = 8  # rows, after the first EAGER, since neighbours say the same
 EAGER = 2048
 KEEP = 0.999  # of the autocorrelation, from one look to the next
@@ -176,9 +177,10 @@ def find_long_season(plan, d, q):
 
 @kernel
 def is_time_to_look(row):
-    """Whether this is a row to look after: a power of two, or three halves of one."""
+    """Whether to look after this row: a power of two, three halves of one, and each LATER."""
     third = row // 3
-    return (row & (row - 1)) == 0 or (row == 3 * third and (third & (third - 1)) == 0)
+    early = (row & (row - 1)) == 0 or (row == 3 * third and (third & (third - 1)) == 0)
+    return early or row % LATER == 0
 
 
 @kernel
