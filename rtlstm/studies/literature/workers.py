@@ -24,7 +24,8 @@ Pieces = Sequence[tuple[Any, ...]]
 class Workers:
     """Processes for the trials of an experiment, started when first needed; end them by `with`.
 
-    With one thread, or one trial, this process does the work.
+    With one thread, or one trial, this process does the work, and where signals cannot be held back
+    from the others, as on Windows.
     """
 
     def __init__(self, settings: Settings, experiment: str) -> None:
@@ -67,7 +68,8 @@ class Workers:
 
     def _finished(self, work: Work, pieces: Pieces) -> Iterator[tuple[int, Any]]:
         """Numbers and results of the pieces, as they are done."""
-        if min(self._settings.threads, len(pieces)) == 1:
+        alone = not hasattr(signal, "pthread_sigmask")
+        if alone or min(self._settings.threads, len(pieces)) == 1:
             for k, piece in enumerate(pieces):
                 yield k, work(*piece)
             return
