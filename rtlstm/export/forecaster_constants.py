@@ -35,15 +35,11 @@ class ForecasterConstants(StreamConstants):
         slots = self.integers(k.SLOT, k.SEASONAL)
         self.slots = [(place, int(back)) for place, back in enumerate(slots) if back >= 0]
         self.season, self.by_clock = (int(self.count(w)) for w in (k.SEASON, k.BY_CLOCK))
-        self.seasonal = 0 < self.season <= k.WINDOW
+        counts = {k.SEASON_BEFORE: k.SEASON, k.LONG_SEASON_BEFORE: k.LONG_SEASON}
+        seasons = {expert: int(self.count(which)) for expert, which in counts.items()}
+        self.seasons = {e: rows for e, rows in seasons.items() if 0 < rows <= k.WINDOW}
+        self.seasonal = k.SEASON_BEFORE in self.seasons
         self.apart = self.season // mixing.LASTING
-        self.seasons = {
-            k.SEASON_BEFORE: self.season,
-            k.LONG_SEASON_BEFORE: int(self.count(k.LONG_SEASON)),
-        }
-        self.seasons = {
-            expert: rows for expert, rows in self.seasons.items() if 0 < rows <= k.WINDOW
-        }
         self.peaks = [rows for rows in self.seasons.values() if rows + self.apart < k.WINDOW]
         backs = [self.season - 1] if self.seasonal else []
         backs += [rows + self.apart for rows in self.peaks]

@@ -41,7 +41,7 @@ from rtlstm.kernels.tasks.scaling import clipped
 DAY = 86400.0
 WEEK = 7.0 * DAY
 MOST_ROWS = 5000.0  # a day of more rows than this says nothing of the next one
-FIRST_LOOK = 128  # rows before the first look at the autocorrelation: `is_time_to_look`
+FIRST_LOOK = 128  # rows before the first look at the autocorrelation; then `is_time_to_look`
 LATER = 2048  # rows between two looks for ever, since what a machine repeats may change
 EVERY = 8  # rows, after the first EAGER, since neighbours say the same
 EAGER = 2048
@@ -163,10 +163,11 @@ def find_long_season(plan, d, q):
     row, season = q[counts + k.TAKEN] + 1, q[counts + k.SEASON]
     old, longest = q[counts + k.LONG_SEASON], min(plan[k.LONGEST], 2 * row // 5)
     found = old if season > 0 and old % season == 0 else 0
-    if season > 0 and is_time_to_look(row) and q[counts + k.BY_CLOCK]:
+    looks = season > 0 and is_time_to_look(row)
+    if looks and q[counts + k.BY_CLOCK]:
         week = 7 * season
         found = week if week <= longest and d[acf + week] > d[acf + season] else 0
-    elif season > 0 and is_time_to_look(row):
+    elif looks:
         best = d[acf + found] if found > 0 else -math.inf
         for lag in range(2 * season, longest + 1, season):
             if d[acf + lag] > best + FLAT * d[acf]:
