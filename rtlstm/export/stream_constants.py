@@ -65,7 +65,7 @@ class StreamConstants:
         width = high - low
         ages = self.column(k.AGE)
         judged = (ages >= scaling.EARLY) & (width > 0.0)
-        room = width * np.array([scaling.fault_limit(age) for age in ages])
+        room = width * scaling.FAR * np.maximum(1.0, scaling.KNOWN / np.maximum(ages, 1.0))
         below = np.where(judged, low - room, -np.inf)
         above = np.where(judged, high + room, np.inf)
         low32, high32 = below.astype(np.float32), above.astype(np.float32)
