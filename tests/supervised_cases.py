@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 import rtlstm
+from rtlstm.kernels.tasks import stacking
 from rtlstm.kernels.tasks import stream_plan as k
 from rtlstm.kernels.tasks import supervised_plan as w
 from rtlstm.kernels.tasks.packing import RIDGE_ROWS
@@ -43,12 +44,14 @@ def labels(kind: str, rows: int = 300, seed: int = 0) -> Any:
 class Twin:
     """The experts and their mixture as kernels/experts.py writes them down, one row at a time."""
 
-    def __init__(self, outputs: int, width: int, numbers: bool) -> None:
-        E = len(w.REACHES)
+    def __init__(self, outputs: int, prior: Array, numbers: bool) -> None:
+        E, width = len(w.REACHES), len(prior)
         self.numbers, self.width, self.learned = numbers, width, 0
-        self.P = np.array([np.eye(width)] * E)
+        self.prior, self.P = prior, np.array([np.diag(prior)] * E)
         self.W = np.zeros((E, outputs, width))
         self.mix = np.full((E + 1, outputs if numbers else 1), 1.0 / (E + 1))
+        self.stack = np.eye(E + 2)[-1]
+        self.curvature = SETTINGS[w.STACK_RIDGE] * np.eye(E + 2)
 
     def say(self, x: Array, base: Array, scale: Array, limit: Array) -> tuple[Array, Array]:
         """Answers of the experts, the base last (E + 1, K), and s of each expert."""
@@ -69,6 +72,20 @@ class Twin:
         share = SETTINGS[w.SHARE]
         self.mix = (1.0 - share) * self.mix / self.mix.sum(0) + share / len(self.mix)
 
+    def stacked(self, said: Array) -> tuple[Array, Array]:
+        """The answer (K,) and the log probabilities that it is made of (E + 2, K)."""
+        logs = np.log(np.maximum([*said, self.mix[:, 0] @ said], stacking.LEAST))
+        return softmax(self.stack @ logs), logs
+
+    def learn_stack(self, said: Array, truth: Array) -> None:
+        """One step of Newton's method for the weights of the stack; truth (K,)."""
+        keep = SETTINGS[w.STACK_KEEP]
+        p, logs = self.stacked(said)
+        z = logs - (logs @ p)[:, None]
+        ridge = SETTINGS[w.STACK_RIDGE] * np.eye(len(logs))
+        self.curvature = keep * self.curvature + (1.0 - keep) * ridge + (p * z) @ z.T
+        self.stack = self.stack + np.linalg.solve(self.curvature, logs @ (truth - p))
+
     def learn(self, x: Array, said: Array, spread: Array, errors: Array) -> None:
         """One step of each expert; errors (E, K)."""
         forget = SETTINGS[k.FORGET]
@@ -85,7 +102,7 @@ class Twin:
 
     def ridge(self, e: int, i: int) -> None:
         """The made-up observation that weight i is 0."""
-        weight = 1.0 - SETTINGS[k.FORGET] ** (RIDGE_ROWS * self.width)
+        weight = (1.0 - SETTINGS[k.FORGET] ** (RIDGE_ROWS * self.width)) / self.prior[i]
         column = self.P[e][i].copy()
         by = weight / (1.0 + weight * column[i])
         self.W[e] -= by * np.outer(self.W[e][:, i], column)

@@ -19,7 +19,7 @@ from rtlstm.export.network import Recipe
 from rtlstm.export.stream_constants import StreamConstants, split
 from rtlstm.export.supervised_constants import SupervisedConstants
 from rtlstm.export.writer import StateWriter
-from rtlstm.kernels.tasks import experts, supervised
+from rtlstm.kernels.tasks import experts, stacking, supervised
 from rtlstm.kernels.tasks import stream_plan as k
 from rtlstm.kernels.tasks import supervised_plan as s
 
@@ -182,7 +182,17 @@ class _Supervised:
         alone = g.op("Softmax", base, axis=-1)
         if F.previous:
             alone = g.op("Squeeze", alone, w.axis(1))
-        return g.op("Add", total, w.scaled(alone, mix[-1]))
+        mixture = g.op("Add", total, w.scaled(alone, mix[-1]))
+        return self._stack(experts_, alone, mixture)
+
+    def _stack(self, experts_: str, alone: str, mixture: str) -> str:
+        """(batch, K) of experts (batch, E, K), the base (batch, K) or (K,), and their mixture."""
+        w, g, F = self.w, self.g, self.constants
+        least, (*each, base, mixed) = g.const(stacking.LEAST), F.stack()
+        parts = (experts_, np.array(each)[:, None]), (alone, base), (mixture, mixed)
+        logs = [w.scaled(g.op("Log", g.op("Max", q, least)), np.array(v)) for q, v in parts]
+        total = g.op("ReduceSum", logs[0], w.axis(1), keepdims=0)
+        return g.op("Softmax", g.op("Add", g.op("Add", total, logs[1]), logs[2]), axis=-1)
 
     # ------------------------------------------------------------------ the label
     def _remember(self, label: str) -> None:

@@ -90,6 +90,10 @@ class SupervisedConstants(StreamConstants):
         mix = self.values(w.MIX, self.E + 1, self.K)
         return mix if self.numbers else np.repeat(mix[:, :1], self.K, axis=1)
 
+    def stack(self) -> Array:
+        """(E + 2,) weights of the experts, the base and the mixture, of classes alone."""
+        return self.values(w.STACK, self.E + 2)
+
     # ------------------------------------------------------------------ the base
     def log_table(self) -> Array:
         """(K + 1, K) log of how often each class followed each, the last row after none."""

@@ -26,11 +26,20 @@ Array = np.ndarray[Any, Any]
 MAX_OUTPUTS = 1024
 MAX_DELAY = 100_000
 FILLS = {"hold": w.HOLD, "mean": w.MEAN, "raise": w.HOLD}
-SETTINGS = {**FORECASTER_SETTINGS, w.SHARE: 0.002, w.KEEP: 0.998}
+SETTINGS = {
+    **FORECASTER_SETTINGS,
+    w.SHARE: 0.002,
+    w.KEEP: 0.998,
+    w.STACK_RIDGE: 10.0,
+    w.STACK_KEEP: 0.9995,
+}
 # The cost of a row grows with the square of what the experts see: the more columns, the fewer
 # views of each, and beyond the last bound they reach the prediction through the network alone.
 COLUMN_VIEWS = ((48, 2 + len(w.RATES)), (128, 2), (MAX_COLUMNS, 1))
 READ_COLUMNS = 256
+# The prior variance of a class's weights of z, the labels and the bias: what a row says by itself
+# is learned sooner than what is made of it, up to four inputs a column. All others have 1.
+DIRECT = 10.0
 LABEL_VIEWS = ((16, 1 + len(w.RATES)), (64, 1), (MAX_OUTPUTS, 0))
 
 
@@ -128,6 +137,15 @@ def _regressors(spec: SupervisedSpec) -> dict[int, int]:
     }
 
 
+def _prior_of_classes(plan: Array) -> Array:
+    """(WIDTH,) prior variance of the weights of each regressor."""
+    prior, start = np.ones(int(plan[w.READ_FROM] + plan[k.WIDTH])), int(plan[w.READ_FROM])
+    prior[: plan[k.COLUMNS]] = DIRECT
+    prior[plan[w.AT_LABEL] : plan[w.AT_CALENDAR]] = DIRECT
+    prior[plan[w.AT_BIAS]] = DIRECT
+    return prior[start:]
+
+
 @frozen(eq=False)
 class SupervisedLayout:
     """The plans of its columns, its labels and the learner inside, and its arena."""
@@ -146,14 +164,17 @@ class SupervisedLayout:
         E, n, K = (int(plan[at]) for at in (w.EXPERTS, k.WIDTH, w.OUTPUTS))
         d[plan[k.SETTINGS] + k.CYCLE] = FORGET ** (RIDGE_ROWS * n)
         d[plan[k.CLOCK] + k.TIME] = np.nan
-        d[plan[k.PRIOR] :][:n] = 1.0
-        d[plan[k.COVARIANCE] :][: E * packed(n)].reshape(E, -1)[:, diagonal(n)] = 1.0
+        prior = d[plan[k.PRIOR] :][:n]
+        prior[:] = 1.0 if numbers else _prior_of_classes(plan)
+        d[plan[k.COVARIANCE] :][: E * packed(n)].reshape(E, -1)[:, diagonal(n)] = prior
         d[plan[k.CSCALE] :][:E] = 1.0
         d[plan[w.MIX] :][: (E + 1) * K] = 1.0 / (E + 1)
         d[plan[w.ERROR2] :][:K] = 1.0
         if not numbers:  # a class is 1 or 0, and stays so when standardised
             d[lab[k.COLUMN] + k.VAR * K :][:K] = 1.0
             arena.q[plan[w.COUNTERS] + w.LAST_CLASS] = K
+            d[plan[w.STACK] + E + 1] = 1.0
+            d[plan[w.STACK_CURVATURE] :][: (E + 2) ** 2 : E + 3] = SETTINGS[w.STACK_RIDGE]
 
 
 @lru_cache(LAYOUTS)
@@ -205,13 +226,14 @@ def _statistics(plan: Array, arena: ArenaLayout, name: str) -> None:
 
 def _experts(plan: Array, arena: ArenaLayout) -> None:
     C, K, E, n = (int(plan[at]) for at in (k.COLUMNS, w.OUTPUTS, w.EXPERTS, k.WIDTH))
+    classes = int(plan[w.KIND] == w.CLASSES)  # what follows classes alone has no room in numbers
     for entry, shape, name in (
         (k.CLOCK, (k.CLOCK_LEN,), "clock"),
         (k.CAL, (k.CALENDAR,), "calendar"),
         (w.MEANS, (len(w.RATES), C), "columns.means"),
         (w.LABEL_MEANS, (len(w.RATES), K), "labels.means"),
         (w.LABEL_Z, (K,), "labels.last"),
-        (w.TABLE, (K + 1, K if plan[w.KIND] == w.CLASSES else 0), "labels.table"),
+        (w.TABLE, (K + 1, classes * K), "labels.table"),
         (k.COVARIANCE, (E, packed(n)), "experts.covariance"),
         (k.CSCALE, (E,), "experts.scale"),
         (k.PENDING, (E, n), "experts.pending"),
@@ -220,6 +242,12 @@ def _experts(plan: Array, arena: ArenaLayout) -> None:
         (k.PRIOR, (n,), "experts.prior"),
         (k.WEIGHTS, (E, K, n), "experts.weights"),
         (w.MIX, (E + 1, K), "experts.mix"),
+        (w.STACK, (classes * (E + 2),), "stack.weights"),
+        (w.STACK_CURVATURE, (classes * (E + 2), E + 2), "stack.curvature"),
+        (w.STACK_LOGS, (classes * (E + 2), K), None),
+        (w.STACK_ANSWER, (classes * K,), None),
+        (w.STACK_STEP, (classes * (E + 2),), None),
+        (w.STACK_SYSTEM, (classes * (E + 2), E + 2), None),
         (w.ERROR2, (K,), "experts.error"),
         (w.SCORE, (w.SCORE_FIELDS, K), "score"),
     ):
@@ -239,7 +267,7 @@ def _ring(plan: Array, arena: ArenaLayout) -> None:
         (w.W_SCALE, (K,)),
         (w.W_LIMIT, (K,)),
         (w.W_LAST, (K,)),
-        (w.W_PREDICTIONS, (E + 1, K)),
+        (w.W_PREDICTIONS, (E + 2, K)),
         (w.W_PREDICTION, (K,)),
         (w.W_TARGET, (K,)),
     ):

@@ -15,13 +15,15 @@ from rtlstm.kernels.tasks import supervised_plan as w
 from rtlstm.layouts.supervised import SETTINGS
 
 
-def test_experts_and_mixture_are_those_written_down() -> None:
+def test_experts_mixture_and_stack_are_those_written_down() -> None:
     X, kinds, _ = stream(400)
     model = made("classifier")
     index = [model.classes.index(kind) for kind in kinds]
-    twin = Twin(3, int(model._plan[k.WIDTH]), numbers=False)
-    table = np.zeros((4, 3))
     plan = model._plan
+    prior = np.ones(int(plan[k.WIDTH]))
+    prior[[0, 1, 2, *range(plan[w.AT_LABEL], plan[w.AT_CALENDAR]), plan[w.AT_BIAS]]] = 10.0
+    twin = Twin(3, prior, numbers=False)
+    table = np.zeros((4, 3))
     hidden = slice(int(plan[w.AT_HIDDEN]), int(plan[w.AT_HIDDEN]) + 4)
     last = 3
     for t, right in enumerate(index):
@@ -31,7 +33,8 @@ def test_experts_and_mixture_are_those_written_down() -> None:
         np.testing.assert_allclose(row["base"], base, rtol=1e-12)
         said, spread = twin.say(row["x"], base, row["scale"], row["limit"])
         np.testing.assert_allclose(row["said"], said, rtol=1e-7, atol=1e-12)
-        np.testing.assert_allclose(answer.values, twin.mix[:, 0] @ said, rtol=1e-7, atol=1e-12)
+        np.testing.assert_allclose(answer.values, twin.stacked(said)[0], rtol=1e-7, atol=1e-12)
+        twin.learn_stack(said, np.eye(3)[right])
         twin.weigh(said[:, right : right + 1])
         errors = np.eye(3)[right] - said[:-1]
         down = np.einsum("e,ec,ecu->u", twin.mix[:-1, 0] * w.REACHES, errors, twin.W[:, :, hidden])
@@ -135,3 +138,38 @@ def test_a_covariance_that_is_not_sound_begins_anew() -> None:
     answers = model.run(X[50:], kinds[50:])
     assert model.health()["covariance_resets"] == 1
     assert np.isfinite(answers).all()
+
+
+@pytest.mark.parametrize("curvature", [np.nan, 0.0])
+def test_a_stack_that_is_not_sound_begins_anew(curvature: float) -> None:
+    X, kinds, _ = stream(60)
+    model = made("classifier")
+    model.run(X[:50], kinds[:50])
+    model._arena.view(model._saved["stack.curvature"])[:] = curvature
+    model._arena.d[model._plan[k.SETTINGS] + w.STACK_KEEP] = 1.0
+    answers = model.run(X[50:51], kinds[50:51])
+    assert np.isfinite(answers).all()
+    assert model.health()["covariance_resets"] <= 1
+    weights = model._arena.view(model._saved["stack.weights"])
+    assert np.isfinite(weights).all()
+    if np.isnan(curvature):
+        np.testing.assert_array_equal(weights, np.eye(len(weights))[-1])
+
+
+def test_the_stack_knows_what_no_expert_does() -> None:
+    """A switch with hysteresis: experts are not as sure as they together could be."""
+    X, level, classes = np.random.default_rng(3).normal(size=(3000, 4)), 0.0, ["up"]
+    for x in X[:, 0]:
+        level = 0.9 * level + x
+        classes.append("up" if level > (-0.4 if classes[-1] == "up" else 0.4) else "left")
+    model = rtlstm.Classifier(["a", "b", "c", "d"], ["up", "left"])
+    lost = {"stack": 0.0, "mixture": 0.0}
+    for t, (row, kind) in enumerate(zip(X, classes[1:], strict=True)):
+        _, ticket = model.predict(row)
+        held, right = waiting(model, t), model.classes.index(kind)
+        mixture = model._arena.view(model._saved["experts.mix"])[:, 0] @ held["said"]
+        if t >= 1000:
+            lost["stack"] -= np.log(held["answer"][right])
+            lost["mixture"] -= np.log(mixture[right])
+        model.learn(ticket, kind)
+    assert lost["stack"] < 0.97 * lost["mixture"]

@@ -19,7 +19,7 @@ from rtlstm.layouts.supervised import SETTINGS
 def test_experts_and_mixture_are_those_written_down(previous: bool) -> None:
     X, _, Y = stream(400)
     model = made("regressor", previous_label=previous)
-    twin = Twin(2, int(model._plan[k.WIDTH]), numbers=True)
+    twin = Twin(2, np.ones(int(model._plan[k.WIDTH])), numbers=True)
     plan, error2, scored = model._plan, np.ones(2), 0
     hidden = slice(int(plan[w.AT_HIDDEN]), int(plan[w.AT_HIDDEN]) + 4)
     for t in range(400):

@@ -16,8 +16,9 @@ largest p (1 - p), the bound of every output's own:
 classification networks): what is said far from all that was learned is said less firmly. The
 covariance is kept, bounded and symmetric as :mod:`rtlstm.kernels.tasks.rls` says.
 
-The prediction is the mean of the experts under weights that follow their likelihoods, of which a
+The mixture is the mean of the experts under weights that follow their likelihoods, of which a
 small share is dealt out evenly at each label so that none is ever lost (Herbster & Warmuth 1998).
+Numbers are predicted by it, classes by what :mod:`rtlstm.kernels.tasks.stacking` makes of it.
 """
 
 from __future__ import annotations
@@ -93,14 +94,14 @@ def predict_expert(plan, d, q, e, place):
 
 @kernel
 def mix_experts(plan, d, at):
-    """The prediction of a row of the ring: the mean of its experts' under their weights."""
-    K, prediction = plan[w.OUTPUTS], at + plan[w.W_PREDICTION]
-    predictions = at + plan[w.W_PREDICTIONS]
-    v.fill(d, prediction, 0.0, K)
+    """The mixture of a row of the ring: the mean of its experts under their weights."""
+    K, predictions = plan[w.OUTPUTS], at + plan[w.W_PREDICTIONS]
+    mixture = predictions + (plan[w.EXPERTS] + 1) * K
+    v.fill(d, mixture, 0.0, K)
     for e in range(plan[w.EXPERTS] + 1):
         for c in range(K):
             own = c if plan[w.KIND] == w.NUMBERS else 0
-            d[prediction + c] += d[plan[w.MIX] + e * K + own] * d[predictions + e * K + c]
+            d[mixture + c] += d[plan[w.MIX] + e * K + own] * d[predictions + e * K + c]
 
 
 @kernel

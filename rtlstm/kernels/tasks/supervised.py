@@ -25,7 +25,7 @@ from rtlstm.kernels import vector as v
 from rtlstm.kernels.compiler.jit import kernel
 from rtlstm.kernels.learn.traces import clear_trajectory
 from rtlstm.kernels.network.forward import commit, forward
-from rtlstm.kernels.tasks import calendar, experts, scaling
+from rtlstm.kernels.tasks import calendar, experts, scaling, stacking
 from rtlstm.kernels.tasks import stream_plan as k
 from rtlstm.kernels.tasks import supervised_plan as w
 from rtlstm.kernels.tasks.scaling import clipped, field, inverse_root
@@ -65,6 +65,11 @@ def predict_row(plan, lab, net, f, d, q, sample, out):
     for e in range(plan[w.EXPERTS] + 1):
         experts.predict_expert(plan, d, q, e, slot)
     experts.mix_experts(plan, d, at)
+    if plan[w.KIND] == w.CLASSES:
+        stacking.answer(plan, d, at, at + plan[w.W_PREDICTION])
+    else:
+        mixture = at + plan[w.W_PREDICTIONS] + (plan[w.EXPERTS] + 1) * plan[w.OUTPUTS]
+        v.copy(d, at + plan[w.W_PREDICTION], d, mixture, plan[w.OUTPUTS])
     v.copy(out, 0, d, at + plan[w.W_PREDICTION], plan[w.OUTPUTS])
     q[plan[w.STATE] + slot] = len(truth) > 0
     q[counters + w.ISSUED] += 1
@@ -225,6 +230,7 @@ def update_scores(plan, d, q, at):
         add_score(plan, d, 0, loss, said == right, 0.0, last == right)
         if learns(plan, q):
             experts.update_weights(plan, d, at, right)
+            stacking.learn(plan, d, q, at)
         return
     for c in range(K):
         last = d[at + plan[w.W_LAST] + c]
