@@ -175,14 +175,15 @@ def _objects(
     """Compile entries into object files; returns how many numbers each C function takes."""
     # Numba's code just in time is of the large model. In another one LLVM folds constants into
     # instructions, then chains additions anew: on v2 GRUs of float64 differed by a last bit, on v4
-    # gradients of highway layers. On v3 nothing differs, and what goes through a table of offsets
-    # would take longer.
+    # gradients of highway layers of float64. On v3 nothing differs, nor does float32 anywhere. In a
+    # shared library calls take longer in it, some 4 % of a small learner's step.
     exact = level in ("x86-64-v2", "x86-64-v4") and not mode.TRIPLE
-    model = "large" if exact else "default"
-    machine, made = machine_of(target, 3, "pic", model), {}
+    machines = {model: machine_of(target, 3, "pic", model) for model in ("default", "large")}
+    made = {}
     for entry, dtypes in variants(level):
         if not families or entry.name.split(".")[0] in families:
             name = symbol(entry.name, dtypes)
+            machine = machines["large" if exact and "float64" in dtypes else "default"]
             (room / f"{name}.o").write_bytes(compile_object(entry, dtypes, machine))
             made[name] = entry.numbers_in_c
     return made
