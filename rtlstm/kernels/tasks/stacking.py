@@ -6,7 +6,7 @@ Stacked Generalization), of the experts' probabilities q_j, the base's and the m
 
     p = softmax(a)   a_c = sum_j v_j log q_jc
 
-At first the mixture alone counts: v = 1, 0, 0 … 0. After each label v takes one step of Newton's
+At first the mixture alone counts: v = 0, 0 … 0, 1. After each label v takes one step of Newton's
 method, on the curvature of all labels that are remembered and a ridge that never fades (Hazan,
 Agarwal & Kale 2007, Logarithmic regret algorithms for online convex optimization, section 3.3):
 
