@@ -163,9 +163,9 @@ def _wanted(expect: Expect, head: Header) -> Table:
 
 def _compare(want: Table, have: Table) -> None:
     if missing := sorted(want.keys() - have.keys()):
-        raise MismatchedFileError(f"{len(missing)} tensors are missing: {brief(missing)}")
+        raise MismatchedFileError(f"missing tensors ({len(missing)}): {brief(missing)}")
     if extra := sorted(have.keys() - want.keys()):
-        raise MismatchedFileError(f"{len(extra)} tensors are not in its spec: {brief(extra)}")
+        raise MismatchedFileError(f"tensors not in its spec ({len(extra)}): {brief(extra)}")
     for name, entry in have.items():
         if entry != want[name]:
             raise MismatchedFileError(

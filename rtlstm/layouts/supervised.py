@@ -245,7 +245,7 @@ def _experts(plan: Array, arena: ArenaLayout) -> None:
         (w.STACK, (classes * (E + 2),), "stack.weights"),
         (w.STACK_CURVATURE, (classes * (E + 2), E + 2), "stack.curvature"),
         (w.STACK_LOGS, (classes * (E + 2), K), None),
-        (w.STACK_ANSWER, (classes * K,), None),
+        (w.STACK_PREDICTION, (classes * K,), None),
         (w.STACK_STEP, (classes * (E + 2),), None),
         (w.STACK_SYSTEM, (classes * (E + 2), E + 2), None),
         (w.ERROR2, (K,), "experts.error"),

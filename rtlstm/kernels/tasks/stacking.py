@@ -31,7 +31,7 @@ LEAST = 1e-6  # a probability counts as no less
 
 
 @kernel
-def answer(plan, d, at, p):
+def predict(plan, d, at, p):
     """Write the stacked probabilities of a row of the ring to d[p] (K), and log q to STACK_LOGS."""
     K, predictions, logs = plan[w.OUTPUTS], at + plan[w.W_PREDICTIONS], plan[w.STACK_LOGS]
     v.fill(d, p, 0.0, K)
@@ -46,9 +46,9 @@ def answer(plan, d, at, p):
 @kernel
 def learn(plan, d, q, at):
     """Move the weights of the stack by the label of a row of the ring."""
-    n, K, p = plan[w.EXPERTS] + 2, plan[w.OUTPUTS], plan[w.STACK_ANSWER]
+    n, K, p = plan[w.EXPERTS] + 2, plan[w.OUTPUTS], plan[w.STACK_PREDICTION]
     logs, step = plan[w.STACK_LOGS], plan[w.STACK_STEP]
-    answer(plan, d, at, p)
+    predict(plan, d, at, p)
     for j in range(n):
         mean = known = 0.0
         for c in range(K):

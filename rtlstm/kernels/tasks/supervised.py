@@ -66,7 +66,7 @@ def predict_row(plan, lab, net, f, d, q, sample, out):
         experts.predict_expert(plan, d, q, e, slot)
     experts.mix_experts(plan, d, at)
     if plan[w.KIND] == w.CLASSES:
-        stacking.answer(plan, d, at, at + plan[w.W_PREDICTION])
+        stacking.predict(plan, d, at, at + plan[w.W_PREDICTION])
     else:
         mixture = at + plan[w.W_PREDICTIONS] + (plan[w.EXPERTS] + 1) * plan[w.OUTPUTS]
         v.copy(d, at + plan[w.W_PREDICTION], d, mixture, plan[w.OUTPUTS])
