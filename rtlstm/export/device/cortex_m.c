@@ -10,5 +10,5 @@ static void fault(void) {
     for (;;) {}
 }
 __attribute__((section(".vectors"), used)) static void (*const vectors[16])(void) = {
-    (void (*)(void))0x20400000, reset, fault, fault, fault, fault, fault,
+    (void (*)(void))DATA_END, reset, fault, fault, fault, fault, fault,
 };

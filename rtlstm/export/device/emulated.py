@@ -12,11 +12,30 @@ from rtlstm.export.device.header import header
 from rtlstm.export.device.request import Program
 
 HERE = Path(__file__).parent
-# By processor: what the compiler is told of its floating-point unit, and a machine of qemu's.
+
+
+class Board(NamedTuple):
+    """A machine of qemu's with a Cortex-M: its name there, what the compiler is told of the
+    floating-point unit, where its memory for code begins and that for data ends, and the
+    nanoseconds of a tick of its clock.
+    """
+
+    name: str
+    flags: tuple[str, ...] = ()
+    code: int = 0
+    data_end: int = 0x20400000
+    tick: int = 40
+
+
+# By processor. A Cortex-M3 stands for the Cortex-M0+, all of whose instructions it has.
 MACHINES = {
-    "cortex-m3": ((), "mps2-an385"),
-    "cortex-m4": (("-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"), "mps2-an386"),
-    "cortex-m7": (("-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"), "mps2-an500"),
+    "cortex-m0plus": Board("mps2-an385"),
+    "cortex-m3": Board("mps2-an385"),
+    "cortex-m4": Board("mps2-an386", ("-mfpu=fpv4-sp-d16", "-mfloat-abi=hard")),
+    "cortex-m7": Board("mps2-an500", ("-mfpu=fpv5-sp-d16", "-mfloat-abi=hard")),
+    "cortex-m33": Board(
+        "mps2-an505", ("-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"), 0x10000000, 0x38400000, 50
+    ),
 }
 COMPILER, EMULATOR = "arm-none-eabi-gcc", "qemu-system-arm"
 COUNTED = ("-icount", "shift=0")  # an instruction is a nanosecond of the machine's clock
@@ -38,13 +57,17 @@ class Measured(NamedTuple):
 
 def compiler(cpu: str) -> tuple[str, ...]:
     """The command that makes a program for a bare Cortex-M of qemu."""
-    own = (COMPILER, f"-mcpu={cpu}", "-mthumb", *MACHINES[cpu][0], "--specs=rdimon.specs")
-    return (*own, "-Wl,--section-start=.vectors=0x0", str(HERE / "cortex_m.c"))
+    board = MACHINES[cpu]
+    own = (COMPILER, f"-mcpu={cpu}", "-mthumb", *board.flags, "--specs=rdimon.specs")
+    places = (f".vectors={board.code:#x}", f".init={board.code + 0x8000:#x}")
+    linked = (f"-Wl,--section-start={place}" for place in places)
+    known = (f"-DDATA_END={board.data_end:#x}", f"-DTICK={board.tick}")
+    return (*own, *linked, *known, str(HERE / "cortex_m.c"))
 
 
 def emulator(cpu: str) -> tuple[str, ...]:
     """The command that runs such a program."""
-    return (EMULATOR, *SEMIHOSTING, "-M", MACHINES[cpu][1], "-kernel")
+    return (EMULATOR, *SEMIHOSTING, "-M", MACHINES[cpu].name, "-kernel")
 
 
 def source(name: str, parts: dict[str, str]) -> str:

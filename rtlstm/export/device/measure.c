@@ -1,5 +1,5 @@
 /* Stack and instructions of a step on a Cortex-M of qemu, with -icount shift=0: one instruction is
- * a nanosecond, SysTick counts at 25 MHz. What MODEL_ begins is written in. */
+ * a nanosecond, a tick of SysTick TICK of them. What MODEL_ begins is written in. */
 #include <stdint.h>
 #include <stdio.h>
 #include MODEL_H
@@ -37,6 +37,6 @@ int main(void) {
         step();
         ticks += (before - tick[2]) & 0xFFFFFF;
     }
-    printf("%d %ld\n", deep, (long)(ticks * 40 / STEPS));
+    printf("%d %ld\n", deep, (long)(ticks * TICK / STEPS));
     return 0;
 }
