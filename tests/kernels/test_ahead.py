@@ -119,10 +119,14 @@ def test_a_library_that_does_not_fit_is_not_loaded(room: Path, manifest: str, wh
     assert found is None and why in said
 
 
-def test_without_a_library_or_a_processor_for_it_nothing_is_found(room: Path) -> None:
+def test_without_a_library_or_a_processor_for_it_nothing_is_found(
+    room: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (room / "x86-64-v2.json").unlink()
     found, why = library.find(room)
-    assert found is None and "needs a processor with avx2" in why
+    assert found is None and "needs a processor with avx2" in why and why.endswith("movbe")
+    monkeypatch.setattr(library, "processor", frozenset)  # as where /proc is not mounted
+    assert library.find(room)[1].endswith("is not known: is /proc there?")
     (room / "x86-64-v3.json").unlink()
     assert library.find(room) == (None, "no library was compiled ahead for this installation")
 

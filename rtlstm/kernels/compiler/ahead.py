@@ -169,21 +169,31 @@ def tables_of(module: Any) -> dict[str, Any]:
     return {f.name: f for f in module.functions if f.is_declaration}
 
 
+def _in_large_model(entry: Entry, dtypes: tuple[str, ...], level: str) -> bool:
+    """Whether an entry is compiled in LLVM's large code model, as numba's code just in time is.
+
+    In another one LLVM folds constants into instructions, then chains additions anew: on v2 GRUs of
+    float64 differed by a last bit, on v4 gradients of highway layers of float64. On v3 nothing
+    differs, nor does float32 anywhere. For that the large model is slower in a shared library,
+    where it calls by a table: some 4 % of a small learner's step. But with the 32 registers of v4
+    the default one loads constants again and again, which took 4 % of `network.run` at 16 units.
+    """
+    if mode.TRIPLE or level == "x86-64-v3":
+        return False
+    network = level == "x86-64-v4" and entry.name.startswith("network.")
+    return "float64" in dtypes or network
+
+
 def _objects(
     room: Path, level: str, target: targets.Target, families: Sequence[str]
 ) -> dict[str, int]:
     """Compile entries into object files; returns how many numbers each C function takes."""
-    # Numba's code just in time is of the large model. In another one LLVM folds constants into
-    # instructions, then chains additions anew: on v2 GRUs of float64 differed by a last bit, on v4
-    # gradients of highway layers of float64. On v3 nothing differs, nor does float32 anywhere. In a
-    # shared library calls take longer in it, some 4 % of a small learner's step.
-    exact = level in ("x86-64-v2", "x86-64-v4") and not mode.TRIPLE
     machines = {model: machine_of(target, 3, "pic", model) for model in ("default", "large")}
     made = {}
     for entry, dtypes in variants(level):
         if not families or entry.name.split(".")[0] in families:
             name = symbol(entry.name, dtypes)
-            machine = machines["large" if exact and "float64" in dtypes else "default"]
+            machine = machines["large" if _in_large_model(entry, dtypes, level) else "default"]
             (room / f"{name}.o").write_bytes(compile_object(entry, dtypes, machine))
             made[name] = entry.numbers_in_c
     return made

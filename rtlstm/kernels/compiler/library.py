@@ -125,6 +125,8 @@ def find(directory: str | os.PathLike[str] | None = None) -> tuple[Level | None,
             continue
         if not processor().issuperset(needed):
             why = f"the library for {name} needs a processor with {', '.join(needed)}"
+            if not processor():
+                why += ", and what this one has is not known: is /proc there?"
             continue
         try:
             level = Level(manifest)
