@@ -174,14 +174,14 @@ def _in_large_model(entry: Entry, dtypes: tuple[str, ...], level: str) -> bool:
 
     In another one LLVM folds constants into instructions, then chains additions anew: on v2 GRUs of
     float64 differed by a last bit, on v4 gradients of highway layers of float64. On v3 nothing
-    differs, nor does float32 anywhere. For that the large model is slower in a shared library,
-    where it calls by a table: some 4 % of a small learner's step. But with the 32 registers of v4
-    the default one loads constants again and again, which took 4 % of `network.run` at 16 units.
+    differs, nor does float32 anywhere. The large model is slower in a shared library, where it
+    calls by a table: some 4 % of a small learner's step, 3 % of a network's. In the default one,
+    though, with the 32 registers of v4, LLVM loads constants anew in every row of `network.run`
+    that it otherwise keeps from row to row, which took 4 % at 16 units.
     """
     if mode.TRIPLE or level == "x86-64-v3":
         return False
-    network = level == "x86-64-v4" and entry.name.startswith("network.")
-    return "float64" in dtypes or network
+    return "float64" in dtypes or (level == "x86-64-v4" and entry.name == "network.run")
 
 
 def _objects(
