@@ -74,6 +74,7 @@ MACHINES: dict[str, Machine] = {
     ),
     "aarch64": Machine(("aarch64-linux-gnu-gcc", "-static"), ("qemu-aarch64",)),
     "armv7": Machine(("arm-linux-gnueabihf-gcc", "-static"), ("qemu-arm",)),
+    "x86-64": Machine(("cc",), ()),  # as the machine is that runs this
     "native": Machine(("cc",), ()),
     "wasm32": Machine((), ("node",)),
 }  # fmt: skip
