@@ -107,7 +107,7 @@ def test_it_learns_in_a_browser(address: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["pointer", "motion"])
 def test_it_learns_from_a_hand_and_from_a_sensor(kind: str, address: str, tmp_path: Path) -> None:
-    said = says(f"{address}around.html?{kind}", tmp_path, 60_000)
-    assert int(said["steps"]) > 1000
+    said = says(f"{address}around.html?{kind}", tmp_path, 150_000)
+    assert int(said["steps"]) > 2000
     error, naive = error_and_naive(said)
-    assert error < 0.7 * naive
+    assert error < naive  # 3.0 to 5.4 pixels by when the events come, 8.3; 40 before it has learned
