@@ -34,7 +34,11 @@ MACHINES = {
     "cortex-m4": Board("mps2-an386", ("-mfpu=fpv4-sp-d16", "-mfloat-abi=hard")),
     "cortex-m7": Board("mps2-an500", ("-mfpu=fpv5-sp-d16", "-mfloat-abi=hard")),
     "cortex-m33": Board(
-        "mps2-an505", ("-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"), 0x10000000, 0x38400000, 50
+        name="mps2-an505",
+        flags=("-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"),
+        code=0x10000000,
+        data_end=0x38400000,
+        tick=50,
     ),
 }
 COMPILER, EMULATOR = "arm-none-eabi-gcc", "qemu-system-arm"
