@@ -48,8 +48,9 @@ def test_what_differs_in_the_linker_alone_is_compiled_once(
     linux = ["manylinux-x86-64", "musllinux-x86-64"]
     assert made[:3] == [(f"x86-64-v{n}", linux) for n in (4, 3, 2)]
     assert made[3] == ("aarch64", ["manylinux-aarch64", "musllinux-aarch64"])
-    others = [("armv7", "manylinux-armv7l"), ("aarch64", "macos-arm64")]
-    assert made[4:] == [(n, [name]) for n, name in (*others, ("x86-64-v2", "windows-x86-64"))]
+    others = [(n, "manylinux-armv7l") for n in ("armv7-vfpv4", "armv7")]
+    others += [("aarch64", "macos-arm64"), ("x86-64-v2", "windows-x86-64")]
+    assert made[4:] == [(n, [name]) for n, name in others]
     made.clear()
     tool.compile_all(tmp_path, [], ["x86-64-v2"], [])
     assert made == [("x86-64-v2", [])]

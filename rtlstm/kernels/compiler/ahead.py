@@ -137,18 +137,20 @@ entry:
 """
 
 
-def compile_object(entry: Entry, dtypes: tuple[str, ...], machine: Any) -> bytes:
-    """The object file of an entry for a target machine of llvmlite, with its two functions.
+def compile_object(
+    entry: Entry, dtypes: tuple[str, ...], target: targets.Target, codemodel: str = "default"
+) -> bytes:
+    """The object file of an entry for a target, with its two functions.
 
     For this machine's system the code is what numba's own passes leave, as just in time; in a
     process that makes code for another one (RTLSTM_TRIPLE) it is that machine's passes' alone.
     """
-    foreign = bool(mode.TRIPLE)
+    foreign, machine = bool(mode.TRIPLE), machine_of(target, 3, "pic", codemodel)
     module, function = lower(entry, dtypes, optimised=not foreign)
     name, text = symbol(entry.name, dtypes), str(module)
     text = re.sub(rf'@"?{re.escape(function)}"?(?=[\s(,])', f"@rtlstm_k_{name}", text)
     if foreign:
-        text = retargeted(without_host(text), machine, mode.TRIPLE)
+        text = retargeted(without_host(text), machine, target)
     text = own_destructor(text) + _c_function(name, entry.numbers_in_c, len(dtypes))
     whole = llvm.parse_assembly(text)
     exported = {f"rtlstm_{name}", f"rtlstm_k_{name}"}
@@ -188,13 +190,12 @@ def _objects(
     room: Path, level: str, target: targets.Target, families: Sequence[str]
 ) -> dict[str, int]:
     """Compile entries into object files; returns how many numbers each C function takes."""
-    machines = {model: machine_of(target, 3, "pic", model) for model in ("default", "large")}
     made = {}
     for entry, dtypes in variants(level):
         if not families or entry.name.split(".")[0] in families:
             name = symbol(entry.name, dtypes)
-            machine = machines["large" if _in_large_model(entry, dtypes, level) else "default"]
-            (room / f"{name}.o").write_bytes(compile_object(entry, dtypes, machine))
+            codemodel = "large" if _in_large_model(entry, dtypes, level) else "default"
+            (room / f"{name}.o").write_bytes(compile_object(entry, dtypes, target, codemodel))
             made[name] = entry.numbers_in_c
     return made
 

@@ -239,13 +239,13 @@ def own_code(request: dict[str, Any], arrays: dict[str, Array]) -> str:
     return text + "".join(inside.values()) + _init(buffers)
 
 
-def _simplified(name: str, dtypes: tuple[str, ...], machine: Any, triple: str) -> Any:
+def _simplified(name: str, dtypes: tuple[str, ...], machine: Any, target: Target) -> Any:
     """The module of an entry whose functions have been simplified one by one.
 
     As just in time (`dispatch`), but by the chip's data layout. In code as it is lowered, whose
     variables lie in memory, `libm` would not find the logistic function.
     """
-    module = llvm.parse_assembly(retargeted(lowered(name, dtypes), machine, triple))
+    module = llvm.parse_assembly(retargeted(lowered(name, dtypes), machine, target))
     manager = llvm.create_new_function_pass_manager()
     manager.add_sroa_pass()
     manager.add_simplify_cfg_pass()
@@ -257,11 +257,11 @@ def _simplified(name: str, dtypes: tuple[str, ...], machine: Any, triple: str) -
     return module
 
 
-def _linked(request: dict[str, Any], arrays: dict[str, Array], machine: Any, triple: str) -> Any:
+def _linked(request: dict[str, Any], arrays: dict[str, Array], machine: Any, target: Target) -> Any:
     """The kernels of a request and its own code in one module, all but its C functions internal."""
     named = [which for which in request["functions"] if "entry" in which]
     wanted = dict.fromkeys((which["entry"], tuple(which["dtypes"])) for which in named)
-    whole, *others = (_simplified(*which, machine, triple) for which in wanted)
+    whole, *others = (_simplified(*which, machine, target) for which in wanted)
     for other in others:
         whole.link_in(other)
     text = re.sub(r"(?m)^declare void @llvm\.mem(set|cpy)\.p0\.(p0\.)?i64\(.*$", "", str(whole))
@@ -275,20 +275,20 @@ def _linked(request: dict[str, Any], arrays: dict[str, Array], machine: Any, tri
     return whole
 
 
-def _machine(target: Target) -> tuple[Any, str]:
-    """LLVM's target machine, and its triple."""
+def _machine(target: Target) -> tuple[Any, Target]:
+    """LLVM's target machine, and its target, by name where it is the machine that builds."""
     if target.triple == "native":
         features = llvm.get_host_cpu_features().flatten()
         target = Target(llvm.get_process_triple(), llvm.get_host_cpu_name(), features)
     reloc = "pic" if "linux" in target.triple else "static"
     wide = target.triple.startswith("riscv64")  # whose addresses need not lie below 2^31
-    return machine_of(target, 2, reloc, "medium" if wide else "default"), target.triple
+    return machine_of(target, 2, reloc, "medium" if wide else "default"), target
 
 
 def compile_for(request: dict[str, Any], arrays: dict[str, Array]) -> bytes:
     """The object file of a request for its target; see `export/device`."""
-    machine, triple = _machine(Target(*request["target"]))
-    whole, small = _linked(request, arrays, machine, triple), request["small"]
+    machine, target = _machine(Target(*request["target"]))
+    whole, small = _linked(request, arrays, machine, target), request["small"]
     for function in whole.functions:
         if not function.is_declaration and small:
             function.add_function_attribute("optsize")

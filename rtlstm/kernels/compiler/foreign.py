@@ -52,12 +52,14 @@ entry:
     return re.sub(r"@llvm(\.maximum\.\w*f64\()", r"@rtlstm\1", code)
 
 
-def retargeted(code: str, machine: Any, triple: str) -> str:
-    """The code with the data layout and the triple of another target machine."""
-    if triple.startswith("armv7"):
+def retargeted(code: str, machine: Any, target: Target) -> str:
+    """The code with the data layout and the triple of another target, whose machine is given."""
+    if target.triple.startswith("armv7"):
         code = own_maximum(code)
+    if "+vfp4" in target.features:  # where LLVM fuses vectors only if it is told to
+        code = code.replace("@llvm.fmuladd.", "@llvm.fma.")
     code = re.sub(r'target datalayout = ".*"', f'target datalayout = "{machine.target_data}"', code)
-    return re.sub(r'target triple = ".*"', f'target triple = "{triple}"', code)
+    return re.sub(r'target triple = ".*"', f'target triple = "{target.triple}"', code)
 
 
 def machine_of(target: Target, opt: int, reloc: str, codemodel: str = "default") -> Any:

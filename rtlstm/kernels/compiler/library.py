@@ -21,15 +21,18 @@ __all__ = ["DIRECTORY", "LEVELS", "Level", "find", "processor", "symbol"]
 DIRECTORY = os.path.join(sources.ROOT, "libraries")
 SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
 # What a library is compiled for, best first, and what it needs of a processor, as Linux names it:
-# the levels of x86-64 (System V ABI); ARM with NEON, in 64 bits, which always have it, and in 32.
+# the levels of x86-64 (System V ABI); ARM with NEON, in 64 bits, which always have it, and in 32,
+# with and without instructions that fuse multiply and add.
 LEVELS: dict[str, tuple[str, ...]] = {
     "x86-64-v4": ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2", "fma", "bmi2"),
     "x86-64-v3": ("avx2", "fma", "bmi1", "bmi2", "abm", "f16c", "movbe"),
     "x86-64-v2": ("sse4_2", "ssse3", "popcnt"),
     "aarch64": ("aarch64",),
+    "armv7-vfpv4": ("arm", "neon", "vfpv4"),
     "armv7": ("arm", "neon"),
 }
-HWCAP, NEON = 16, 1 << 12  # AT_HWCAP, HWCAP_NEON (Linux, asm/hwcap.h of 32-bit ARM)
+HWCAP = 16  # AT_HWCAP (Linux, elf.h), and what its bits say on 32-bit ARM (asm/hwcap.h)
+ARM = {1 << 12: "neon", 1 << 16: "vfpv4"}
 # IsProcessorFeaturePresent (Windows, processthreadsapi.h): what x86-64-v2 needs came together.
 WINDOWS = {36: "ssse3", 38: "sse4_2"}
 
@@ -90,7 +93,7 @@ def processor() -> frozenset[str]:
         return frozenset({"aarch64"})
     if machine.startswith(("arm", "aarch64")) and not wide:  # which may run on 64 bits
         flags = ctypes.CDLL(None).getauxval(HWCAP)
-        return frozenset({"arm", "neon"} if flags & NEON else {"arm"})
+        return frozenset({"arm", *(name for bit, name in ARM.items() if flags & bit)})
     if machine not in ("x86_64", "amd64") or not wide:
         return frozenset()
     return _windows_processor() if windows else _linux_processor()

@@ -29,8 +29,12 @@ class Platform(NamedTuple):
 
 _X86 = {n: Target(LINUX, n) for n in ("x86-64-v4", "x86-64-v3", "x86-64-v2")}
 _ARM64 = {"aarch64": Target("aarch64-unknown-linux-gnu", "generic", "+neon")}
-# The least that has NEON: a Cortex-A8, which fuses no multiply and add.
-_ARM32 = {"armv7": Target("armv7-unknown-linux-gnueabihf", "generic", "+neon,+vfp3")}
+_ARM32 = {
+    # From a Cortex-A7 and A15 on; its answers are those of processors that fuse multiply and add.
+    "armv7-vfpv4": Target("armv7-unknown-linux-gnueabihf", "generic", "+neon,+vfp4"),
+    # The least that has NEON: a Cortex-A8, which does not.
+    "armv7": Target("armv7-unknown-linux-gnueabihf", "generic", "+neon,+vfp3"),
+}
 _MAC = {"aarch64": Target("arm64-apple-macosx11.0.0", "apple-m1")}
 _WINDOWS = {"x86-64-v2": Target("x86_64-pc-windows-gnu", "x86-64-v2")}
 _GLIBC = "manylinux_2_17_{0}.manylinux2014_{0}"
@@ -69,5 +73,5 @@ def variants(level: str) -> Iterator[tuple[Entry, tuple[str, ...]]]:
     """Every entry, and its dtypes, that a library for a level holds."""
     for entry in ENTRIES:
         # Fast calls read CPython's objects as they lie where pointers have 8 bytes.
-        if level != "armv7" or not entry.name.startswith("fast."):
+        if not level.startswith("armv7") or not entry.name.startswith("fast."):
             yield from ((entry, dtypes) for dtypes in entry.variants)
