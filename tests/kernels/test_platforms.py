@@ -56,9 +56,7 @@ def compiled(platform: str, level: str = "") -> bytes:
 
 @compiles
 @pytest.mark.parametrize(("platform", "level"), MACHINES)
-def test_a_network_answers_there_as_it_does_here(
-    platform: str, level: str, tmp_path: Path
-) -> None:
+def test_a_network_answers_there_as_it_does_here(platform: str, level: str, tmp_path: Path) -> None:
     """To the last bit, where both fuse products with sums or neither does."""
     compiler, emulator = MACHINES[platform, level]
     if not (shutil.which(compiler) and shutil.which(emulator)):
