@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -64,7 +64,15 @@ def test_a_network_answers_bit_for_bit_as_it_does_just_in_time(tmp_path: Path) -
     lowest = LEVELS[-1]  # where Jacobians differed by a last bit
     build(tmp_path, lowest, *FEW)
     answers_agree(tmp_path, lowest, FEW)
-    ctypes.CDLL(str(tmp_path / f"{lowest}.so"))
+    made = library.Level(tmp_path / f"{lowest}.json")
+    few = [entry for entry in ENTRIES if entry.name.split(".")[0] in FEW]
+    places = [made.function(entry.name, entry.variants[0])[1] for entry in few]
+    assert all(place % 64 == 0 for place in places), "not at the start of a cache line, so slower"
+    few = ("--only", "inside, 8", "--sizes", "8", "--processes", "1", "--draws", "1")
+    command = [sys.executable, TOP / "tools" / "ahead_speed", tmp_path, lowest, *few]
+    timed = subprocess.run(command, capture_output=True, text=True)
+    found = re.search(r"(?m)^inside, 8 +\d+\.\d+ +\d+\.\d+ +(\d\.\d+) ", timed.stdout)
+    assert found and 0.2 < float(found[1]) < 5.0, timed.stderr[-3000:]
     code = "import rtlstm; rtlstm.Network(1, rtlstm.LSTM(2), 1).streams(2).step([[0.0], [0.0]])"
     with pytest.raises(AssertionError, match=r"without the entry streams\.step"):
         python("-c", code, RTLSTM_LIBRARIES=str(tmp_path))

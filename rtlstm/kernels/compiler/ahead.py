@@ -22,6 +22,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -186,10 +187,21 @@ def _in_large_model(entry: Entry, dtypes: tuple[str, ...], level: str) -> bool:
     return "float64" in dtypes or (level == "x86-64-v4" and entry.name == "network.run")
 
 
+@cache
+def _align_functions() -> None:
+    """Let every function begin a line of the processor's cache, from here on in this process.
+
+    Just in time the first one does, since it begins a page. Elsewhere a step of 8 units on v4 took
+    3 % longer. Loops that begin a line as well gained nothing more.
+    """
+    llvm.set_option("rtlstm", "-align-all-functions=6")  # 2^6 bytes
+
+
 def _objects(
     room: Path, level: str, target: targets.Target, families: Sequence[str]
 ) -> dict[str, int]:
     """Compile entries into object files; returns how many numbers each C function takes."""
+    _align_functions()
     made = {}
     for entry, dtypes in variants(level):
         if not families or entry.name.split(".")[0] in families:
