@@ -271,6 +271,13 @@ def test_what_is_not_built_is_refused(tmp_path: Path) -> None:
         assert done.exit_code == 2
 
 
+def test_without_numba_it_says_so_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network().save(tmp_path / "net")
+    monkeypatch.setitem(sys.modules, "numba", None)
+    done = CliRunner().invoke(commands, ["build", str(tmp_path / "net"), "--target", "native"])
+    assert isinstance(done.exception, rtlstm.MissingExtraError) and not done.stderr
+
+
 @jit
 def test_the_command_says_what_it_waits_for(tmp_path: Path) -> None:
     network().save(tmp_path / "net")

@@ -51,7 +51,7 @@ class Job:
     program: Program = field(init=False)
 
     def __post_init__(self) -> None:
-        """Raise SpecError for what cannot be built."""
+        """Raise SpecError for what cannot be built, MissingExtraError where nothing can be."""
         if not re.fullmatch(r"[A-Za-z_]\w*", self.name, re.ASCII):
             raise SpecError(f"the name must be one of C's, got {self.name!r}; nothing was written")
         if self.project and (self.project not in projects.PROJECTS or self.target[0][:4] == "wasm"):
@@ -60,6 +60,8 @@ class Job:
         if self.owned and self.target[0][:4] == "wasm":
             raise SpecError("a WebAssembly module holds one model: load it once for each")
         object.__setattr__(self, "program", replace(program(self.model), owned=self.owned))
+        if find_spec("numba") is None:
+            raise MissingExtraError("building for chips needs numba: pip install 'rtlstm[jit]'")
 
 
 def build(
@@ -77,7 +79,8 @@ def build(
     project: "cmake", "arduino", "esp-idf" or "zephyr" adds what these build a program with. owned:
     the state is a struct NAME_t of the caller's, any number of them; else there is one, inside. For
     WebAssembly there are NAME.wasm, NAME.mjs and NAME.d.ts instead of the header. Raises SpecError
-    for what is not built for chips, StateError where compiling fails.
+    for what is not built for chips, MissingExtraError where numba is absent, StateError where
+    compiling fails.
     """
     return build_all([Job(model, out, name, target, small, project, owned, measured=True)])[0]
 
@@ -101,8 +104,6 @@ def build_all(jobs: Sequence[Job]) -> list[Path]:
 
 def _compile(rooms: list[Path]) -> None:
     """Run the compiler in a process of its own, whose kernels are plain loops."""
-    if find_spec("numba") is None:
-        raise MissingExtraError("building for chips needs numba: pip install 'rtlstm[jit]'")
     own = {"RTLSTM_VECTORS": "0", "RTLSTM_KERNELS": "jit"}
     path = os.pathsep.join(filter(None, sys.path))
     command = [sys.executable, "-m", "rtlstm.kernels.compiler.device", *map(str, rooms)]
