@@ -110,4 +110,4 @@ def test_it_learns_from_a_hand_and_from_a_sensor(kind: str, address: str, tmp_pa
     said = says(f"{address}around.html?{kind}", tmp_path, 150_000)
     assert int(said["steps"]) > 2000
     error, naive = error_and_naive(said)
-    assert error < naive  # 3.0 to 5.4 pixels by when the events come, 8.3; 40 before it has learned
+    assert error < 0.7 * naive  # 3.0 to 5.4 pixels by when the events come, 8.3; 40 at first
