@@ -68,8 +68,8 @@ def test_a_network_answers_bit_for_bit_as_it_does_just_in_time(tmp_path: Path) -
     few = [entry for entry in ENTRIES if entry.name.split(".")[0] in FEW]
     places = [made.function(entry.name, entry.variants[0])[1] for entry in few]
     assert all(place % 64 == 0 for place in places), "not at the start of a cache line, so slower"
-    few = ("--only", "inside, 8", "--sizes", "8", "--processes", "1", "--draws", "1")
-    command = [sys.executable, TOP / "tools" / "ahead_speed", tmp_path, lowest, *few]
+    once = ("--only", "inside, 8", "--sizes", "8", "--processes", "1", "--draws", "1")
+    command = [sys.executable, TOP / "tools" / "ahead_speed", tmp_path, lowest, *once]
     timed = subprocess.run(command, capture_output=True, text=True)
     found = re.search(r"(?m)^inside, 8 +\d+\.\d+ +\d+\.\d+ +(\d\.\d+) ", timed.stdout)
     assert found and 0.2 < float(found[1]) < 5.0, timed.stderr[-3000:]

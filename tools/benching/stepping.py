@@ -48,19 +48,23 @@ TIMING = (
 )
 
 
-def step_cases(n: int) -> list[Case]:
-    """net.step both ways, and the peers that are there, each already held to our answers."""
+def own_cases(n: int) -> list[Case]:
+    """net.step both ways."""
     net, x = network(n), samples(1)[0]
     names = {"step": net.step, "x": x, "y": net.step(x)}
-    ours = [
+    return [
         Case("net.step(x)", "step(x)", names),
         Case("net.step(x, out=y)", "step(x, out=y)", names),
     ]
+
+
+def step_cases(n: int) -> list[Case]:
+    """net.step both ways, and the peers that are there, each already held to our answers."""
     others = [
-        Case(peer.name, "step(x)", {"step": peers.made(peer, network(n)).step, "x": x})
+        Case(peer.name, "step(x)", {"step": peers.made(peer, network(n)).step, "x": samples(1)[0]})
         for peer in peers.installed()
     ]
-    return ours + others
+    return own_cases(n) + others
 
 
 def run_case(name: str, net: rtlstm.Network, rows: int) -> Case:

@@ -51,7 +51,7 @@ class Job:
     program: Program = field(init=False)
 
     def __post_init__(self) -> None:
-        """Raise SpecError for what cannot be built, MissingExtraError where nothing can be."""
+        """Raise SpecError for what cannot be built, MissingExtraError where numba is absent."""
         if not re.fullmatch(r"[A-Za-z_]\w*", self.name, re.ASCII):
             raise SpecError(f"the name must be one of C's, got {self.name!r}; nothing was written")
         if self.project and (self.project not in projects.PROJECTS or self.target[0][:4] == "wasm"):

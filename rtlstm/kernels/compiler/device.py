@@ -276,7 +276,7 @@ def _linked(request: dict[str, Any], arrays: dict[str, Array], machine: Any, tar
 
 
 def _machine(target: Target) -> tuple[Any, Target]:
-    """LLVM's target machine, and its target, by name where it is the machine that builds."""
+    """LLVM's target machine, and the target: for "native" that of the machine that builds."""
     if target.triple == "native":
         features = llvm.get_host_cpu_features().flatten()
         target = Target(llvm.get_process_triple(), llvm.get_host_cpu_name(), features)
